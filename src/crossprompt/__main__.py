@@ -1,0 +1,7 @@
+"""``python -m crossprompt``, for ``accelerate launch -m crossprompt``."""
+
+import sys
+
+from crossprompt.cli import main
+
+sys.exit(main())

@@ -1,0 +1,161 @@
+"""The classifier a trained method is frozen to: it scores every image alike, alone or in any batch."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from crossprompt.clip.model import CLIP
+from crossprompt.data.items import Item
+from crossprompt.data.loading import read_batches
+from crossprompt.errors import RequestError
+from crossprompt.examples import Examples
+from crossprompt.frozen import Frozen
+from crossprompt.methods.base import Method
+from crossprompt.neighbours import PerBatch, PerImage
+from crossprompt.shapes import Images, Logits
+
+BATCH = 64
+"""Images at a time."""
+
+Inference = Literal["calibrated", "per-image", "batch"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the classifier says of one image."""
+
+    path: str
+    """The input, as it was given."""
+    label: str | None
+    """The most probable class; None where the image could not be read."""
+    probability: float | None
+    """Of that class, 0 to 1."""
+    top: list[tuple[str, float]] = field(default_factory=list)
+    """The most probable classes with their probabilities, best first."""
+    error: str | None = None
+    """What is wrong with the image, if it could not be read."""
+
+
+class Classifier:
+    """A frozen method with its backbone and class names.
+
+    Args:
+        clip: the backbone, of which only the image tower is used.
+        frozen: the method's frozen form.
+        class_names: in the order of the scores.
+        method: the trained method, kept to be saved along.
+        information: what is worth knowing later: settings, data, metrics.
+    """
+
+    def __init__(
+        self,
+        clip: CLIP,
+        frozen: Frozen,
+        class_names: Sequence[str],
+        method: Method,
+        information: dict[str, Any] | None = None,
+    ) -> None:
+        self.clip = clip
+        self.frozen = frozen.to(clip.device).eval()
+        self.class_names = tuple(class_names)
+        self.method = method
+        self.information = information or {}
+
+    @torch.no_grad()
+    def logits(self, images: Images) -> Logits:
+        """Score normalised images: ``[batch, classes]`` in fp32."""
+        return self.frozen(self.clip, images.to(self.clip.device))
+
+    def predict(
+        self, paths: Iterable[str | PathLike[str]], top_k: int = 5, batch_size: int = BATCH
+    ) -> list[Prediction]:
+        """Classify image files; one prediction per input, in order, see ``predict_stream``."""
+        return list(self.predict_stream(paths, top_k, batch_size))
+
+    def predict_stream(
+        self, paths: Iterable[str | PathLike[str]], top_k: int = 5, batch_size: int = BATCH
+    ) -> Iterator[Prediction]:
+        """Classify any number of image files in constant memory.
+
+        Args:
+            paths: image files, may be a generator.
+            top_k: how many classes ``Prediction.top`` lists, at most all.
+            batch_size: images at a time; it does not change the answers.
+
+        Raises:
+            RequestError: ``top_k`` or ``batch_size`` is less than 1. A file that cannot be read is no error: its
+                prediction says what is wrong with it.
+        """
+        if isinstance(paths, (str, bytes, PathLike)):
+            raise RequestError(f"expected a list of image files, found {paths!r}; put it in a list")
+        if top_k < 1 or batch_size < 1:
+            raise RequestError(f"top_k is {top_k} and batch_size {batch_size}; both must be 1 or more")
+        inputs = (Path(path) for path in paths)
+        return self._predict(inputs, min(top_k, len(self.class_names)), batch_size)
+
+    def _predict(self, paths: Iterator[Path], top_k: int, batch_size: int) -> Iterator[Prediction]:
+        for batch in read_batches(paths, self.clip.preprocess, batch_size, keep_errors=True):
+            rows = iter(self._top(batch.images, top_k) if len(batch.images) else [])
+            for position, path in enumerate(batch.paths):
+                if position in batch.errors:
+                    yield Prediction(str(path), None, None, error=batch.errors[position])
+                else:
+                    top = next(rows)
+                    yield Prediction(str(path), *top[0], top)
+
+    def _top(self, images: Images, top_k: int) -> list[list[tuple[str, float]]]:
+        probabilities, labels = self.logits(images).softmax(-1).topk(top_k)
+        return [
+            [(self.class_names[label], value) for label, value in zip(row_labels, row, strict=True)]
+            for row_labels, row in zip(labels.tolist(), probabilities.tolist(), strict=True)
+        ]
+
+    def save(self, folder: str | PathLike[str]) -> Path:
+        """Write the classifier to a folder, all or nothing; see ``crossprompt.load``."""
+        from crossprompt.artifact import save
+
+        return save(self, Path(folder))
+
+
+def freeze(
+    method: Method,
+    clip: CLIP,
+    train: Sequence[Item],
+    *,
+    val: Sequence[Item] = (),
+    inference: Inference = "calibrated",
+    seed: int = 1,
+    information: dict[str, Any] | None = None,
+) -> Classifier:
+    """Turn a trained method into a classifier.
+
+    Args:
+        method: trained with ``crossprompt.train``.
+        clip: the backbone it was trained with.
+        train: the few-shot training images; at most 512, balanced, calibrate prompts that depend on images.
+        val: the few-shot validation images.
+        inference: ``calibrated`` (one image is scored alike in any batch); for study only, ``per-image`` (each image
+            its own batch: slow) and ``batch`` (as released: the answer depends on the neighbours).
+        seed: of the choice of calibration images.
+        information: kept with the classifier when it is saved.
+
+    Raises:
+        RequestError: there is no training image, or no such rule.
+    """
+    rules = {"per-image": PerImage, "batch": PerBatch}
+    if inference == "calibrated":
+        if not train:
+            raise RequestError("no training images were given; freezing calibrates on them")
+        method.eval()
+        with torch.no_grad():
+            frozen = method.freeze(clip, Examples(clip, train, val, seed))
+    elif inference in rules:
+        frozen = rules[inference](method)
+    else:
+        raise RequestError(f"inference is {inference!r}, expected calibrated, per-image or batch")
+    about = {"inference": inference, **(information or {})}
+    return Classifier(clip, frozen, method.class_names, method, about)

@@ -1,0 +1,3 @@
+"""The command line: one file per command."""
+
+from crossprompt.cli.main import main as main

@@ -1,0 +1,130 @@
+"""``crossprompt fit``: a folder of images in, a classifier out."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from crossprompt import distributed
+from crossprompt.cli.settings import add_settings, collect
+from crossprompt.cli.terminal import print_table, reporting
+from crossprompt.evaluate import Result
+from crossprompt.fitting import Job, default_output, fit
+from crossprompt.methods import METHODS, find_method
+from crossprompt.train import TrainConfig
+
+SUMMARY = "Learn a classifier from a few labelled images per class."
+EXAMPLE = "crossprompt fit photos --method dcp --shots 16 --output runs/photos"
+
+ALL = "all"
+
+
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Options of the job, of the training and of the chosen method."""
+    parser.add_argument("data", help="a folder of class folders, a CSV file, or a data set's name")
+    parser.add_argument("--method", default="dcp", help=f"one of {', '.join(METHODS)} (default: dcp)")
+    add_backbone_arguments(parser)
+    parser.add_argument(
+        "--shots", default=16, type=_shots, help="training images per class, or 'all' (default: 16)"
+    )
+    parser.add_argument("--seed", default=1, type=int, help="of everything random (default: 1)")
+    parser.add_argument("--root", help="folder that holds the data set")
+    parser.add_argument("--class-names", metavar="FILE", help="file with other names than the folders'")
+    parser.add_argument("--output", type=Path, help="run folder (default: runs/DATA-METHOD)")
+    parser.add_argument(
+        "--skip-bad-images", action="store_true", help="leave out images that cannot be read"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is in the run folder")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    add_settings(parser, TrainConfig, "training", skip=("seed",))
+    method = _chosen_method(words)
+    add_settings(parser, find_method(method).Config, f"method {method}")
+
+
+def add_backbone_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which CLIP, where, and in what."""
+    parser.add_argument(
+        "--backbone",
+        default="tiny",
+        help="tiny, a hub id such as openai/clip-vit-base-patch16, a folder or a file (default: tiny)",
+    )
+    add_device_arguments(parser)
+
+
+def add_device_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where, and in what, to compute."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument("--dtype", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Fit, and print how good the result is."""
+    job = Job(
+        data=options.data,
+        method=options.method,
+        backbone=options.backbone,
+        shots=options.shots,
+        seed=options.seed,
+        root=options.root,
+        options=collect(options, find_method(options.method).Config),
+        training=collect(options, TrainConfig, skip=("seed",)),
+        class_names=options.class_names,
+        skip_bad_images=options.skip_bad_images,
+        device=options.device,
+        dtype=options.dtype,
+    )
+    output = options.output or default_output(job)
+    with reporting() as terminal:
+        _, results = fit(
+            job, output, resume=options.resume, overwrite=options.overwrite, reporter=terminal
+        )
+    if distributed.rank() == 0:
+        _show(results, output, options.json)
+    return 0
+
+
+def _show(results: dict[str, Result], output: Path, as_json: bool) -> None:
+    if as_json:
+        values = {name: result.to_json() for name, result in results.items()}
+        print(json.dumps({"output": str(output), "results": values}))
+        return
+    if results:
+        show_results(results)
+    else:
+        print("There were no test images to measure the accuracy on.")
+    print(f"Saved in {output}. Classify images with: crossprompt predict {output} IMAGE")
+
+
+def show_results(results: dict[str, Result]) -> None:
+    """A row per test set."""
+    rows = [
+        [
+            name,
+            result.n,
+            f"{100 * result.accuracy:.1f}",
+            f"{100 * result.interval[0]:.1f}-{100 * result.interval[1]:.1f}",
+            f"{100 * result.macro_f1:.1f}",
+            f"{100 * result.ece:.1f}",
+        ]
+        for name, result in results.items()
+    ]
+    columns = ["images", "number", "accuracy %", "95 % interval", "macro F1 %", "ECE %"]
+    print_table("Accuracy", columns, rows)
+
+
+def _shots(word: str) -> int | None:
+    if word == ALL:
+        return None
+    try:
+        return int(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{word!r} is neither a number nor 'all'") from error
+
+
+def _chosen_method(words: Sequence[str]) -> str:
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    finder.add_argument("--method", nargs="?", default="dcp")
+    known, _ = finder.parse_known_args(list(words))
+    is_fit = bool(words) and words[0] == "fit"
+    return str(known.method) if is_fit and known.method else "dcp"

@@ -1,0 +1,51 @@
+"""Settings classes as command-line options."""
+
+import argparse
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from crossprompt.settings import Setting, Settings
+
+
+def add_settings(
+    parser: argparse.ArgumentParser, settings: type[Settings], title: str, skip: tuple[str, ...] = ()
+) -> None:
+    """Add one option per field; an option that is not given leaves no trace."""
+    shown = [setting for setting in settings.describe() if setting.name not in skip]
+    group = parser.add_argument_group(title) if shown else parser
+    for setting in shown:
+        group.add_argument(
+            f"--{setting.name.replace('_', '-')}",
+            dest=setting.name,
+            default=argparse.SUPPRESS,
+            help=f"{setting.help.rstrip('.')}{_default(setting)}".replace("%", "%%"),
+            **_kind(setting),
+        )
+
+
+def collect(
+    options: argparse.Namespace, settings: type[Settings], skip: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The fields that the user gave."""
+    names = [setting.name for setting in settings.describe() if setting.name not in skip]
+    return {name: getattr(options, name) for name in names if hasattr(options, name)}
+
+
+def _kind(setting: Setting) -> dict[str, Any]:
+    kind = setting.type
+    if get_origin(kind) in (Union, UnionType):
+        kind = next(part for part in get_args(kind) if part is not NoneType)
+    if get_origin(kind) is Literal:
+        return {"choices": get_args(kind)}
+    if get_origin(kind) is tuple:
+        return {"nargs": "+", "type": get_args(kind)[0], "metavar": setting.name.upper()}
+    if kind is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    return {"type": kind, "metavar": kind.__name__.upper()}
+
+
+def _default(setting: Setting) -> str:
+    if setting.default is None:
+        return ""
+    value = " ".join(setting.default) if isinstance(setting.default, tuple) else setting.default
+    return f" (default: {value})"

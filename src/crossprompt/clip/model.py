@@ -1,0 +1,294 @@
+"""CLIP as two towers of four stages: embed, enter, blocks, pool. It is frozen and knows no method.
+
+Radford et al., 2021, https://arxiv.org/abs/2103.00020. A method acts *between* the stages: it
+inserts prompt tokens before ``enter``, rewrites them before a block, or works on the features after
+``pool``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from crossprompt.clip.preprocess import Preprocess
+from crossprompt.clip.text_tokens import TextTokens, TokenizedTexts
+from crossprompt.clip.tokenizer import Tokenizer
+from crossprompt.shapes import (
+    ClassFeatures,
+    ImageFeatures,
+    Images,
+    ImageTokens,
+    Logits,
+    TextFeatures,
+)
+
+Heads = Float[Tensor, "rows heads tokens head_width"]
+Attend = Callable[[Heads, Heads, Heads], Heads]
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """Sizes of the image tower."""
+
+    side: int
+    """Height and width of the input in pixels."""
+    patch: int
+    """Height and width of a patch in pixels."""
+    width: int
+    """Width of a token."""
+    blocks: int
+    """Number of transformer blocks."""
+    heads: int
+    """Attention heads of a block."""
+    mlp_width: int
+    """Hidden width of a block's MLP."""
+
+    @property
+    def patches(self) -> int:
+        """Number of patches of an image."""
+        return (self.side // self.patch) ** 2
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Sizes of the text tower."""
+
+    vocabulary: int
+    """Number of token ids."""
+    context: int
+    """Most tokens in a text, start and end of text included."""
+    width: int
+    """Width of a token."""
+    blocks: int
+    """Number of transformer blocks."""
+    heads: int
+    """Attention heads of a block."""
+    mlp_width: int
+    """Hidden width of a block's MLP."""
+
+
+@dataclass(frozen=True)
+class CLIPConfig:
+    """Sizes of both towers and what they share."""
+
+    image: ImageConfig
+    text: TextConfig
+    embed: int
+    """Width of the features that both towers end in."""
+    activation: Literal["quick_gelu", "gelu"] = "quick_gelu"
+    """Activation of every MLP: ``quick_gelu`` in OpenAI's checkpoints, ``gelu`` in most others."""
+
+
+class QuickGELU(nn.Module):
+    """x * sigmoid(1.702 x), OpenAI's approximation of GELU."""
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Apply elementwise."""
+        return x * torch.sigmoid(1.702 * x)
+
+
+class Attention(nn.Module):
+    """Multi-head attention; which token sees which is the caller's: it hands in ``attend``."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self, x: Float[Tensor, "rows tokens width"], attend: Attend
+    ) -> Float[Tensor, "rows tokens width"]:
+        """Mix the tokens of every row."""
+        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.out(attend(query, key, value).transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block."""
+
+    def __init__(self, width: int, heads: int, mlp_width: int, activation: str) -> None:
+        super().__init__()
+        self.norm_1 = nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.norm_2 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, mlp_width),
+            QuickGELU() if activation == "quick_gelu" else nn.GELU(),
+            nn.Linear(mlp_width, width),
+        )
+
+    def mix(
+        self, x: Float[Tensor, "rows tokens width"], attend: Attend
+    ) -> Float[Tensor, "rows tokens width"]:
+        """Attention, then MLP, each added to its input."""
+        x = x + self.attention(self.norm_1(x), attend)
+        return x + self.mlp(self.norm_2(x))
+
+
+class ImageBlock(Block):
+    """A block in which every token of an image sees every other."""
+
+    def forward(self, tokens: ImageTokens) -> ImageTokens:
+        """Tokens to tokens."""
+        return self.mix(tokens, functional.scaled_dot_product_attention)
+
+
+class TextBlock(Block):
+    """A block in which a token sees the earlier tokens of its own text."""
+
+    def forward(self, tokens: TextTokens) -> TextTokens:
+        """Tokens to tokens."""
+        return tokens.with_states(self.mix(tokens.states, tokens.attend))
+
+
+class ImageTower(nn.Module):
+    """Vision transformer with a class token and a norm before the first block."""
+
+    def __init__(self, config: ImageConfig, embed: int, activation: str) -> None:
+        super().__init__()
+        self.config = config
+        self.patches = nn.Conv2d(3, config.width, config.patch, config.patch, bias=False)
+        self.class_token = nn.Parameter(torch.empty(config.width))
+        self.positions = nn.Parameter(torch.empty(1 + config.patches, config.width))
+        self.pre_norm = nn.LayerNorm(config.width)
+        self.blocks = nn.ModuleList(
+            ImageBlock(config.width, config.heads, config.mlp_width, activation)
+            for _ in range(config.blocks)
+        )
+        self.post_norm = nn.LayerNorm(config.width)
+        self.projection = nn.Linear(config.width, embed, bias=False)
+
+    def embed(self, images: Images) -> ImageTokens:
+        """Class token and patches, with positions: ``[batch, 1 + patches, width]``."""
+        patches = self.patches(images.to(self.patches.weight.dtype)).flatten(2).transpose(1, 2)
+        class_token = self.class_token.expand(patches.shape[0], 1, -1)
+        return torch.cat([class_token, patches], dim=1) + self.positions
+
+    def enter(self, tokens: ImageTokens) -> ImageTokens:
+        """The norm before the first block, over patches and any prompt tokens alike."""
+        return self.pre_norm(tokens)
+
+    def pool(self, tokens: ImageTokens) -> ImageFeatures:
+        """The class token, projected."""
+        return self.projection(self.post_norm(tokens[:, 0]))
+
+
+class TextTower(nn.Module):
+    """Causal transformer read at the end-of-text token."""
+
+    def __init__(self, config: TextConfig, embed: int, activation: str) -> None:
+        super().__init__()
+        self.config = config
+        self.words = nn.Embedding(config.vocabulary, config.width)
+        self.positions = nn.Parameter(torch.empty(config.context, config.width))
+        self.blocks = nn.ModuleList(
+            TextBlock(config.width, config.heads, config.mlp_width, activation)
+            for _ in range(config.blocks)
+        )
+        self.post_norm = nn.LayerNorm(config.width)
+        self.projection = nn.Linear(config.width, embed, bias=False)
+
+    def embed(self, texts: TokenizedTexts) -> TextTokens:
+        """Word embeddings, without positions."""
+        states = self.words(texts.ids(self.words.weight.device))[None]
+        return TextTokens(states, len(texts.shared), texts)
+
+    def enter(self, tokens: TextTokens) -> TextTokens:
+        """Add the positions; a text that is too long for them is an error that names it."""
+        tokens.texts.check_fits(self.config.context, tokens.shared - len(tokens.texts.shared))
+        return tokens.with_states(tokens.states + self.positions[tokens.positions()])
+
+    def pool(self, tokens: TextTokens) -> TextFeatures:
+        """The end-of-text tokens in the caller's order, projected."""
+        return self.projection(self.post_norm(tokens.ends()))
+
+
+class CLIP(nn.Module):
+    """Both towers and the logit scale. Its parameters never change."""
+
+    name: str
+    """What ``load_clip`` was asked for: with ``weights_hash``, which checkpoint this is."""
+    weights_hash: str
+    """SHA-256 of the weights as the file holds them."""
+    tokenizer: Tokenizer
+    """The checkpoint's own."""
+    preprocess: Preprocess
+    """The checkpoint's own."""
+
+    def __init__(self, config: CLIPConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.image = ImageTower(config.image, config.embed, config.activation)
+        self.text = TextTower(config.text, config.embed, config.activation)
+        self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.logit_scale.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the towers compute in."""
+        return self.image.projection.weight.dtype
+
+    def encode_images(self, images: Images) -> ImageFeatures:
+        """Features of unprompted images, not normalised."""
+        tokens = self.image.enter(self.image.embed(images))
+        for block in self.image.blocks:
+            tokens = block(tokens)
+        return self.image.pool(tokens)
+
+    def encode_texts(self, texts: TokenizedTexts) -> TextFeatures:
+        """Features of unprompted texts, not normalised: ``[1, texts, embed]``."""
+        tokens = self.text.enter(self.text.embed(texts))
+        for block in self.text.blocks:
+            tokens = block(tokens)
+        return self.text.pool(tokens)
+
+    def logits(self, image: ImageFeatures, classes: ClassFeatures) -> Logits:
+        """exp(logit_scale) times the cosine of every image and class, in fp32."""
+        image = functional.normalize(image.float(), dim=-1)
+        return (
+            self.logit_scale.float().exp() * image @ functional.normalize(classes.float(), dim=-1).T
+        )
+
+
+def initialise(clip: CLIP, generator: torch.Generator) -> CLIP:
+    """Draw every weight, for training from scratch and tests.
+
+    Source: openai/CLIP, clip/model.py:299, whose rule for the text tower's blocks is used in both
+    towers; all that it leaves to PyTorch, and the positions, have a deviation of width ** -0.5.
+    """
+    with torch.no_grad():
+        for tower in (clip.image, clip.text):
+            width, blocks = tower.config.width, tower.config.blocks
+            for name, parameter in tower.named_parameters():
+                _draw(name, parameter, width, blocks, generator)
+        clip.logit_scale.fill_(torch.tensor(1 / 0.07).log())
+    return clip
+
+
+def _draw(
+    name: str, parameter: Tensor, width: int, blocks: int, generator: torch.Generator
+) -> None:
+    scale = {
+        "attention.out.weight": width**-0.5 * (2 * blocks) ** -0.5,
+        "mlp.2.weight": width**-0.5 * (2 * blocks) ** -0.5,
+        "mlp.0.weight": (2 * width) ** -0.5,
+        "words.weight": 0.02,
+    }
+    if "norm" in name:
+        parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+    elif name.endswith("bias"):
+        parameter.zero_()
+    else:
+        deviation = next(
+            (value for ending, value in scale.items() if name.endswith(ending)), width**-0.5
+        )
+        parameter.normal_(0, deviation, generator=generator)

@@ -1,0 +1,201 @@
+"""The shared-prefix form of a set of texts: what all texts begin with is held, and computed, once.
+
+The text tower's mask is causal, so the states of ``[SOS, prompt]`` do not depend on what follows,
+and nothing after the end-of-text token is ever seen by it. A set of texts is therefore held,
+exactly and without padding, as
+
+    states [groups, shared + own, width]
+
+where ``shared`` tokens begin every text and ``own`` is the sum of all texts' remaining tokens. The
+texts are sorted by length, so that those of equal length stand in one contiguous run (a *bucket*)
+that can be seen as ``[texts, length]`` without copying. ``groups`` counts the different prefixes:
+one for a prompt shared by all classes, one per image where the prompt depends on the image.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import groupby
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention, softmax
+
+from crossprompt.errors import RequestError
+from crossprompt.shapes import TextPrompt
+
+Heads = Float[Tensor, "groups heads tokens head_width"]
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """``texts`` texts in a row with ``length`` own tokens each, from own token ``start`` on."""
+
+    start: int
+    texts: int
+    length: int
+
+    @property
+    def stop(self) -> int:
+        """The own token after the run's last."""
+        return self.start + self.texts * self.length
+
+
+@dataclass(frozen=True)
+class TokenizedTexts:
+    """The token ids of a set of texts, split into what they share and what each has alone.
+
+    Args:
+        shared: ids that begin every text, the start-of-text id first.
+        own: per text, in the caller's order, the remaining ids, the end-of-text id last.
+        labels: what to call each text in an error, for example its class name.
+    """
+
+    shared: tuple[int, ...]
+    own: tuple[tuple[int, ...], ...]
+    labels: tuple[str, ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, ids: Sequence[Sequence[int]], labels: Sequence[str]) -> "TokenizedTexts":
+        """Split complete texts (start and end included) after their longest common beginning."""
+        if not ids:
+            raise RequestError("no texts were given; at least one is needed")
+        # what the first and the last in sorted order share, all share
+        first, last = min(map(tuple, ids)), max(map(tuple, ids))
+        limit = min(len(text) for text in ids) - 1  # every text keeps its end of text
+        count = 0
+        while count < limit and first[count] == last[count]:
+            count += 1
+        return cls(tuple(first[:count]), tuple(tuple(text[count:]) for text in ids), tuple(labels))
+
+    def with_room(self, length: int) -> "TokenizedTexts":
+        """Leave ``length`` places before each text's own tokens, for ``TextTokens.write_each``."""
+        filler = (self.own[0][-1],) * length  # any id: its embedding is replaced
+        return replace(self, own=tuple(filler + own for own in self.own))
+
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """Position of each sorted text in the caller's order."""
+        return tuple(sorted(range(len(self.own)), key=lambda text: len(self.own[text])))
+
+    @cached_property
+    def buckets(self) -> tuple[Bucket, ...]:
+        """Runs of equal length over the sorted texts."""
+        buckets, start = [], 0
+        for length, run in groupby(len(self.own[text]) for text in self.order):
+            buckets.append(Bucket(start, len(list(run)), length))
+            start = buckets[-1].stop
+        return tuple(buckets)
+
+    def ids(self, device: torch.device) -> Int[Tensor, " tokens"]:
+        """Shared ids, then every text's own ids in sorted order, packed."""
+        own = [token for text in self.order for token in self.own[text]]
+        return torch.tensor([*self.shared, *own], device=device)
+
+    def check_fits(self, context: int, prompt_length: int) -> None:
+        """Raise ``RequestError`` naming a text that exceeds ``context`` tokens after the prompt."""
+        for label, own in zip(self.labels, self.own, strict=True):
+            needed = len(self.shared) + prompt_length + len(own)
+            if needed > context:
+                raise RequestError(
+                    f"{label!r} needs {needed} tokens ({len(own)} of its own, {prompt_length} "
+                    f"prompt tokens, {len(self.shared)} at the start) but the text tower holds "
+                    f"{context}; shorten the name or the prompt"
+                )
+
+
+@dataclass(frozen=True)
+class TextTokens:
+    """States of the text tower in the shared-prefix form.
+
+    Args:
+        states: ``[groups, shared + own, width]``.
+        shared: number of tokens that begin every text, prompt tokens included.
+        texts: where the other tokens belong.
+    """
+
+    states: Float[Tensor, "groups tokens width"]
+    shared: int
+    texts: TokenizedTexts
+
+    @property
+    def prompt(self) -> TextPrompt:
+        """Everything shared but the start-of-text token."""
+        return self.states[:, 1 : self.shared]
+
+    def insert(self, prompt: TextPrompt) -> "TextTokens":
+        """Put prompt tokens after the start-of-text token, one prefix per group of ``prompt``."""
+        states = self.states.expand(prompt.shape[0], -1, -1)
+        states = torch.cat([states[:, :1], prompt.to(states.dtype), states[:, 1:]], dim=1)
+        return TextTokens(states, self.shared + prompt.shape[1], self.texts)
+
+    def write(self, prompt: TextPrompt) -> "TextTokens":
+        """Replace the first ``prompt.shape[1]`` tokens after start-of-text."""
+        head, tail = self.states[:, :1], self.states[:, 1 + prompt.shape[1] :]
+        return self.with_states(torch.cat([head, prompt.to(head.dtype), tail], dim=1))
+
+    def write_each(self, prompts: Float[Tensor, "texts length width"]) -> "TextTokens":
+        """Replace the first ``length`` of each text's own tokens, by a prompt of its own.
+
+        Args:
+            prompts: ``[texts, length, width]`` in the caller's order; see
+                ``TokenizedTexts.with_room``.
+        """
+        starts = self._own_positions(offset=0)
+        index = (starts[:, None] + torch.arange(prompts.shape[1])).flatten().to(self.states.device)
+        values = prompts.to(self.states.dtype).flatten(0, 1).expand(self.states.shape[0], -1, -1)
+        return self.with_states(self.states.index_copy(1, index, values))
+
+    def with_states(self, states: Float[Tensor, "groups tokens width"]) -> "TextTokens":
+        """The same layout with other states."""
+        return replace(self, states=states)
+
+    def positions(self) -> Int[Tensor, " tokens"]:
+        """The position of each token in its own text, counted from the start-of-text token."""
+        own = [
+            torch.arange(self.shared, self.shared + bucket.length).repeat(bucket.texts)
+            for bucket in self.texts.buckets
+        ]
+        return torch.cat([torch.arange(self.shared), *own]).to(self.states.device)
+
+    def ends(self) -> Float[Tensor, "groups texts width"]:
+        """The end-of-text token of every text, in the caller's order."""
+        return self.states[:, self._own_positions(offset=-1).to(self.states.device)]
+
+    def _own_positions(self, offset: int) -> Int[Tensor, " texts"]:
+        """Where each text's own token ``offset`` stands among ``states``, in the caller's order."""
+        positions = [
+            torch.arange(bucket.start, bucket.stop, bucket.length) + offset % bucket.length
+            for bucket in self.texts.buckets
+        ]
+        index = torch.empty(len(self.texts.order), dtype=torch.long)
+        index[torch.tensor(self.texts.order)] = self.shared + torch.cat(positions)
+        return index
+
+    def attend(self, query: Heads, key: Heads, value: Heads) -> Heads:
+        """Causal attention within each text; the shared keys and values are never repeated."""
+        shared = self.shared
+        parts = [
+            scaled_dot_product_attention(
+                query[:, :, :shared], key[:, :, :shared], value[:, :, :shared], is_causal=True
+            )
+        ]
+        query = query[:, :, shared:] * query.shape[-1] ** -0.5
+        to_shared = query @ key[:, :, :shared].transpose(-1, -2)  # one product for all texts
+        for bucket in self.texts.buckets:
+            own = slice(bucket.start, bucket.stop)
+            size = (bucket.texts, bucket.length)
+            k, v = (x[:, :, shared:][:, :, own].unflatten(2, size) for x in (key, value))
+            to_own = query[:, :, own].unflatten(2, size) @ k.transpose(-1, -2)
+            future = torch.ones(
+                bucket.length, bucket.length, dtype=torch.bool, device=query.device
+            ).triu(1)
+            scores = [
+                to_shared[:, :, own].unflatten(2, size),
+                to_own.masked_fill(future, -torch.inf),
+            ]
+            weights = softmax(torch.cat(scores, dim=-1), dim=-1)
+            from_shared = weights[..., :shared].flatten(2, 3) @ value[:, :, :shared]
+            parts.append(from_shared + (weights[..., shared:] @ v).flatten(2, 3))
+        return torch.cat(parts, dim=2)

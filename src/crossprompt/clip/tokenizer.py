@@ -1,0 +1,191 @@
+"""CLIP's lower-case byte-pair tokenizer, run by the ``tokenizers`` library.
+
+The ids of the start and end of text are looked up by token, so that a checkpoint with its own
+vocabulary works.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from pathlib import Path
+
+import tokenizers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from crossprompt.clip.text_tokens import TokenizedTexts
+from crossprompt.errors import RequestError
+
+START = "<|startoftext|>"
+END = "<|endoftext|>"
+SUFFIX = "</w>"
+"""Marks a token that ends a word."""
+WORDS = (
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+)
+"""What CLIP takes for a word (openai/CLIP, clip/simple_tokenizer.py:78)."""
+
+
+class Tokenizer:
+    """Text to token ids.
+
+    Args:
+        backend: a tokenizer of the ``tokenizers`` library that knows CLIP's start and end of text.
+
+    Raises:
+        RequestError: the vocabulary lacks one of them.
+    """
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        backend.no_padding()  # a tokenizer.json may ask for both; here a text keeps its own length
+        backend.no_truncation()
+        self._backend = backend
+        self.start = self._id(START)
+        self.end = self._id(END)
+        backend.add_special_tokens([START, END])  # never split, also where they stand in a text
+        if backend.post_processor is None:  # for other programs that read what ``save`` writes
+            backend.post_processor = processors.RobertaProcessing(
+                (END, self.end), (START, self.start), trim_offsets=False, add_prefix_space=False
+            )
+
+    @classmethod
+    def from_file(cls, path: str | PathLike[str]) -> "Tokenizer":
+        """Read a ``tokenizer.json``; ``RequestError`` if it is none."""
+        if not Path(path).is_file():
+            raise RequestError(f"there is no tokenizer at {path}; expected a tokenizer.json")
+        try:
+            return cls(tokenizers.Tokenizer.from_file(str(path)))
+        except RequestError as error:
+            raise RequestError(f"{path}: {error}") from None
+        except Exception as error:  # the library raises no narrower type
+            raise RequestError(f"{path} is not a tokenizer.json: {error}") from error
+
+    @classmethod
+    def from_vocabulary(
+        cls, vocabulary: str | PathLike[str], merges: str | PathLike[str]
+    ) -> "Tokenizer":
+        """Read ``vocab.json`` and ``merges.txt``; ``RequestError`` if they are damaged."""
+        try:
+            model = models.BPE.from_file(
+                str(vocabulary), str(merges), unk_token=END, end_of_word_suffix=SUFFIX
+            )
+        except Exception as error:  # the library raises no narrower type
+            raise RequestError(
+                f"{vocabulary} and {merges} are not a tokenizer's vocabulary and merges: {error}"
+            ) from error
+        return cls(clip_backend(model))
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str], size: int) -> "Tokenizer":
+        """Train a vocabulary in CLIP's form, for a model that is trained from scratch.
+
+        It can tokenize every text: all bytes are in it, alone and at the end of a word.
+
+        Args:
+            texts: what the pairs are counted in.
+            size: most ids, at least 514.
+        """
+        backend = clip_backend(models.BPE(end_of_word_suffix=SUFFIX))
+        trainer = trainers.BpeTrainer(
+            vocab_size=size, end_of_word_suffix=SUFFIX, show_progress=False
+        )
+        backend.train_from_iterator(texts, trainer)
+        pairs = json.loads(backend.to_str())["model"]["merges"]  # the most frequent first
+        single = sorted(pre_tokenizers.ByteLevel.alphabet())
+        merges = [(left, right) for left, right in pairs[: size - 2 * len(single) - 2]]
+        last = [byte + SUFFIX for byte in single]
+        # in the order of CLIP's: the ends of text come last
+        tokens = [*single, *last, *("".join(pair) for pair in merges), START, END]
+        vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+        model = models.BPE(vocabulary, merges, unk_token=END, end_of_word_suffix=SUFFIX)
+        return cls(clip_backend(model))
+
+    @property
+    def size(self) -> int:
+        """Number of ids."""
+        return int(self._backend.get_vocab_size(with_added_tokens=True))
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, without start and end.
+
+        Raises:
+            RequestError: part of the text is not in the vocabulary, or is a start or end of text.
+        """
+        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+        if self.start in ids or self.end in ids:  # CLIP's unknown token is the end of text
+            raise RequestError(
+                f"{text!r} cannot be tokenized: part of it is not in the vocabulary, or is "
+                f"{START} or {END}; reword it"
+            )
+        return ids
+
+    def tokenize_names(self, names: Sequence[str], suffix: str = ".") -> TokenizedTexts:
+        """Class names, each followed by ``suffix``: all share the start of text and nothing else.
+
+        Args:
+            names: the classes, in the order their features will have.
+            suffix: what follows each name.
+
+        Raises:
+            RequestError: there is no name, or one is blank or cannot be tokenized.
+        """
+        if not names:
+            raise RequestError("no class names were given; at least one is needed")
+        for name in names:
+            if not self.encode(name):
+                raise RequestError(f"class name {name!r} is blank; give it a name")
+        own = tuple((*self.encode(name + suffix), self.end) for name in names)
+        return TokenizedTexts((self.start,), own, tuple(names))
+
+    def tokenize_texts(
+        self, texts: Sequence[str], labels: Sequence[str] | None = None
+    ) -> TokenizedTexts:
+        """Complete texts, for example filled templates: they share what all of them begin with.
+
+        Args:
+            texts: any texts, in the order their features will have.
+            labels: what to call each text in an error; the texts themselves by default.
+
+        Raises:
+            RequestError: there is no text, not one label per text, or one cannot be tokenized.
+        """
+        labels = texts if labels is None else labels
+        if not texts or len(labels) != len(texts):
+            raise RequestError(
+                f"got {len(texts)} texts and {len(labels)} labels; expected one label per text, "
+                "and at least one"
+            )
+        return TokenizedTexts.of(
+            [[self.start, *self.encode(text), self.end] for text in texts], labels
+        )
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write a ``tokenizer.json`` that ``from_file`` and ``transformers`` read."""
+        self._backend.save(str(path))
+
+    def _id(self, token: str) -> int:
+        found = self._backend.token_to_id(token)
+        if found is None:
+            raise RequestError(
+                f"the vocabulary has no {token}; expected the tokenizer of a CLIP checkpoint"
+            )
+        return int(found)
+
+
+def clip_backend(model: models.BPE) -> tokenizers.Tokenizer:
+    """CLIP's text handling around a byte-pair model: lower case, single spaces, words, bytes.
+
+    Args:
+        model: its end-of-word suffix is ``</w>``; it may yet have to be trained.
+    """
+    backend = tokenizers.Tokenizer(model)
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    )
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    backend.decoder = decoders.ByteLevel()
+    return backend

@@ -1,0 +1,28 @@
+"""Data sets of images with class names: found, checked, divided and drawn from with a seed."""
+
+from crossprompt.data.csv_file import load_csv
+from crossprompt.data.folder import load_folder
+from crossprompt.data.images import (
+    BadImage,
+    UnreadableImageError,
+    check_images,
+    list_images,
+    read_image,
+)
+from crossprompt.data.items import Dataset, Item, Split
+from crossprompt.data.registry import DATASETS, load_dataset
+
+__all__ = [
+    "DATASETS",
+    "BadImage",
+    "Dataset",
+    "Item",
+    "Split",
+    "UnreadableImageError",
+    "check_images",
+    "list_images",
+    "load_csv",
+    "load_dataset",
+    "load_folder",
+    "read_image",
+]

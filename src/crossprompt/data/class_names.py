@@ -1,0 +1,115 @@
+"""Class names: made of labels, or given by the user, and never two that are easily confused."""
+
+import os
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from crossprompt.errors import RequestError
+
+ClassNames = str | os.PathLike[str] | Sequence[str] | Mapping[str, str] | None
+"""A file of names, the names of the sorted labels in order, or names for some of the labels."""
+
+_LISTED = 10
+
+
+def name_classes(labels: Sequence[str], given: ClassNames = None) -> tuple[str, ...]:
+    """The class name of each label.
+
+    A file holds a line per class (UTF-8; empty lines do not count), either names in the order of
+    the sorted labels, or ``label: name`` for any of the labels. It is read the second way if a line
+    begins with a label and a colon.
+
+    Args:
+        labels: folder names, or labels of a CSV file, sorted, with composed accents (see
+            ``composed``).
+        given: names that stand for those the labels would give.
+
+    Raises:
+        RequestError: names are too many, too few, of unknown labels, empty, or alike but for case,
+            ``_`` and spaces.
+    """
+    if isinstance(given, str | os.PathLike):
+        given = _read(Path(given), labels)
+    if isinstance(given, Mapping):
+        given = {composed(label): name for label, name in given.items()}
+        if unknown := sorted(given.keys() - set(labels)):
+            raise RequestError(
+                f"class names are given for {listed(unknown)}, but the classes are {listed(labels)}"
+            )
+        names = [given.get(label, readable(label)) for label in labels]
+    elif given is not None:
+        if len(given) != len(labels):
+            raise RequestError(
+                f"{len(given)} class names are given, but there are {len(labels)} classes: "
+                f"{listed(labels)}"
+            )
+        names = list(given)
+    else:
+        names = [readable(label) for label in labels]
+    _check(labels, names)
+    return tuple(names)
+
+
+def composed(text: str) -> str:
+    """The text with letter and accent as one character; some file systems store them apart."""
+    return unicodedata.normalize("NFC", text)
+
+
+def readable(label: str) -> str:
+    """A label as words: ``_`` becomes a space."""
+    return " ".join(composed(label).replace("_", " ").split())
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in quotes, the first ten and the number of the others."""
+    text = ", ".join(repr(name) for name in names[:_LISTED])
+    return text + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+
+
+def _check(labels: Sequence[str], names: Sequence[str]) -> None:
+    seen: dict[str, tuple[str, str]] = {}
+    for label, name in zip(labels, names, strict=True):
+        if not name.strip():
+            raise RequestError(f"class {label!r} has an empty name; give it one that has words")
+        other_label, other = seen.setdefault(readable(name).casefold(), (label, name))
+        if other_label != label:
+            how = (
+                "the same" if name == other else f"{other!r}, which differs only in case or spaces"
+            )
+            raise RequestError(
+                f"the class {label!r} is called {name!r}, and {other_label!r} is called {how}; "
+                "merge them, or rename one"
+            )
+
+
+def _read(path: Path, labels: Sequence[str]) -> list[str] | dict[str, str]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise RequestError(f"cannot read the class names in {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            f"the class names in {path} are not UTF-8; save the file as UTF-8"
+        ) from error
+    numbered = {number: line.strip() for number, line in enumerate(lines, start=1) if line.strip()}
+    pairs = {number: _pair(line) for number, line in numbered.items()}
+    if not any(label in labels for label, _ in pairs.values()):
+        return list(numbered.values())
+    names: dict[str, str] = {}
+    for number, (label, name) in pairs.items():
+        if label not in labels:
+            raise RequestError(
+                f"{path}, line {number}: {label!r} is not one of the classes {listed(labels)}"
+            )
+        if label in names:
+            raise RequestError(
+                f"{path}, line {number}: {label!r} was given a name before; keep one of the lines"
+            )
+        names[label] = name
+    return names
+
+
+def _pair(line: str) -> tuple[str, str]:
+    label, colon, name = line.partition(":")
+    return composed(label.strip()) if colon else "", name.strip()

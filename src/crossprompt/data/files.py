@@ -1,0 +1,94 @@
+"""Files in folders: the user's own, in the same order on every system, and which are copies."""
+
+import hashlib
+import os
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+_SYSTEM_FILES = frozenset(
+    ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r")
+)
+
+
+def is_visible(name: str) -> bool:
+    """Whether a file or folder is the user's own: not hidden, nor left behind by a system."""
+    return not name.startswith(".") and name.lower() not in _SYSTEM_FILES
+
+
+def sort_key(name: str) -> tuple[str, str]:
+    """Orders names by code point after composing accents, which some file systems store apart."""
+    return unicodedata.normalize("NFC", name), name
+
+
+def list_folders(folder: Path) -> list[Path]:
+    """The visible folders directly in a folder, sorted by name; links are followed."""
+    found = (folder / entry.name for entry in _visible(folder) if entry.is_dir())
+    return sorted(found, key=lambda path: sort_key(path.name))
+
+
+def list_files(folder: Path, recursive: bool = True) -> list[Path]:
+    """The visible files in a folder, sorted by their path in it.
+
+    Args:
+        folder: where to look. Links are followed; broken ones are listed.
+        recursive: look into the folders in it, too.
+    """
+    found = _walk(folder, (os.path.realpath(folder),), recursive)
+    return sorted(found, key=lambda path: sort_key(path.relative_to(folder).as_posix()))
+
+
+def find_copies(paths: Iterable[Path], originals: Iterable[Path]) -> dict[Path, Path]:
+    """Which of ``paths`` hold the very bytes of one of ``originals``, and of which.
+
+    Only files that agree in size are read; a file that cannot be read is no copy.
+    """
+    originals_of_size = _by_size(originals)
+    paths_of_size = _by_size(paths)
+    copies = {}
+    for size in paths_of_size.keys() & originals_of_size.keys():
+        original_of = {_hash(path): path for path in reversed(originals_of_size[size])}
+        for path in paths_of_size[size]:
+            digest = _hash(path)
+            if digest and digest in original_of:
+                copies[path] = original_of[digest]
+    return copies
+
+
+def _visible(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if is_visible(entry.name)]
+
+
+def _walk(folder: Path, ancestors: tuple[str, ...], recursive: bool) -> Iterator[Path]:
+    for entry in _visible(folder):
+        path = folder / entry.name
+        if not entry.is_dir():
+            yield path
+        elif recursive and (real := os.path.realpath(path)) not in ancestors:
+            yield from _walk(
+                path, (*ancestors, real), recursive
+            )  # a link to an ancestor has no end
+
+
+def _by_size(paths: Iterable[Path]) -> dict[int, list[Path]]:
+    found = defaultdict(list)
+    for path in paths:
+        try:
+            found[path.stat().st_size].append(path)
+        except OSError:
+            continue  # the check of the images names it
+    found.pop(0, None)  # so it does empty files
+    return found
+
+
+def _hash(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.sha256()
+            while part := file.read(1 << 20):
+                digest.update(part)
+    except OSError:
+        return None
+    return digest.hexdigest()

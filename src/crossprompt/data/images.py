@@ -1,0 +1,235 @@
+"""Image files: find them, read any of them as RGB, and check every one once before it is needed.
+
+Only ``read_image`` decodes. It has one answer for every kind of file that Pillow opens, and one
+exception for all others.
+"""
+
+import os
+import stat
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from crossprompt.data.files import list_files
+from crossprompt.errors import RequestError
+
+Progress = Callable[[int, int], None]
+"""Called with the number of images done and the number of all."""
+
+EXTENSIONS = frozenset(
+    f".{ending}"
+    for endings in (
+        "jpg jpeg jpe jfif png apng gif bmp dib webp tif tiff ppm pgm pbm pnm tga ico",
+        "jp2 j2k jpx avif avifs heic heif qoi pcx sgi dds",
+    )
+    for ending in endings.split()
+)
+"""Endings of files meant as images; Pillow may refuse some, which is better said than hidden."""
+
+_RUN_PROGRAMS = frozenset(("EPS", "WMF"))  # Pillow starts Ghostscript, or lets Windows draw
+_LISTED = 20
+_BATCH = 256
+_SIXTEEN_BIT_IN_I = frozenset(("PNG", "PPM"))  # 16-bit files that Pillow holds in 32-bit pixels
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class BadImage:
+    """A file that cannot be read as an image, and why."""
+
+    path: Path
+    reason: str
+
+
+class UnreadableImageError(RequestError):
+    """A file cannot be read as an image; ``bad`` says which and why."""
+
+    def __init__(self, bad: BadImage) -> None:
+        super().__init__(bad)  # so that it can be sent from a worker process
+        self.bad = bad
+
+    def __str__(self) -> str:
+        return f"cannot read the image {self.bad.path}: {self.bad.reason}"
+
+
+def read_image(path: str | os.PathLike[str]) -> Image.Image:
+    """Read an image file as 8-bit RGB, upright.
+
+    The EXIF rotation is applied, 16-bit greys are scaled to 8 bits, transparency is laid on white,
+    and of an animation or a file of several pages the first is taken. Colour profiles are not
+    applied.
+
+    Raises:
+        UnreadableImageError: the file is missing, empty, damaged, truncated, too large, or no
+            image.
+    """
+    path = Path(path)
+    try:
+        _check_file(path)
+        with _pillow_warnings_ignored, Image.open(path, formats=_formats()) as image:
+            return _decode(image)
+    except Exception as error:  # on garbage Pillow raises anything, down to struct.error
+        raise UnreadableImageError(BadImage(path, _reason(error))) from error
+
+
+def check_images(
+    paths: Sequence[Path],
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> list[BadImage]:
+    """Read every image once and return those that cannot be read, in the order of ``paths``.
+
+    Args:
+        paths: image files; one given twice is read once.
+        skip_bad: return the bad ones without raising.
+        progress: called with (images done, images in all) after every image.
+        workers: threads that decode; at most 4 by default.
+
+    Raises:
+        RequestError: there are bad images and ``skip_bad`` is false; up to 20 are listed, each with
+            its reason.
+    """
+    paths = list(dict.fromkeys(paths))
+    bad = []
+    with ThreadPoolExecutor(workers or min(4, os.cpu_count() or 1)) as pool:
+        for done, found in enumerate(_each(pool, paths), start=1):
+            if found:
+                bad.append(found)
+            if progress:
+                progress(done, len(paths))
+    if bad and not skip_bad:
+        raise RequestError(
+            f"{len(bad)} of {len(paths)} images cannot be read; repair or remove them, "
+            f"or leave them out with --skip-bad-images (skip_bad_images=True):\n{list_bad(bad)}"
+        )
+    return bad
+
+
+def list_bad(bad: Sequence[BadImage]) -> str:
+    """A line for each of the first 20 bad images and the number of the others."""
+    lines = [f"  {image.path}: {image.reason}" for image in bad[:_LISTED]]
+    if len(bad) > _LISTED:
+        lines.append(f"  and {len(bad) - _LISTED} more")
+    return "\n".join(lines)
+
+
+def list_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """All files in a folder and the folders in it that end as images do, sorted by their path."""
+    return [path for path in list_files(Path(folder)) if path.suffix.lower() in EXTENSIONS]
+
+
+def _each(pool: ThreadPoolExecutor, paths: Sequence[Path]) -> Iterator[BadImage | None]:
+    waiting = iter(paths)
+    # a batch at a time, so that Ctrl-C need not wait for all
+    while batch := list(islice(waiting, _BATCH)):
+        yield from pool.map(_check, batch)
+
+
+def _check(path: Path) -> BadImage | None:
+    try:
+        read_image(path)
+    except UnreadableImageError as error:
+        return error.bad
+    return None
+
+
+def _check_file(path: Path) -> None:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise _RefusedError("a folder or a device, no file")  # a pipe would be waited for
+    if status.st_size == 0:
+        raise _RefusedError("the file is empty (0 bytes)")
+
+
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in list(Image.OPEN) if name not in _RUN_PROGRAMS]
+
+
+def _decode(image: Image.Image) -> Image.Image:
+    image.load()
+    orientation = _orientation(image)  # asked before any conversion, which may lose it
+    image = _flatten(image)
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _orientation(image: Image.Image) -> int | None:
+    try:
+        return image.getexif().get(_ORIENTATION)
+    except Exception:  # damaged metadata raises anything, and the pixels are fine without it
+        return None
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in _SIXTEEN_BIT_IN_I):
+        grey = image.convert("I").point(lambda value: value * (1 / 257) + 0.5)  # 65535 -> 255
+        return grey.convert("L").convert("RGB")
+    if image.mode in ("I", "F"):
+        raise _RefusedError(
+            f"32-bit pixels (mode {image.mode}) have no fixed range; save it with 8 or 16 bits"
+        )
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+class _RefusedError(Exception):
+    """What ``read_image`` itself finds wrong with a file."""
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case _RefusedError():
+            return str(error)
+        case FileNotFoundError():
+            return "no such file"
+        case PermissionError():
+            return "permission denied"
+        case UnidentifiedImageError():
+            return "not an image format Pillow can read, or damaged in its first bytes"
+        case Image.DecompressionBombError():
+            return f"too many pixels to decode safely: {error}"
+        case MemoryError():
+            return "too large for the memory"
+    return f"cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}"
+
+
+class _PillowWarningsIgnored:
+    """Ignores Pillow's warnings while any thread reads: the filters belong to all threads."""
+
+    def __init__(self) -> None:
+        self.lock, self.readers, self.filters = threading.Lock(), 0, warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.readers == 0:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\b")
+            self.readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.readers -= 1
+            if self.readers == 0:
+                self.filters.__exit__(None, None, None)
+
+
+_pillow_warnings_ignored = _PillowWarningsIgnored()

@@ -1,0 +1,113 @@
+"""Read images ahead of the computation, in order, with a bounded number in memory."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from PIL.Image import Image
+
+from crossprompt.data.images import read_image
+from crossprompt.errors import RequestError
+from crossprompt.shapes import Images
+
+Task = TypeVar("Task")
+Value = TypeVar("Value")
+
+WORKERS = max(1, min(8, os.cpu_count() or 1))
+"""Threads that decode; Pillow lets go of the interpreter's lock while it does."""
+AHEAD = 4
+"""Tasks in flight per thread."""
+
+
+def map_ahead(function: Callable[[Task], Value], tasks: Iterable[Task]) -> Iterator[Value]:
+    """``map`` in threads, in order, which never holds more than a few results that were not asked for."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        source = iter(tasks)
+        waiting: deque[Future[Value]] = deque(
+            pool.submit(function, task) for task in islice(source, WORKERS * AHEAD)
+        )
+        try:
+            while waiting:
+                value = waiting.popleft().result()
+                waiting.extend(pool.submit(function, task) for task in islice(source, 1))
+                yield value
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images that were read, and which inputs they are."""
+
+    paths: list[Path]
+    """Every input of the batch, in order."""
+    images: Images
+    """``[readable inputs, 3, side, side]``."""
+    errors: dict[int, str]
+    """Position in ``paths`` to what is wrong with it, for those that could not be read."""
+
+
+def read_batches(
+    paths: Iterable[Path],
+    transform: Callable[[Image], torch.Tensor],
+    batch_size: int,
+    *,
+    keep_errors: bool = False,
+) -> Iterator[Batch]:
+    """Read and transform any number of images in constant memory.
+
+    Args:
+        paths: files, may be a generator.
+        transform: image to ``[3, side, side]``.
+        batch_size: inputs in a batch.
+        keep_errors: list unreadable files in ``Batch.errors`` instead of raising.
+
+    Raises:
+        RequestError: a file cannot be read, unless ``keep_errors``.
+    """
+
+    def read(path: Path) -> tuple[Path, torch.Tensor | str]:
+        try:
+            return path, transform(read_image(path))
+        except (RequestError, OSError) as error:
+            if not keep_errors:
+                raise
+            return path, str(error)
+
+    results = map_ahead(read, paths)
+    while group := list(islice(results, batch_size)):
+        errors = {i: value for i, (_, value) in enumerate(group) if isinstance(value, str)}
+        tensors = [value for _, value in group if not isinstance(value, str)]
+        images = torch.stack(tensors) if tensors else torch.empty(0, 3, 0, 0)
+        yield Batch([path for path, _ in group], images, errors)
+
+
+class ImageCache:
+    """Keeps decoded images, up to a budget, for files that are read once an epoch.
+
+    Args:
+        budget: bytes of pixels to keep at most.
+    """
+
+    def __init__(self, budget: int = 512 * 2**20) -> None:
+        self._left = budget
+        self._images: dict[Path, Image] = {}
+
+    def read(self, path: Path) -> Image:
+        """The image, from memory where it fits."""
+        kept = self._images.get(path)
+        if kept is not None:
+            return kept
+        image = read_image(path)
+        size = 3 * image.width * image.height
+        if size <= self._left:
+            self._left -= size
+            self._images[path] = image
+        return image

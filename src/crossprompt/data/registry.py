@@ -1,0 +1,114 @@
+"""Data sets by name. Being here is being in every generic test."""
+
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from crossprompt.data.csv_file import load_csv
+from crossprompt.data.folder import load_folder
+from crossprompt.data.items import Dataset
+from crossprompt.errors import RequestError
+
+ROOT_VARIABLE = "CROSSPROMPT_DATA"
+"""The environment variable that says where data sets are, if ``root`` does not."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A data set that can be loaded by name."""
+
+    loader: Callable[..., Dataset]
+    """Takes ``root`` and the options; its signature says which there are."""
+    description: str
+    """One line for a list of data sets."""
+    uses_variable: bool = True
+    """Whether ``CROSSPROMPT_DATA`` stands in for a ``root`` that is not given."""
+
+
+def _load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
+    from crossprompt.data import emoji  # only who asks for it needs the packages that hold its art
+
+    return emoji.load_emoji(root)
+
+
+DATASETS: dict[str, Entry] = {
+    "emoji": Entry(
+        _load_emoji, "kinds of emoji in three styles, from the packages of the extra 'demo'"
+    ),
+    "folder": Entry(
+        load_folder, "your images: a folder for each class, in train/ val/ test/ or not"
+    ),
+    "csv": Entry(
+        load_csv,
+        "your images: a CSV file with the columns path, label and, if wanted, split",
+        False,
+    ),
+}
+"""Every data set that ``load_dataset`` knows."""
+
+
+def load_dataset(
+    name: str | os.PathLike[str], root: str | os.PathLike[str] | None = None, **options: Any
+) -> Dataset:
+    """Load a data set by its name in ``DATASETS``, or from the path of a folder or ``.csv`` file.
+
+    Args:
+        name: a name, or a path; a name wins over a folder that is called so (write ``./emoji`` for
+            the folder).
+        root: where the data is; by default what the environment variable ``CROSSPROMPT_DATA`` says.
+            For a CSV file, the folder that image paths are relative to, by default that of the
+            file.
+        options: what the data set's loader takes, such as ``class_names`` or ``seed`` for a folder.
+
+    Raises:
+        RequestError: the data set or an option is unknown, or the data is not as expected.
+    """
+    if isinstance(name, str) and name in DATASETS:
+        entry = DATASETS[name]
+        if root is None and entry.uses_variable:
+            root = os.environ.get(ROOT_VARIABLE) or None
+        return _call(name, entry.loader, options if root is None else {"root": root, **options})
+    path = Path(name)
+    if path.is_dir():
+        if root is not None:
+            raise RequestError(
+                f"{path} is a folder and says where the data is; leave root={root} away"
+            )
+        return _call(str(path), load_folder, {"root": path, **options})
+    if path.is_file() and path.suffix.lower() == ".csv":
+        return _call(str(path), load_csv, {"path": path, "root": root, **options})
+    raise RequestError(_unknown(path))
+
+
+def _call(name: str, loader: Callable[..., Dataset], options: dict[str, Any]) -> Dataset:
+    parameters = inspect.signature(loader).parameters
+    if unknown := [option for option in options if option not in parameters]:
+        near = get_close_matches(unknown[0], parameters, 1)
+        raise RequestError(
+            f"the data set {name} has no option {unknown[0]!r}{_did_you_mean(near)}; "
+            f"expected some of {', '.join(parameters)}"
+        )
+    needed = [key for key, parameter in parameters.items() if parameter.default is parameter.empty]
+    if missing := [option for option in needed if option not in options]:
+        raise RequestError(
+            f"the data set {name} needs the option {missing[0]}, which says where it is"
+        )
+    return loader(**options)
+
+
+def _unknown(path: Path) -> str:
+    if path.is_file():
+        return f"{path} is neither a folder nor a .csv file; give one of them, or a data set's name"
+    near = get_close_matches(str(path), DATASETS, 1)
+    return (
+        f"no data set, folder or .csv file is called {str(path)!r}{_did_you_mean(near)}; "
+        f"known data sets: {', '.join(DATASETS)}"
+    )
+
+
+def _did_you_mean(near: list[str]) -> str:
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,73 @@
+"""What one process must know of the others: its share of the work, and how to agree with them.
+
+``accelerate launch`` starts the processes; with one process every function here is the identity.
+"""
+
+import os
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, distributed
+from torch.distributed.nn import functional as differentiable
+
+
+def join() -> torch.device | None:
+    """Join the group that ``accelerate launch`` prepared.
+
+    Returns:
+        This process's device, or None where there is no group to join.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return None
+    from accelerate import PartialState
+
+    cpu = not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU", "") == "true"
+    return PartialState(cpu=cpu).device
+
+
+def processes() -> int:
+    """How many processes work together."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process's number, from 0."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def wait() -> None:
+    """Wait until every process is here."""
+    if distributed.is_initialized():
+        distributed.barrier()
+
+
+def gather(x: Float[Tensor, "*shape"]) -> Float[Tensor, "processes *shape"]:
+    """Every process's ``x``, stacked; gradients flow back to the process they came from.
+
+    One sum over slots that are zero elsewhere: unlike a gather, its gradient exists on every back end.
+    """
+    if processes() == 1:
+        return x[None]
+    slots = x.new_zeros(processes(), *x.shape)
+    slots = torch.cat([slots[: rank()], x[None], slots[rank() + 1 :]])
+    return differentiable.all_reduce(slots)
+
+
+def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Replace each gradient by its mean over the processes, as if all images had been in one batch."""
+    if processes() == 1:
+        return
+    for parameter in parameters:
+        if parameter.grad is not None:
+            distributed.all_reduce(parameter.grad)
+            parameter.grad /= processes()
+
+
+def mean(value: float) -> float:
+    """The mean of a number over the processes."""
+    if processes() == 1:
+        return value
+    total = torch.tensor(value, dtype=torch.float64)
+    distributed.all_reduce(total)
+    return float(total) / processes()

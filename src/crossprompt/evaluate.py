@@ -1,0 +1,128 @@
+"""Measure a classifier on labelled images; scikit-learn does the arithmetic."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+
+from crossprompt.classifier import BATCH, Classifier
+from crossprompt.data.items import Item
+from crossprompt.data.loading import read_batches
+from crossprompt.errors import RequestError
+
+BINS = 15
+"""Of equal width, for the calibration error (Guo et al., ICML 2017)."""
+RESAMPLES = 1000
+"""Of the bootstrap."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How well a classifier does on a set of images. Shares are 0 to 1."""
+
+    accuracy: float
+    """Share of images whose most probable class is right."""
+    interval: tuple[float, float]
+    """95 % bootstrap interval of the accuracy, over the images."""
+    macro_f1: float
+    """Mean over the classes of F1."""
+    per_class: dict[str, float]
+    """Share of each class's images that are right."""
+    ece: float
+    """Expected calibration error: mean gap between confidence and accuracy over 15 bins of confidence."""
+    confusion: list[list[int]]
+    """Row true class, column predicted class: number of images."""
+    n: int
+    """Number of images."""
+    inference: str
+    """How the classifier answers; other than ``calibrated``, batch size and order matter."""
+    batch_size: int
+    """Images at a time."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+
+def evaluate(
+    classifier: Classifier,
+    items: Sequence[Item],
+    *,
+    batch_size: int = BATCH,
+    progress: Callable[[int, int], None] | None = None,
+) -> Result:
+    """Classify every image and compare with its label.
+
+    Args:
+        classifier: what to measure.
+        items: labelled images, at least one.
+        batch_size: images at a time.
+        progress: called with (images done, images in all).
+
+    Raises:
+        RequestError: there is no image, one cannot be read, or a label has no class.
+    """
+    if not items:
+        raise RequestError("there are no images to evaluate on; the split is empty")
+    classes = len(classifier.class_names)
+    labels = np.array([item.label for item in items])
+    if labels.min() < 0 or labels.max() >= classes:
+        raise RequestError(
+            f"labels go from {labels.min()} to {labels.max()} but the classifier has {classes} classes"
+        )
+    probabilities: list[np.ndarray] = []
+    batches = read_batches([item.path for item in items], classifier.clip.preprocess, batch_size)
+    done = 0
+    for batch in batches:
+        probabilities.append(classifier.logits(batch.images).softmax(-1).cpu().numpy())
+        done += len(batch.paths)
+        if progress is not None:
+            progress(done, len(items))
+    rule = classifier.information.get("inference", "calibrated")
+    return summarise(np.concatenate(probabilities), labels, classifier.class_names, rule, batch_size)
+
+
+def summarise(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    inference: str = "calibrated",
+    batch_size: int = BATCH,
+) -> Result:
+    """The metrics of ``[images, classes]`` probabilities against ``[images]`` labels."""
+    predicted, every = probabilities.argmax(1), np.arange(len(class_names))
+    present = [label for label in every if label in labels]
+    recall = recall_score(labels, predicted, labels=present, average=None)
+    right = predicted == labels
+    return Result(
+        accuracy=float(accuracy_score(labels, predicted)),
+        interval=bootstrap_interval(right),
+        macro_f1=float(f1_score(labels, predicted, labels=present, average="macro", zero_division=0)),
+        per_class={class_names[k]: float(r) for k, r in zip(present, recall, strict=True)},
+        ece=calibration_error(probabilities.max(1), right),
+        confusion=confusion_matrix(labels, predicted, labels=every).tolist(),
+        n=len(labels),
+        inference=inference,
+        batch_size=batch_size,
+    )
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
+    """Expected calibration error over 15 bins of equal width: sum of share * |accuracy - confidence|."""
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    gaps = [
+        (bins == k).mean() * abs(right[bins == k].mean() - confidence[bins == k].mean())
+        for k in np.unique(bins)
+    ]
+    return float(sum(gaps))
+
+
+def bootstrap_interval(right: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """2.5 and 97.5 percentile of the accuracy over 1,000 resamples of the images."""
+    generator = np.random.default_rng(seed)
+    # the number of right answers in a resample is binomial: no need to draw the images one by one
+    means = generator.binomial(len(right), right.mean(), RESAMPLES) / len(right)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,83 @@
+"""What every method is: it holds what it learns, is handed CLIP on each call, and freezes to a classifier."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from crossprompt.clip.model import CLIP
+from crossprompt.examples import Examples
+from crossprompt.frozen import Frozen
+from crossprompt.settings import Settings
+from crossprompt.shapes import Images, Labels, Logits, Scalar
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a method is trained unless the user says otherwise."""
+
+    epochs: int
+    """Passes over the training images; 0 where there is nothing to train by gradient."""
+    batch_size: int
+    """Images in a step, over all processes."""
+    lr: float
+    """Learning rate of the second epoch, the highest."""
+    optimiser: Literal["sgd"] = "sgd"
+    """Which optimiser."""
+    momentum: float = 0.9
+    """Of SGD."""
+    weight_decay: float = 5e-4
+    """Of every learned tensor."""
+    first_lr: float = 1e-5
+    """Learning rate of the first epoch."""
+
+
+class Method(nn.Module, ABC):
+    """Holds only what it learns: CLIP is handed to each call and never stored.
+
+    So ``parameters()`` is what the optimiser gets and ``state_dict()`` is the checkpoint. Subclasses are final.
+
+    Args:
+        clip: the frozen backbone, for sizes and embeddings.
+        class_names: in the order of the labels.
+        config: the method's settings.
+    """
+
+    name: ClassVar[str]
+    """What the user types."""
+    summary: ClassVar[str]
+    """One line for the list of methods."""
+    paper: ClassVar[str]
+    """Where it was published."""
+
+    @dataclass(frozen=True)
+    class Config(Settings):
+        """Settings of the method; each field is an option of the command line and is saved with the result."""
+
+    def __init__(self, clip: CLIP, class_names: Sequence[str], config: "Method.Config") -> None:
+        super().__init__()
+        self.class_names = tuple(class_names)
+        self.config = config
+
+    @classmethod
+    @abstractmethod
+    def recipe(cls, shots: int) -> Recipe:
+        """The published recipe for ``shots`` training images per class."""
+
+    def prepare(self, clip: CLIP, examples: Examples) -> None:  # noqa: B027  most methods need nothing
+        """Solve, before any step, what is not learned by gradient."""
+
+    @abstractmethod
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        """Score ``[batch, 3, side, side]`` images: ``[batch, classes]``."""
+
+    def loss(self, clip: CLIP, images: Images, labels: Labels) -> Scalar:
+        """What training lowers: cross-entropy, unless the method has another."""
+        return cross_entropy(self(clip, images), labels)
+
+    @abstractmethod
+    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
+        """What is needed to score one image, without text and without other images."""

@@ -1,0 +1,81 @@
+"""CoOp: the words around the class name are learned vectors.
+
+Zhou et al., IJCV 2022, https://arxiv.org/abs/2109.01134. Nothing deviates from the authors' public code but that the
+class name always stands at the end (their default).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crossprompt.clip.model import CLIP
+from crossprompt.examples import Examples
+from crossprompt.frozen import Frozen, StaticPrompts
+from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.prompts import prompt_from_words, random_prompt
+from crossprompt.settings import require
+from crossprompt.shapes import ClassFeatures, Images, Logits
+
+
+class CoOp(Method):
+    """Context optimisation: a learned text prompt, one for all classes or one for each."""
+
+    name = "coop"
+    summary = "learned words in front of the class name"
+    paper = "Zhou et al., IJCV 2022, arXiv 2109.01134"
+
+    @dataclass(frozen=True)
+    class Config(Method.Config):
+        """Settings of CoOp."""
+
+        length: int = 16
+        """Prompt tokens in front of the class name."""
+        class_specific: bool = False
+        """A prompt of its own for every class, instead of one for all."""
+        initial_words: str | None = None
+        """Words that the prompt starts from, for example "a photo of a" with length 4; random by default."""
+
+        def __post_init__(self) -> None:
+            require(self.length >= 1, f"coop: length is {self.length}, expected 1 or more")
+            require(
+                self.initial_words is None or not self.class_specific,
+                "coop: initial_words goes with one prompt for all classes; leave out one of "
+                "initial_words and class_specific",
+            )
+
+    def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
+        super().__init__(clip, class_names, config)
+        self.config: CoOp.Config = config
+        names, width = clip.tokenizer.tokenize_names(class_names), clip.config.text.width
+        # a prompt of its own is not shared, so it stands among the tokens that each class has alone
+        self.names = names.with_room(config.length) if config.class_specific else names
+        if config.initial_words is not None:
+            self.text_prompt = prompt_from_words(clip, config.initial_words, config.length)
+        elif config.class_specific:
+            self.text_prompt = random_prompt(len(class_names), config.length, width)
+        else:
+            self.text_prompt = random_prompt(config.length, width)
+
+    @classmethod
+    def recipe(cls, shots: int) -> Recipe:
+        """SGD, longer with more shots, as published."""
+        epochs = 50 if shots <= 1 else 100 if shots <= 4 else 200
+        return Recipe(epochs=epochs, batch_size=32, lr=0.002)
+
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        """Score images against the prompted classes."""
+        return clip.logits(clip.encode_images(images), self._encode_classes(clip))
+
+    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
+        """The prompted classes; the image tower has no prompt."""
+        return StaticPrompts.of(clip, self._encode_classes(clip))
+
+    def _encode_classes(self, clip: CLIP) -> ClassFeatures:
+        text = clip.text.embed(self.names)
+        if self.config.class_specific:
+            text = text.write_each(self.text_prompt)
+        else:
+            text = text.insert(self.text_prompt[None])
+        text = clip.text.enter(text)
+        for block in clip.text.blocks:
+            text = block(text)
+        return clip.text.pool(text)[0]

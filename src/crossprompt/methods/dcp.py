@@ -1,0 +1,180 @@
+"""DCP: deeply coupled prompts, each side's rewritten before every block by attending with the other's.
+
+Liu et al., Findings of ACL 2023, https://arxiv.org/abs/2305.17903. Deviations from the authors' public code:
+
+* ``variant="coupled"`` (default) writes the new text prompt back, as the paper describes. The released code computes
+  and drops it (``clip/model.py:419``), so that 14 of 30 trained tensors never get a gradient: ``variant="released"``.
+* A trained model is frozen before it answers: the prompts that the released code averages over each *test* batch are
+  averaged once over the training images.
+* The mean over images is taken over all processes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from crossprompt import distributed
+from crossprompt.clip.model import CLIP, QuickGELU
+from crossprompt.examples import Examples
+from crossprompt.frozen import Frozen, StaticPrompts
+from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.prompts import append, prompt_from_words, random_prompt, write
+from crossprompt.settings import require
+from crossprompt.shapes import (
+    ClassFeatures,
+    ImageFeatures,
+    ImagePrompt,
+    Images,
+    ImageTokens,
+    Logits,
+    TextPrompt,
+)
+
+WORDS_AT_MOST = 4
+"""The longest prompt that may start from words: longer ones start at random, as published."""
+
+
+class DCP(Method):
+    """Deeply coupled prompts, rewritten by cross-modal prompt attention (CMPA)."""
+
+    name = "dcp"
+    summary = "deep prompts in both towers, coupled by attention before every block"
+    paper = "Liu et al., Findings of ACL 2023, arXiv 2305.17903"
+
+    @dataclass(frozen=True)
+    class Config(Method.Config):
+        """Settings of DCP."""
+
+        length: int = 16
+        """Prompt tokens on each side."""
+        depth: int = 9
+        """Number of blocks, counted from block 1, whose prompts are rewritten."""
+        share: bool = True
+        """One attention module for all blocks, instead of one a block."""
+        variant: Literal["coupled", "released"] = "coupled"
+        """Whether the new text prompt is written back (coupled, as in the paper) or dropped (released, as in the
+        authors' code)."""
+        fuse: Literal["mean", "max", "first"] = "mean"
+        """How the images' prompt states become one."""
+        initial_words: str | None = None
+        """Words that the text prompt starts from, for a length of at most 4; random by default."""
+
+        def __post_init__(self) -> None:
+            require(self.length >= 1, f"dcp: length is {self.length}, expected 1 or more")
+            require(self.depth >= 1, f"dcp: depth is {self.depth}, expected 1 or more")
+            require(
+                self.initial_words is None or self.length <= WORDS_AT_MOST,
+                f"dcp: initial_words is set but length is {self.length}; only a prompt of at most "
+                f"{WORDS_AT_MOST} tokens can start from words, so the setting would be ignored",
+            )
+
+    def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
+        super().__init__(clip, class_names, config)
+        self.config: DCP.Config = config
+        image, text = clip.config.image, clip.config.text
+        require(
+            image.blocks == text.blocks,
+            f"dcp couples the towers block by block, but this backbone has {image.blocks} image and "
+            f"{text.blocks} text blocks; use a backbone with as many of both",
+        )
+        self.names = clip.tokenizer.tokenize_names(class_names)
+        self.last = min(config.depth, image.blocks - 1)  # block 0 is entered, never rewritten
+        words, length = config.initial_words, config.length
+        self.text_prompt = (
+            random_prompt(length, text.width) if words is None else prompt_from_words(clip, words, length)
+        )
+        self.image_prompt = random_prompt(length, image.width)
+        modules = 1 if config.share else self.last
+        self.cmpa = nn.ModuleList(CMPA(image.width, text.width) for _ in range(modules))
+
+    @classmethod
+    def recipe(cls, shots: int) -> Recipe:
+        """SGD as published, the same for every number of shots."""
+        return Recipe(epochs=20, batch_size=4, lr=0.0035)
+
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        """Score images; the prompts are those of this batch."""
+        image, classes, _ = self._run(clip, images)
+        return clip.logits(image, classes)
+
+    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
+        """Keep the prompts that the training images call forth, as one batch."""
+        _, classes, image_prompts = self._run(clip, examples.calibration)
+        return StaticPrompts.of(clip, classes, image_prompts)
+
+    def _run(
+        self, clip: CLIP, images: Images
+    ) -> tuple[ImageFeatures, ClassFeatures, dict[int, ImagePrompt]]:
+        image = clip.image.enter(append(clip.image.embed(images), self.image_prompt))
+        text = clip.text.enter(clip.text.embed(self.names).insert(self.text_prompt[None]))
+        image_prompts: dict[int, ImagePrompt] = {0: self.image_prompt}
+        blocks = zip(clip.image.blocks, clip.text.blocks, strict=True)
+        for depth, (image_block, text_block) in enumerate(blocks):
+            if 0 < depth <= self.last:
+                image_prompts[depth], text_prompt = self._couple(depth, image, text.prompt)
+                image = write(image, image_prompts[depth])
+                if self.config.variant == "coupled":
+                    text = text.write(text_prompt)
+            image, text = image_block(image), text_block(text)
+        return clip.image.pool(image), clip.text.pool(text)[0], image_prompts
+
+    def _couple(
+        self, depth: int, image: ImageTokens, text: TextPrompt
+    ) -> tuple[ImagePrompt, TextPrompt]:
+        """Both prompts rewritten, each from the old states of both."""
+        cmpa = self.cmpa[0 if self.config.share else depth - 1]
+        image_prompt = fuse(image[:, -self.config.length :], self.config.fuse)
+        new_image, new_text = cmpa(image_prompt[None].float(), text.float())
+        return new_image[0], new_text
+
+
+def fuse(prompts: ImageTokens, rule: str) -> ImagePrompt:
+    """One prompt from those of all images, on every process: ``[length, image_width]``."""
+    if rule == "mean":
+        return distributed.gather(prompts.mean(0)).mean(0)
+    if rule == "max":
+        return distributed.gather(prompts.amax(0)).amax(0)
+    return distributed.gather(prompts[0])[0]
+
+
+class CMPA(nn.Module):
+    """Cross-modal prompt attention: each side's prompt, rewritten by the other's (section 3.2 of the paper).
+
+    Args:
+        image_width: width of the image prompt.
+        text_width: width of the text prompt.
+    """
+
+    def __init__(self, image_width: int, text_width: int) -> None:
+        super().__init__()
+        self.image = CMPASide(image_width, text_width)
+        self.text = CMPASide(text_width, image_width)
+
+    def forward(self, image: ImageTokens, text: TextPrompt) -> tuple[ImageTokens, TextPrompt]:
+        """New prompts of the shapes of the old ones, ``[1, length, width]``."""
+        return self.image(image, text), self.text(text, image)
+
+
+class CMPASide(nn.Module):
+    """One side of CMPA: the other side's prompt asks, the own prompt answers.
+
+    Args:
+        width: width of the own prompt.
+        other_width: width of the other side's prompt.
+    """
+
+    def __init__(self, width: int, other_width: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(other_width, width)
+        self.norm_1 = nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, width // 64, batch_first=True)
+        self.norm_2 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), QuickGELU(), nn.Linear(4 * width, width))
+
+    def forward(self, own: TextPrompt, other: ImageTokens) -> TextPrompt:
+        """The own prompt, rewritten: ``[1, length, width]``."""
+        query, key = self.norm_1(self.project(other)), self.norm_1(own)
+        own = own + self.attention(query, key, key, need_weights=False)[0]
+        return own + self.mlp(self.norm_2(own))

@@ -1,0 +1,99 @@
+"""Linear probe: logistic regression on frozen image features, the baseline that uses no text.
+
+Radford et al., ICML 2021, https://arxiv.org/abs/2103.00020, appendix A.3. Deviations: features are normalised, and the
+inverse regularisation C is searched on the validation images alone, on a log scale.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+from torch.nn.functional import normalize
+
+from crossprompt.clip.model import CLIP
+from crossprompt.examples import Examples, Features
+from crossprompt.frozen import Frozen, StaticPrompts
+from crossprompt.methods.base import Method, Recipe
+from crossprompt.settings import require
+from crossprompt.shapes import Images, Logits
+
+C_WITHOUT_VALIDATION = 30.0
+"""About 0.3 on features of norm 10, the setting that CLIP's authors found typical."""
+C_SEARCHED = tuple(10.0**power for power in np.arange(-1.0, 4.01, 0.5))
+"""What is tried where there are validation images."""
+ITERATIONS = 1000
+"""At most, of L-BFGS, as published."""
+
+
+class LinearProbe(Method):
+    """Logistic regression on image features."""
+
+    name = "linear_probe"
+    summary = "logistic regression on frozen image features, no text"
+    paper = "Radford et al., ICML 2021, arXiv 2103.00020"
+
+    @dataclass(frozen=True)
+    class Config(Method.Config):
+        """Settings of the linear probe."""
+
+        c: float | None = None
+        """Inverse strength of the regularisation; by default searched on the validation images."""
+
+        def __post_init__(self) -> None:
+            require(self.c is None or self.c > 0, f"linear_probe: c is {self.c}, expected more than 0")
+
+    def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
+        super().__init__(clip, class_names, config)
+        self.config: LinearProbe.Config = config
+        self.weight = nn.Parameter(torch.zeros(len(class_names), clip.config.embed))
+        self.bias = nn.Parameter(torch.zeros(len(class_names)))
+
+    @classmethod
+    def recipe(cls, shots: int) -> Recipe:
+        """Solved, not trained by gradient."""
+        return Recipe(epochs=0, batch_size=32, lr=0.1)
+
+    def prepare(self, clip: CLIP, examples: Examples) -> None:
+        """Fit to the training images' features."""
+        train, validation = examples.train_features, examples.val_features
+        if self.config.c is not None:
+            solution = _fit(train, self.config.c)
+        elif len(validation.labels) == 0:
+            solution = _fit(train, C_WITHOUT_VALIDATION)
+        else:
+            fits = [_fit(train, c) for c in C_SEARCHED]
+            # the first of equals is the most regularised
+            solution = max(fits, key=lambda fit: _accuracy(fit, validation))
+        weight, bias = _per_class(solution)
+        with torch.no_grad():
+            self.weight.copy_(torch.from_numpy(weight))
+            self.bias.copy_(torch.from_numpy(bias))
+
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        """Score images by their normalised features alone."""
+        features = normalize(clip.encode_images(images).float(), dim=-1)
+        return features @ self.weight.T + self.bias
+
+    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
+        """The regression's weights, in place of class features."""
+        return StaticPrompts({}, self.weight, torch.ones(()), self.bias)
+
+
+def _fit(features: Features, c: float) -> LogisticRegression:
+    regression = LogisticRegression(C=c, max_iter=ITERATIONS)
+    return regression.fit(features.normalised, features.labels)
+
+
+def _accuracy(regression: LogisticRegression, features: Features) -> float:
+    return float(regression.score(features.normalised, features.labels))
+
+
+def _per_class(regression: LogisticRegression) -> tuple[np.ndarray, np.ndarray]:
+    """One row per class; for two classes scikit-learn keeps a single row, their difference."""
+    weight, bias = regression.coef_, regression.intercept_
+    if weight.shape[0] == 1:
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    return weight, bias

@@ -1,0 +1,65 @@
+"""Zero-shot CLIP: the class names in hand-written sentences.
+
+Radford et al., ICML 2021, https://arxiv.org/abs/2103.00020, section 3.1: with several templates, the classifier is the
+normalised mean of the normalised features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch.nn.functional import normalize
+
+from crossprompt.clip.model import CLIP
+from crossprompt.examples import Examples
+from crossprompt.frozen import Frozen, StaticPrompts
+from crossprompt.methods.base import Method, Recipe
+from crossprompt.settings import require
+from crossprompt.shapes import ClassFeatures, Images, Logits
+
+
+class ZeroShot(Method):
+    """Hand-written templates, nothing learned."""
+
+    name = "zero_shot"
+    summary = "nothing learned: the class names in hand-written templates"
+    paper = "Radford et al., ICML 2021, arXiv 2103.00020"
+
+    @dataclass(frozen=True)
+    class Config(Method.Config):
+        """Settings of zero-shot CLIP."""
+
+        template: tuple[str, ...] = ("a photo of a {}.",)
+        """One or more sentences with {} in place of the class name."""
+
+        def __post_init__(self) -> None:
+            require(len(self.template) > 0, "zero_shot: no template is given, expected at least one")
+            for template in self.template:
+                require(
+                    template.count("{}") == 1,
+                    f"zero_shot: template {template!r} must hold {{}} once, in place of the class name",
+                )
+
+    def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
+        super().__init__(clip, class_names, config)
+        self.config: ZeroShot.Config = config
+        self.texts = [
+            clip.tokenizer.tokenize_texts([t.replace("{}", name) for name in class_names], class_names)
+            for t in config.template
+        ]
+
+    @classmethod
+    def recipe(cls, shots: int) -> Recipe:
+        """Nothing to train."""
+        return Recipe(epochs=0, batch_size=32, lr=0.0)
+
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        """Score images against the class texts."""
+        return clip.logits(clip.encode_images(images), self._encode_classes(clip))
+
+    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
+        """The class texts' features."""
+        return StaticPrompts.of(clip, self._encode_classes(clip))
+
+    def _encode_classes(self, clip: CLIP) -> ClassFeatures:
+        features = [normalize(clip.encode_texts(texts)[0].float(), dim=-1) for texts in self.texts]
+        return normalize(sum(features[1:], features[0]), dim=-1)

@@ -1,0 +1,48 @@
+"""Inference as it was published: prompts from the test images themselves. For study only, never saved.
+
+As released, DCP averages its image prompts over the test batch, so that the answer for an image depends on which images
+happen to share its batch.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from crossprompt.clip.model import CLIP
+from crossprompt.frozen import Frozen
+from crossprompt.methods.base import Method
+from crossprompt.shapes import Images, Logits
+
+
+class PerBatch(Frozen):
+    """The method as it stands: an image is scored together with its batch.
+
+    Args:
+        method: trained.
+    """
+
+    form = "batch"
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method.eval()
+
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        """Score a batch by its own prompts."""
+        return self.method(clip, images)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "PerBatch":
+        """Never saved, so never rebuilt."""
+        raise ValueError(f"a classifier that answers by {cls.form!r} is for study and is not saved")
+
+
+class PerImage(PerBatch):
+    """Every image its own batch: slow, but without neighbours."""
+
+    form = "per-image"
+
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        """Score each image by its own prompts."""
+        return torch.cat([self.method(clip, image[None]) for image in images])

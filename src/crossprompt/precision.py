@@ -1,0 +1,54 @@
+"""Where to compute, and in what."""
+
+import torch
+
+from crossprompt.errors import RequestError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Names that a user may type, next to ``auto``."""
+
+
+def choose_device(name: str | torch.device = "auto") -> torch.device:
+    """The named device, or the best there is: CUDA, then Apple's, then the CPU.
+
+    Raises:
+        RequestError: the device is unknown or not on this machine.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise RequestError(f"unknown device {name!r}; expected auto, cpu, cuda or mps") from error
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if not there.get(device.type, lambda: True)():
+        raise RequestError(f"this machine has no {device.type} device that torch can use; try --device cpu")
+    return device
+
+
+def choose_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """The named dtype; ``auto`` is bf16 where the hardware multiplies in it, fp32 elsewhere.
+
+    Raises:
+        RequestError: the name is unknown.
+    """
+    if isinstance(name, torch.dtype):
+        return name
+    if name == "auto":
+        return torch.bfloat16 if has_fast_bf16(device) else torch.float32
+    if name not in DTYPES:
+        raise RequestError(f"unknown dtype {name!r}; expected auto, {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bf16 matrices itself; an emulation is slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    # torch has no public question for this; a release that has neither name computes in fp32
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in names)

@@ -1,0 +1,119 @@
+"""Settings as frozen dataclasses: the one source of options, help texts, validation and saved JSON."""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from types import NoneType, UnionType
+from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+
+from crossprompt.errors import RequestError
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a settings class, as a user meets it."""
+
+    name: str
+    type: Any
+    default: Any
+    help: str
+
+    @property
+    def choices(self) -> tuple[str, ...] | None:
+        """The allowed words, where the type lists them."""
+        return get_args(self.type) if get_origin(self.type) is Literal else None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of every settings class: fields have defaults, and each a docstring that is its help."""
+
+    @classmethod
+    def describe(cls) -> list[Setting]:
+        """Every field with its type, default and help."""
+        types = get_type_hints(cls)
+        helps = _field_docstrings(cls)
+        return [Setting(f.name, types[f.name], f.default, helps.get(f.name, "")) for f in fields(cls)]
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], owner: str) -> Self:
+        """Build from options by name.
+
+        Args:
+            options: field name to value.
+            owner: what the settings belong to, for errors.
+
+        Raises:
+            RequestError: an option is unknown, or its value is of the wrong type or out of range.
+        """
+        known = {setting.name: setting for setting in cls.describe()}
+        for name, value in options.items():
+            if name not in known:
+                raise RequestError(f"{owner} has no setting {name!r}{_suggest(name, known)}")
+            _check_type(value, known[name], owner)
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+        return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Field name to value, as saved."""
+        return asdict(self)
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ``RequestError`` with ``message`` unless ``condition``."""
+    if not condition:
+        raise RequestError(message)
+
+
+def _suggest(name: str, known: Mapping[str, Setting]) -> str:
+    near = get_close_matches(name, known, n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; it has {', '.join(known)}" if known else "; it has none"
+
+
+def _check_type(value: Any, setting: Setting, owner: str) -> None:
+    if not _is_of(value, setting.type):
+        expected = " or ".join(setting.choices) if setting.choices else _type_name(setting.type)
+        raise RequestError(f"{owner}: {setting.name} is {value!r}, expected {expected}")
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    origin = get_origin(kind)
+    if origin is Literal:
+        return value in get_args(kind)
+    if origin in (Union, UnionType):
+        return any(_is_of(value, part) for part in get_args(kind))
+    if origin is tuple:
+        return isinstance(value, (tuple, list)) and all(_is_of(v, get_args(kind)[0]) for v in value)
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, NoneType if kind is None else kind)
+
+
+def _type_name(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
+def _field_docstrings(cls: type) -> dict[str, str]:
+    """The string that follows each field, over the class and its bases."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if not issubclass(base, Settings):
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        statements = body.body if isinstance(body, ast.ClassDef) else []
+        for field, text in zip(statements, statements[1:], strict=False):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(field.target, ast.Name)
+                and isinstance(text, ast.Expr)
+                and isinstance(text.value, ast.Constant)
+            ):
+                found[field.target.id] = " ".join(str(text.value.value).split())
+    return found

@@ -1,0 +1,25 @@
+"""Named tensor types, used in the signatures of every module and checked in the tests only."""
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Images = Float[Tensor, "batch 3 side side"]
+"""Normalised RGB images."""
+ImageTokens = Float[Tensor, "batch image_tokens image_width"]
+"""States of the image tower: class token, patches, then any prompt tokens."""
+ImagePrompt = Float[Tensor, "length image_width"]
+"""Prompt tokens of the image tower, the same for every image."""
+TextPrompt = Float[Tensor, "groups length text_width"]
+"""Prompt tokens of the text tower, one sequence per group of texts."""
+ImageFeatures = Float[Tensor, "batch embed"]
+"""Pooled and projected images, not yet normalised."""
+TextFeatures = Float[Tensor, "groups texts embed"]
+"""Pooled and projected texts in the order they were given, not yet normalised."""
+ClassFeatures = Float[Tensor, "classes embed"]
+"""One feature per class."""
+Labels = Int[Tensor, " batch"]
+"""Class indices."""
+Logits = Float[Tensor, "batch classes"]
+"""Class scores before the softmax."""
+Scalar = Float[Tensor, ""]
+"""A single number, for example a loss."""

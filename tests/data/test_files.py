@@ -1,0 +1,33 @@
+"""Files that are copies of others."""
+
+from pathlib import Path
+
+import pytest
+
+from crossprompt.data import files
+from crossprompt.data.files import find_copies
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> dict[str, Path]:
+    contents = {"a": b"1", "copy of a": b"1", "same size": b"2", "longer": b"12", "none": b""}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    return {name: tmp_path / name for name in contents}
+
+
+def test_copies_are_found_by_content_and_missing_and_empty_files_are_none(
+    paths: dict[str, Path], tmp_path: Path
+) -> None:
+    others = [paths["a"], paths["none"], tmp_path / "missing", tmp_path]
+    found = find_copies([*paths.values(), tmp_path / "missing"], others)
+    assert found == {paths["a"]: paths["a"], paths["copy of a"]: paths["a"]}
+
+
+def test_only_files_of_one_size_are_read(
+    paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(files, "_hash", lambda path: read.append(path))
+    find_copies([paths["longer"], paths["copy of a"]], [paths["a"]])
+    assert set(read) == {paths["a"], paths["copy of a"]}

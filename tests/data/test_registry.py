@@ -1,0 +1,106 @@
+"""Data sets by name and by path."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import crossprompt.data
+from crossprompt.data import DATASETS, Dataset, load_csv, load_dataset, load_folder
+from crossprompt.errors import RequestError
+
+
+@pytest.fixture
+def folder(write_images) -> Path:
+    return write_images({"cat": 4, "dog": 4})
+
+
+@pytest.fixture
+def table(folder: Path) -> Path:
+    path = folder.parent / "pets.csv"
+    path.write_text("path,label\nphotos/cat/0.png,cat\nphotos/dog/0.png,dog\n")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CROSSPROMPT_DATA", raising=False)
+
+
+def test_every_data_set_has_a_line_of_description() -> None:
+    assert {"emoji", "folder", "csv"} <= DATASETS.keys()
+    for entry in DATASETS.values():
+        assert entry.description
+        assert "\n" not in entry.description
+
+
+def test_a_folder_is_loaded_by_name_or_path(folder: Path) -> None:
+    expected = load_folder(folder, seed=2)
+    assert load_dataset("folder", root=folder, seed=2) == expected
+    assert load_dataset(str(folder), seed=2) == expected
+    assert load_dataset(folder, seed=2) == expected
+
+
+def test_a_csv_file_is_loaded_by_name_or_path(table: Path) -> None:
+    assert load_dataset(table) == load_csv(table)
+    assert load_dataset("csv", path=table, seed=1) == load_csv(table)
+    with pytest.raises(RequestError, match="2 lines"):
+        load_dataset(table, root=table.parent / "photos")
+
+
+def test_the_variable_stands_in_for_root_but_not_for_a_path(
+    folder: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RequestError, match="the data set folder needs the option root"):
+        load_dataset("folder")
+    monkeypatch.setenv("CROSSPROMPT_DATA", str(folder))
+    assert load_dataset("folder") == load_folder(folder)
+    assert load_dataset(folder, seed=2) == load_folder(folder, seed=2)
+    assert load_dataset("csv", path=table) == load_csv(table)
+
+
+def test_emoji_is_loaded_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    expected = Dataset("emoji", ("animal", "plant"))
+
+    def load_emoji(root: object = None) -> Dataset:
+        asked.append(root)
+        return expected
+
+    module = SimpleNamespace(load_emoji=load_emoji)
+    monkeypatch.setattr(crossprompt.data, "emoji", module, raising=False)
+    assert load_dataset("emoji") is expected
+    monkeypatch.setenv("CROSSPROMPT_DATA", "art")
+    load_dataset("emoji")
+    load_dataset("emoji", root="mine")
+    assert asked == [None, "art", "mine"]
+
+
+def test_an_unknown_name_gets_the_nearest_known_one(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"is called 'emojy' \(did you mean 'emoji'\?\); known"):
+        load_dataset("emojy")
+    with pytest.raises(RequestError, match=r"is called '\S*none\.csv'; known data sets: emoji"):
+        load_dataset(tmp_path / "none.csv")
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").touch()
+    with pytest.raises(RequestError, match=r"a\.zip is neither a folder nor a \.csv file"):
+        load_dataset(tmp_path / "a.zip")
+
+
+def test_a_name_is_no_folder_of_that_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.rename(folder.parent / "csv")
+    monkeypatch.chdir(folder.parent)
+    assert load_dataset("./csv").class_names == ("cat", "dog")
+    with pytest.raises(RequestError, match="the data set csv needs the option path"):
+        load_dataset("csv")
+
+
+def test_options_that_are_unknown_or_would_be_ignored_are_refused(folder: Path) -> None:
+    with pytest.raises(
+        RequestError, match=r"no option 'sead' \(did you mean 'seed'\?\); .*val, test"
+    ):
+        load_dataset(folder, sead=1)
+    with pytest.raises(RequestError, match="leave root="):
+        load_dataset(folder, root=folder)

@@ -1,0 +1,54 @@
+"""Selections in JSON files: read back exactly, and refused when they are something else."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from crossprompt.data.selection import Selection
+from crossprompt.errors import RequestError
+
+SELECTION = Selection("ab12", shots=2, seed=1, nested=False, train=(3, 1), val=(0,))
+
+
+def saved(folder: Path, **changes: object) -> Path:
+    path = folder / "selection.json"
+    SELECTION.save(path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return path
+
+
+def test_a_selection_is_read_back_exactly(tmp_path: Path) -> None:
+    assert Selection.load(saved(tmp_path)) == SELECTION
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "other"}, "'format': 'other'"),
+        ({"version": 2}, "'version': 2"),
+        ({"more": 1}, "'more'"),
+        ({"train": [1, -1]}, "'train'"),
+        ({"val": ["0"]}, "'val'"),
+        ({"seed": True}, "'seed'"),
+        ({"shots": "2"}, "'shots'"),
+    ],
+)
+def test_a_selection_that_is_not_one_is_refused(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        Selection.load(saved(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{}", b"\xff\xfe", b"{"])
+def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "selection.json"
+    path.write_bytes(content)
+    with pytest.raises(RequestError, match="is not a selection of images"):
+        Selection.load(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"cannot read the selection .*none\.json"):
+        Selection.load(tmp_path / "none.json")

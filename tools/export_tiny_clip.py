@@ -1,0 +1,40 @@
+"""Turn a finished pre-training run into the embedded checkpoint, in Hugging Face's folder format.
+
+    python -m tools.export_tiny_clip --run FOLDER [--output src/crossprompt/assets/tiny-clip]
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+
+from crossprompt.clip.model import CLIP, CLIPConfig
+from crossprompt.clip.preprocess import Preprocess
+from crossprompt.clip.tokenizer import Tokenizer
+from crossprompt.clip.weights import save_clip
+from tools.pretrain_tiny_clip import EMBED, IMAGE, text_config
+
+ASSETS = Path(__file__).resolve().parents[1] / "src/crossprompt/assets/tiny-clip"
+
+
+def main() -> None:
+    """Read the last state, write fp16 weights and the training log."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--output", type=Path, default=ASSETS)
+    arguments = parser.parse_args()
+    state = torch.load(arguments.run / "state.pt", weights_only=True)
+    tokenizer = Tokenizer.from_file(arguments.run / "tokenizer.json")
+    clip = CLIP(CLIPConfig(IMAGE, text_config(tokenizer.size), EMBED))
+    weights = {k.removeprefix("clip."): v for k, v in state["model"].items() if k.startswith("clip.")}
+    clip.load_state_dict(weights)
+    clip.tokenizer, clip.preprocess = tokenizer, Preprocess(IMAGE.side, IMAGE.side)
+    save_clip(clip, arguments.output, torch.float16)
+    shutil.copy(arguments.run / "log.jsonl", arguments.output / "training-log.jsonl")
+    size = sum(path.stat().st_size for path in arguments.output.iterdir())
+    print(f"{arguments.output}: step {state['step']}, {size / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Train the embedded ``tiny`` CLIP from scratch on openly licensed emoji art.
+
+    python -m tools.pretrain_tiny_clip --iconify FOLDER --run FOLDER [--steps 4400]
+
+Seeded, and resumable: run the same command again after an interruption. Nothing that the ``emoji`` data set trains,
+validates or tests on is read: only the emoji in ``tools/tiny_clip/pretraining_emoji.json`` are ever rendered. The
+tools/README.md says how to fetch the art and how to turn the run into ``src/crossprompt/assets/tiny-clip``.
+"""
+
+import argparse
+import json
+import os
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
+
+from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig, initialise
+from crossprompt.clip.text_tokens import TokenizedTexts
+from tools.tiny_clip import art, pictures, vocabulary
+from tools.tiny_clip.captions import TEMPLATES, Captions
+
+EMOJI = Path(__file__).parent / "tiny_clip/pretraining_emoji.json"
+IMAGE = ImageConfig(side=72, patch=9, width=192, blocks=6, heads=3, mlp_width=768)
+EMBED = 192
+
+
+def text_config(words: int) -> TextConfig:
+    """The text tower for a vocabulary of ``words``."""
+    return TextConfig(words, context=77, width=128, blocks=6, heads=2, mlp_width=512)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the model is trained."""
+
+    steps: int
+    batch: int = 128
+    lr: float = 1e-3
+    weight_decay: float = 0.1
+    warm_up: int = 100
+    kept: float = 0.4
+    """Share of patches that the image tower sees in training, as in FLIP (arXiv 2212.00794)."""
+    whole: float = 0.1
+    """Share of the steps, at the end, in which it sees all of them."""
+    helper: float = 0.5
+    """Weight of naming emoji and kind from the image alone."""
+    seed: int = 1
+
+
+class Helper(torch.nn.Module):
+    """Names the emoji and its kind from the image feature alone; it speeds up training and is then thrown away.
+
+    Args:
+        emoji: the pre-training list.
+    """
+
+    def __init__(self, emoji: list[dict]) -> None:
+        super().__init__()
+        kinds = sorted({entry["kind"] for entry in emoji if entry["kind"]})
+        self.kinds = torch.tensor([kinds.index(e["kind"]) if e["kind"] else -1 for e in emoji])
+        self.name = torch.nn.Linear(EMBED, len(emoji))
+        self.kind = torch.nn.Linear(EMBED, len(kinds))
+
+    def forward(self, features: Tensor, rows: Tensor) -> Tensor:
+        """Cross-entropy of both, for image features of the emoji in ``rows``."""
+        features = normalize(features, dim=-1) * EMBED**0.5
+        by_name = cross_entropy(self.name(features), rows)
+        return by_name + cross_entropy(self.kind(features), self.kinds[rows], ignore_index=-1)
+
+
+def load_art(emoji: list[dict], iconify: Path, cache: Path) -> tuple[Tensor, list[int]]:
+    """All pictures ``[pictures, 4, side, side]`` and the row in ``emoji`` that each shows."""
+    if not cache.exists():
+        rendered = art.render_all(emoji, iconify)
+        rows = {entry["code"]: row for row, entry in enumerate(emoji)}
+        shown = [rows[code] for style in rendered.values() for code in style]
+        stack = np.stack([picture for style in rendered.values() for picture in style.values()])
+        np.savez(cache, pictures=stack.transpose(0, 3, 1, 2), shown=np.array(shown))
+    with np.load(cache) as saved:
+        return torch.from_numpy(saved["pictures"]), saved["shown"].tolist()
+
+
+def encode_visible(clip: CLIP, images: Tensor, kept: float, generator: torch.Generator) -> Tensor:
+    """Image features from a random share of the patches, the same number for every image."""
+    tokens = clip.image.embed(images)
+    count = round(IMAGE.patches * kept)
+    if count < IMAGE.patches:
+        order = torch.rand(len(images), IMAGE.patches, generator=generator).argsort(1)[:, :count]
+        index = order[..., None].expand(-1, -1, tokens.shape[-1])
+        tokens = torch.cat([tokens[:, :1], tokens[:, 1:].gather(1, index)], 1)
+    tokens = clip.image.enter(tokens)
+    for block in clip.image.blocks:
+        tokens = block(tokens)
+    return clip.image.pool(tokens)
+
+
+def contrast(logits: Tensor, true: Tensor) -> Tensor:
+    """Cross-entropy both ways, every true pair of the batch counted (UniCL, arXiv 2204.03610)."""
+    true = true.float()
+    to_text = true / true.sum(1, keepdim=True)
+    to_image = (true / true.sum(0, keepdim=True)).T
+    image_loss = -(to_text * logits.log_softmax(1)).sum(1).mean()
+    text_loss = -(to_image * logits.T.log_softmax(1)).sum(1).mean()
+    return (image_loss + text_loss) / 2
+
+
+def learning_rate(step: int, recipe: Recipe) -> float:
+    """Linear warm-up, then cosine to zero."""
+    warm_up = min(1.0, (step + 1) / recipe.warm_up)
+    return recipe.lr * warm_up * 0.5 * (1 + np.cos(np.pi * step / recipe.steps))
+
+
+def build_optimiser(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW; norms, biases, positions and the scale are not decayed."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98), eps=1e-6)
+
+
+def save_state(path: Path, state: dict) -> None:
+    """Write all or nothing."""
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
+    """Train, logging to ``run/log.jsonl`` and keeping ``run/state.pt`` to go on from."""
+    emoji = json.loads(EMOJI.read_text("utf-8"))
+    run.mkdir(parents=True, exist_ok=True)
+    pixels, shown = load_art(emoji, iconify, run / "art.npz")
+    phrases = [word for entry in emoji for word in (entry["name"], entry["kind"] or "", *entry["words"])]
+    tokenizer = vocabulary.learn(phrases + 20 * [template.format("") for template in TEMPLATES])
+    tokenizer.save(str(run / "tokenizer.json"))
+    captions = Captions(emoji)
+    config = CLIPConfig(IMAGE, text_config(tokenizer.get_vocab_size()), EMBED)
+    torch.manual_seed(recipe.seed)
+    clip = initialise(CLIP(config), torch.Generator().manual_seed(recipe.seed))
+    helper = Helper(emoji)
+    both = torch.nn.ModuleDict({"clip": clip, "helper": helper})
+    optimiser = build_optimiser(both, recipe)
+    start, state_path = 0, run / "state.pt"
+    if state_path.exists():
+        state = torch.load(state_path, weights_only=True)
+        both.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        start = state["step"]
+    began = time.time()
+    for step in range(start, recipe.steps):
+        choice = random.Random(recipe.seed * 1_000_003 + step)
+        generator = torch.Generator().manual_seed(choice.getrandbits(40))
+        picked = choice.sample(range(len(shown)), recipe.batch)
+        texts, true = captions.draw([shown[row] for row in picked], choice)
+        ids = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+        text_features = clip.encode_texts(TokenizedTexts.of(ids, texts))[0]
+        kept = 1.0 if step >= recipe.steps * (1 - recipe.whole) else recipe.kept
+        images = pictures.batch(pixels[picked], IMAGE.side, generator)
+        image_features = encode_visible(clip, images, kept, generator)
+        cosines = normalize(image_features, dim=-1) @ normalize(text_features, dim=-1).T
+        contrastive = contrast(clip.logit_scale.exp() * cosines, torch.from_numpy(true))
+        naming = helper(image_features, torch.tensor([shown[row] for row in picked]))
+        loss = contrastive + recipe.helper * naming
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, recipe)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(both.parameters(), 1.0)
+        optimiser.step()
+        with torch.no_grad():
+            clip.logit_scale.clamp_(max=np.log(100))
+        if (step + 1) % 20 == 0:
+            line = {
+                "step": step + 1,
+                "loss": round(contrastive.item(), 4),
+                "naming": round(naming.item(), 4),
+                "scale": round(clip.logit_scale.exp().item(), 2),
+                "seconds": round(time.time() - began, 1),
+            }
+            with (run / "log.jsonl").open("a") as log:
+                log.write(json.dumps(line) + "\n")
+        if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
+            state = {"model": both.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
+            save_state(state_path, state)
+    return clip
+
+
+def main() -> None:
+    """Read the arguments and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--iconify", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=4400)
+    arguments = parser.parse_args()
+    train(Recipe(arguments.steps), arguments.iconify, arguments.run)
+
+
+if __name__ == "__main__":
+    main()
