@@ -1,6 +1,6 @@
 """Turn a finished pre-training run into the embedded checkpoint, in Hugging Face's folder format.
 
-    python -m tools.export_tiny_clip --run FOLDER [--output src/crossprompt/assets/tiny-clip]
+python -m tools.export_tiny_clip --run FOLDER [--output src/crossprompt/assets/tiny-clip]
 """
 
 import argparse
@@ -27,7 +27,9 @@ def main() -> None:
     state = torch.load(arguments.run / "state.pt", weights_only=True)
     tokenizer = Tokenizer.from_file(arguments.run / "tokenizer.json")
     clip = CLIP(CLIPConfig(IMAGE, text_config(tokenizer.size), EMBED))
-    weights = {k.removeprefix("clip."): v for k, v in state["model"].items() if k.startswith("clip.")}
+    weights = {
+        k.removeprefix("clip."): v for k, v in state["model"].items() if k.startswith("clip.")
+    }
     clip.load_state_dict(weights)
     clip.tokenizer, clip.preprocess = tokenizer, Preprocess(IMAGE.side, IMAGE.side)
     save_clip(clip, arguments.output, torch.float16)

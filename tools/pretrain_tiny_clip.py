@@ -2,13 +2,15 @@
 
     python -m tools.pretrain_tiny_clip --iconify FOLDER --run FOLDER [--steps 4400]
 
-Seeded, and resumable: run the same command again after an interruption. Nothing that the ``emoji`` data set trains,
-validates or tests on is read: only the emoji in ``tools/tiny_clip/pretraining_emoji.json`` are ever rendered. The
-tools/README.md says how to fetch the art and how to turn the run into ``src/crossprompt/assets/tiny-clip``.
+Seeded, and resumable: run the same command again after an interruption. Nothing that the ``emoji``
+data set trains, validates or tests on is read: only the emoji in
+``tools/tiny_clip/pretraining_emoji.json`` are ever rendered. The tools/README.md says how to fetch
+the art and how to turn the run into ``src/crossprompt/assets/tiny-clip``.
 """
 
 import argparse
 import json
+import math
 import os
 import random
 import time
@@ -54,7 +56,8 @@ class Recipe:
 
 
 class Helper(torch.nn.Module):
-    """Names the emoji and its kind from the image feature alone; it speeds up training and is then thrown away.
+    """Names the emoji and its kind from the image feature alone; it speeds up training and is then
+    thrown away.
 
     Args:
         emoji: the pre-training list.
@@ -113,7 +116,7 @@ def contrast(logits: Tensor, true: Tensor) -> Tensor:
 def learning_rate(step: int, recipe: Recipe) -> float:
     """Linear warm-up, then cosine to zero."""
     warm_up = min(1.0, (step + 1) / recipe.warm_up)
-    return recipe.lr * warm_up * 0.5 * (1 + np.cos(np.pi * step / recipe.steps))
+    return recipe.lr * warm_up * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
 
 
 def build_optimiser(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -139,7 +142,9 @@ def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
     emoji = json.loads(EMOJI.read_text("utf-8"))
     run.mkdir(parents=True, exist_ok=True)
     pixels, shown = load_art(emoji, iconify, run / "art.npz")
-    phrases = [word for entry in emoji for word in (entry["name"], entry["kind"] or "", *entry["words"])]
+    phrases = [
+        word for entry in emoji for word in (entry["name"], entry["kind"] or "", *entry["words"])
+    ]
     tokenizer = vocabulary.learn(phrases + 20 * [template.format("") for template in TEMPLATES])
     tokenizer.save(str(run / "tokenizer.json"))
     captions = Captions(emoji)
@@ -177,7 +182,7 @@ def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
         torch.nn.utils.clip_grad_norm_(both.parameters(), 1.0)
         optimiser.step()
         with torch.no_grad():
-            clip.logit_scale.clamp_(max=np.log(100))
+            clip.logit_scale.clamp_(max=math.log(100))
         if (step + 1) % 20 == 0:
             line = {
                 "step": step + 1,
@@ -189,7 +194,11 @@ def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
             with (run / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
         if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
-            state = {"model": both.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
+            state = {
+                "model": both.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "step": step + 1,
+            }
             save_state(state_path, state)
     return clip
 

@@ -1,4 +1,5 @@
-"""A saved classifier: a folder of safetensors and JSON, checked key by key when it is opened. Nothing is pickled."""
+"""A saved classifier: a folder of safetensors and JSON, checked key by key when it is opened.
+Nothing is pickled."""
 
 import json
 import os
@@ -40,7 +41,8 @@ def save(classifier: Classifier, folder: Path) -> Path:
         folder: where; other files in it are left alone.
 
     Raises:
-        RequestError: the classifier answers by its neighbours, which is for study only, or ``folder`` is a file.
+        RequestError: the classifier answers by its neighbours, which is for study only, or
+        ``folder`` is a file.
     """
     form = classifier.frozen.form
     if form not in FORMS:
@@ -90,7 +92,8 @@ def load(folder: str | os.PathLike[str], clip: CLIP | None = None, **options: An
         options: for ``load_clip``, for example ``device`` and ``dtype``.
 
     Raises:
-        RequestError: the folder is no classifier, is damaged, of a newer version, or the backbone has other weights.
+        RequestError: the folder is no classifier, is damaged, of a newer version, or the backbone
+        has other weights.
     """
     folder = Path(folder)
     description = _read_description(folder)
@@ -138,7 +141,9 @@ def _read_description(folder: Path) -> dict[str, Any]:
         description = json.loads(path.read_text("utf-8"))
         found_version = description["format"]
     except (ValueError, KeyError, TypeError) as error:
-        raise RequestError(f"{path} is damaged, expected a JSON object with a format: {error}") from error
+        raise RequestError(
+            f"{path} is damaged, expected a JSON object with a format: {error}"
+        ) from error
     if found_version != FORMAT:
         raise RequestError(
             f"{path} has format {found_version!r}, this crossprompt reads format {FORMAT}; "
@@ -151,7 +156,9 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise RequestError(f"{path} cannot be read: {error}; copy it again or train anew") from error
+        raise RequestError(
+            f"{path} cannot be read: {error}; copy it again or train anew"
+        ) from error
 
 
 def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

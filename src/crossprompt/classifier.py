@@ -1,4 +1,5 @@
-"""The classifier a trained method is frozen to: it scores every image alike, alone or in any batch."""
+"""The classifier a trained method is frozen to: it scores every image alike, alone or in any
+batch."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -87,13 +88,16 @@ class Classifier:
             batch_size: images at a time; it does not change the answers.
 
         Raises:
-            RequestError: ``top_k`` or ``batch_size`` is less than 1. A file that cannot be read is no error: its
+            RequestError: ``top_k`` or ``batch_size`` is less than 1. A file that cannot be read is
+            no error: its
                 prediction says what is wrong with it.
         """
         if isinstance(paths, (str, bytes, PathLike)):
             raise RequestError(f"expected a list of image files, found {paths!r}; put it in a list")
         if top_k < 1 or batch_size < 1:
-            raise RequestError(f"top_k is {top_k} and batch_size {batch_size}; both must be 1 or more")
+            raise RequestError(
+                f"top_k is {top_k} and batch_size {batch_size}; both must be 1 or more"
+            )
         inputs = (Path(path) for path in paths)
         return self._predict(inputs, min(top_k, len(self.class_names)), batch_size)
 
@@ -136,10 +140,12 @@ def freeze(
     Args:
         method: trained with ``crossprompt.train``.
         clip: the backbone it was trained with.
-        train: the few-shot training images; at most 512, balanced, calibrate prompts that depend on images.
+        train: the few-shot training images; at most 512, balanced, calibrate prompts that depend
+            on images.
         val: the few-shot validation images.
-        inference: ``calibrated`` (one image is scored alike in any batch); for study only, ``per-image`` (each image
-            its own batch: slow) and ``batch`` (as released: the answer depends on the neighbours).
+        inference: ``calibrated`` (one image is scored alike in any batch); for study only,
+            ``per-image`` (each image its own batch: slow) and ``batch`` (as released: the answer
+            depends on the neighbours).
         seed: of the choice of calibration images.
         information: kept with the classifier when it is saved.
 

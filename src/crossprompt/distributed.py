@@ -45,7 +45,8 @@ def wait() -> None:
 def gather(x: Float[Tensor, "*shape"]) -> Float[Tensor, "processes *shape"]:
     """Every process's ``x``, stacked; gradients flow back to the process they came from.
 
-    One sum over slots that are zero elsewhere: unlike a gather, its gradient exists on every back end.
+    One sum over slots that are zero elsewhere: unlike a gather, its gradient exists on every back
+    end.
     """
     if processes() == 1:
         return x[None]

@@ -1,4 +1,5 @@
-"""What goes wrong, in two kinds: the request was wrong (exit code 2), or the job failed (exit code 1)."""
+"""What goes wrong, in two kinds: the request was wrong (exit code 2), or the job failed (exit code
+1)."""
 
 
 class CrosspromptError(Exception):

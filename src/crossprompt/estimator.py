@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -56,7 +56,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.dtype = dtype
 
-    def fit(self, X: Files, y: Sequence[Any] | None = None) -> Self:  # noqa: N803  scikit-learn's names
+    def fit(self, X: Files, y: Sequence[Any] | None = None) -> "PromptClassifier":  # noqa: N803  scikit-learn's names
         """Learn from a folder of class folders, or from image files with labels.
 
         Args:
@@ -105,7 +105,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _load(source: Files, test: int) -> Dataset:
-    """A data set whose images are all for training or all for testing, unless it says itself which are which."""
+    """A data set whose images are all for training or all for testing, unless it says itself which
+    are which."""
     if not isinstance(source, (str, PathLike)):
         raise RequestError("labels are missing: expected y with one label for each file")
     try:
@@ -117,7 +118,9 @@ def _load(source: Files, test: int) -> Dataset:
 def _listed(files: Files, labels: Sequence[Any]) -> Dataset:
     if isinstance(files, (str, PathLike)) or len(files) != len(labels):
         found = "a single path" if isinstance(files, (str, PathLike)) else f"{len(files)} files"
-        raise RequestError(f"found {found} and {len(labels)} labels, expected as many files as labels")
+        raise RequestError(
+            f"found {found} and {len(labels)} labels, expected as many files as labels"
+        )
     names = sorted({str(label) for label in labels})
     train = Split.of(files, [names.index(str(label)) for label in labels])
     return Dataset("files", tuple(names), train)

@@ -31,7 +31,8 @@ class Result:
     per_class: dict[str, float]
     """Share of each class's images that are right."""
     ece: float
-    """Expected calibration error: mean gap between confidence and accuracy over 15 bins of confidence."""
+    """Expected calibration error: mean gap between confidence and accuracy over 15 bins of
+    confidence."""
     confusion: list[list[int]]
     """Row true class, column predicted class: number of images."""
     n: int
@@ -81,7 +82,9 @@ def evaluate(
         if progress is not None:
             progress(done, len(items))
     rule = classifier.information.get("inference", "calibrated")
-    return summarise(np.concatenate(probabilities), labels, classifier.class_names, rule, batch_size)
+    return summarise(
+        np.concatenate(probabilities), labels, classifier.class_names, rule, batch_size
+    )
 
 
 def summarise(
@@ -99,7 +102,9 @@ def summarise(
     return Result(
         accuracy=float(accuracy_score(labels, predicted)),
         interval=bootstrap_interval(right),
-        macro_f1=float(f1_score(labels, predicted, labels=present, average="macro", zero_division=0)),
+        macro_f1=float(
+            f1_score(labels, predicted, labels=present, average="macro", zero_division=0)
+        ),
         per_class={class_names[k]: float(r) for k, r in zip(present, recall, strict=True)},
         ece=calibration_error(probabilities.max(1), right),
         confusion=confusion_matrix(labels, predicted, labels=every).tolist(),
@@ -110,7 +115,8 @@ def summarise(
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Expected calibration error over 15 bins of equal width: sum of share * |accuracy - confidence|."""
+    """Expected calibration error over 15 bins of equal width: sum of share * |accuracy -
+    confidence|."""
     bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     gaps = [
         (bins == k).mean() * abs(right[bins == k].mean() - confidence[bins == k].mean())

@@ -1,4 +1,5 @@
-"""The few-shot images as a method may see them outside the training loop: features, and a calibration batch."""
+"""The few-shot images as a method may see them outside the training loop: features, and a
+calibration batch."""
 
 import random
 from collections.abc import Sequence
@@ -92,5 +93,7 @@ def balanced(items: Sequence[Item], count: int, seed: int) -> list[Item]:
         by_label.setdefault(item.label, []).append(item)
     for group in by_label.values():
         generator.shuffle(group)
-    turns = [group[turn] for turn in range(count) for group in by_label.values() if turn < len(group)]
+    turns = [
+        group[turn] for turn in range(count) for group in by_label.values() if turn < len(group)
+    ]
     return turns[:count]

@@ -148,9 +148,7 @@ def fit_data(
         "data": {"name": data.name, "fingerprint": data.fingerprint, "shots": job.shots},
         "training": {**training.to_json(), **describe(reports)},
     }
-    classifier = freeze(
-        method, clip, data.train, val=data.val, seed=job.seed, information=about
-    )
+    classifier = freeze(method, clip, data.train, val=data.val, seed=job.seed, information=about)
     results: dict[str, Result] = {}
     if distributed.rank() == 0:
         results = measure(classifier, data, reporter)
@@ -176,7 +174,8 @@ def prepare_data(job: Job, data: Dataset, reporter: Reporter) -> Dataset:
 
 
 def build_for(job: Job, clip: CLIP, data: Dataset) -> Method:
-    """The job's method; a setting called ``template`` comes from the data unless the user sets it."""
+    """The job's method; a setting called ``template`` comes from the data unless the user sets
+    it."""
     settings = {setting.name for setting in find_method(job.method).Config.describe()}
     options = {"template": (data.template,)} if "template" in settings else {}
     return build_method(
@@ -225,7 +224,9 @@ def write_run(output: Path, run: dict[str, Any], resume: bool) -> None:
         try:
             earlier = json.loads(path.read_text("utf-8"))
         except ValueError as error:
-            raise RequestError(f"{path} is damaged ({error}); start afresh with --overwrite") from error
+            raise RequestError(
+                f"{path} is damaged ({error}); start afresh with --overwrite"
+            ) from error
         changed = [key for key in run if key != "versions" and earlier.get(key) != run[key]]
         if "job" in changed:
             jobs = earlier.get("job", {}), run["job"]

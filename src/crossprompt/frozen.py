@@ -1,4 +1,5 @@
-"""Frozen forms: what is left of a trained method, enough to score one image without text or neighbours."""
+"""Frozen forms: what is left of a trained method, enough to score one image without text or
+neighbours."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,7 +15,8 @@ from crossprompt.shapes import ClassFeatures, ImagePrompt, Images, Logits, Scala
 
 
 class Frozen(nn.Module, ABC):
-    """Scores images with the frozen image tower and constants. Its ``state_dict`` is what is saved."""
+    """Scores images with the frozen image tower and constants. Its ``state_dict`` is what is
+    saved."""
 
     form: ClassVar[str]
     """What a saved classifier calls it."""
@@ -32,11 +34,12 @@ class Frozen(nn.Module, ABC):
 class StaticPrompts(Frozen):
     """Constant image prompts, then one weight per class.
 
-    Every method whose prompts do not depend on the image ends here: cosine with class features times the scale for
-    prompt methods, a linear layer on the normalised feature for a probe.
+    Every method whose prompts do not depend on the image ends here: cosine with class features
+    times the scale for prompt methods, a linear layer on the normalised feature for a probe.
 
     Args:
-        image_prompts: block to the prompt ``[length, image_width]`` that is written before it; at 0 it is appended.
+        image_prompts: block to the prompt ``[length, image_width]`` that is written before it; at
+            0 it is appended.
         class_weights: ``[classes, embed]``.
         scale: factor of the cosines.
         bias: ``[classes]``, zero where left out.
@@ -62,7 +65,10 @@ class StaticPrompts(Frozen):
 
     @classmethod
     def of(
-        cls, clip: CLIP, classes: ClassFeatures, image_prompts: Mapping[int, ImagePrompt] | None = None
+        cls,
+        clip: CLIP,
+        classes: ClassFeatures,
+        image_prompts: Mapping[int, ImagePrompt] | None = None,
     ) -> "StaticPrompts":
         """The form of a prompt method, from its class features and image prompts."""
         scale = clip.logit_scale.float().exp()

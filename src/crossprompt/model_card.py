@@ -15,7 +15,8 @@ tags:
 
 # {method} classifier of {count} classes
 
-A frozen CLIP ({backbone}) adapted with `{method}` by [crossprompt](https://arxiv.org/abs/2305.17903)'s implementation.
+A frozen CLIP ({backbone}) adapted with `{method}` by
+[crossprompt](https://arxiv.org/abs/2305.17903)'s implementation.
 
 ```python
 import crossprompt as xp
@@ -40,8 +41,9 @@ classifier.predict(["image.jpg"])
 
 ## Intended use and limits
 
-It chooses one of the classes above for every image, also for an image that shows none of them. It was adapted to a
-handful of images and inherits what its backbone has learned, biases included. The backbone's licence applies to it.
+It chooses one of the classes above for every image, also for an image that shows none of them. It
+was adapted to a handful of images and inherits what its backbone has learned, biases included. The
+backbone's licence applies to it.
 """
 
 
@@ -49,7 +51,9 @@ def write_card(description: dict[str, Any]) -> str:
     """Markdown for the description that ``classifier.json`` holds."""
     names = description["class_names"]
     metrics = description.get("metrics") or {}
-    lines = [f"- {name}: {value:.4g}" for name, value in metrics.items() if isinstance(value, float)]
+    lines = [
+        f"- {name}: {value:.4g}" for name, value in metrics.items() if isinstance(value, float)
+    ]
     known = ("method", "backbone", "training", "data", "inference", "versions")
     settings = {key: description[key] for key in known if key in description}
     return CARD.format(

@@ -1,7 +1,8 @@
-"""Inference as it was published: prompts from the test images themselves. For study only, never saved.
+"""Inference as it was published: prompts from the test images themselves. For study only, never
+saved.
 
-As released, DCP averages its image prompts over the test batch, so that the answer for an image depends on which images
-happen to share its batch.
+As released, DCP averages its image prompts over the test batch, so that the answer for an image
+depends on which images happen to share its batch.
 """
 
 from collections.abc import Mapping

@@ -24,7 +24,9 @@ def choose_device(name: str | torch.device = "auto") -> torch.device:
         raise RequestError(f"unknown device {name!r}; expected auto, cpu, cuda or mps") from error
     there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if not there.get(device.type, lambda: True)():
-        raise RequestError(f"this machine has no {device.type} device that torch can use; try --device cpu")
+        raise RequestError(
+            f"this machine has no {device.type} device that torch can use; try --device cpu"
+        )
     return device
 
 

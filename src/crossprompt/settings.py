@@ -1,4 +1,5 @@
-"""Settings as frozen dataclasses: the one source of options, help texts, validation and saved JSON."""
+"""Settings as frozen dataclasses: the one source of options, help texts, validation and saved
+JSON."""
 
 import ast
 import inspect
@@ -7,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from types import NoneType, UnionType
-from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from crossprompt.errors import RequestError
+
+Chosen = TypeVar("Chosen", bound="Settings")
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,12 @@ class Settings:
         """Every field with its type, default and help."""
         types = get_type_hints(cls)
         helps = _field_docstrings(cls)
-        return [Setting(f.name, types[f.name], f.default, helps.get(f.name, "")) for f in fields(cls)]
+        return [
+            Setting(f.name, types[f.name], f.default, helps.get(f.name, "")) for f in fields(cls)
+        ]
 
     @classmethod
-    def of(cls, options: Mapping[str, Any], owner: str) -> Self:
+    def of(cls: type[Chosen], options: Mapping[str, Any], owner: str) -> Chosen:
         """Build from options by name.
 
         Args:

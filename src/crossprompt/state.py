@@ -19,7 +19,8 @@ STATE, LOG = "state.safetensors", "log.jsonl"
 
 
 class TrainingState:
-    """Learned tensors, optimiser and reports of the last finished epoch, in one file that is replaced as a whole.
+    """Learned tensors, optimiser and reports of the last finished epoch, in one file that is
+    replaced as a whole.
 
     Args:
         folder: where it is kept; None keeps nothing.
@@ -55,7 +56,9 @@ class TrainingState:
         """Write the state after an epoch, then the log; both whole or not at all."""
         if self.folder is None or distributed.rank() != 0:
             return
-        tensors = {f"method.{k}": v.detach().contiguous() for k, v in self.method.state_dict().items()}
+        tensors = {
+            f"method.{k}": v.detach().contiguous() for k, v in self.method.state_dict().items()
+        }
         for index, slots in self.optimiser.state_dict()["state"].items():
             tensors |= {
                 f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in slots.items()
@@ -65,7 +68,9 @@ class TrainingState:
             self.folder / STATE,
             lambda path: save_file(tensors, path, metadata={"reports": "\n".join(lines)}),
         )
-        replace_file(self.folder / LOG, lambda path: path.write_text("\n".join(lines) + "\n", "utf-8"))
+        replace_file(
+            self.folder / LOG, lambda path: path.write_text("\n".join(lines) + "\n", "utf-8")
+        )
 
     def _load(self, path: Path) -> list[dict[str, Any]]:
         try:
@@ -94,7 +99,8 @@ class TrainingState:
 
 
 def replace_file(path: Path, write: Any) -> None:
-    """Write a file under another name and move it into place, so that it is never seen half written."""
+    """Write a file under another name and move it into place, so that it is never seen half
+    written."""
     partial = path.with_name(f".{path.name}.partial")
     write(partial)
     with partial.open("rb") as file:

@@ -48,7 +48,9 @@ class TrainConfig(Settings):
         if recipe.epochs == 0:  # solved in closed form: there are no epochs to set
             return recipe
         chosen = {name: getattr(self, name) for name in ("epochs", "batch_size", "lr")}
-        return replace(recipe, **{name: value for name, value in chosen.items() if value is not None})
+        return replace(
+            recipe, **{name: value for name, value in chosen.items() if value is not None}
+        )
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,8 @@ def train(
         One report per epoch, those before an interruption included.
 
     Raises:
-        RequestError: no images, a label without a class, or a batch size that the processes cannot share.
-        JobError: the loss is not finite; the state of the last good epoch is kept.
+        RequestError: no images, a label without a class, or a batch size that the processes cannot
+        share. JobError: the loss is not finite; the state of the last good epoch is kept.
     """
     config = config or TrainConfig()
     _check_labels(train, method)
@@ -171,7 +173,8 @@ def _step(
 
 
 class Plan:
-    """Which images make up each step: a seeded order an epoch, the same for any number of processes.
+    """Which images make up each step: a seeded order an epoch, the same for any number of
+    processes.
 
     Args:
         items: labelled training images.
@@ -183,7 +186,9 @@ class Plan:
         RequestError: the processes cannot share a batch evenly.
     """
 
-    def __init__(self, items: Sequence[Item], clip: CLIP, recipe: Recipe, config: TrainConfig) -> None:
+    def __init__(
+        self, items: Sequence[Item], clip: CLIP, recipe: Recipe, config: TrainConfig
+    ) -> None:
         self.items, self.clip, self.config = items, clip, config
         self.cache = ImageCache()
         self.batch_size = min(recipe.batch_size, len(items))
@@ -221,9 +226,11 @@ class Plan:
 
 
 def learning_rate(epoch: int, recipe: Recipe) -> float:
-    """Of an epoch counted from 1: one epoch of warm-up, then a cosine that the warm-up does not shift.
+    """Of an epoch counted from 1: one epoch of warm-up, then a cosine that the warm-up does not
+    shift.
 
-    As Dassl's schedule does (optim/lr_scheduler.py:43): 1e-5, then 0.5 * lr * (1 + cos(pi (e - 2) / E)).
+    As Dassl's schedule does (optim/lr_scheduler.py:43): 1e-5, then 0.5 * lr * (1 + cos(pi (e - 2)
+    / E)).
     """
     if epoch == 1:
         return recipe.first_lr
@@ -251,7 +258,7 @@ def _check_labels(items: Sequence[Item], method: Method) -> None:
     classes = len(method.class_names)
     low, high = min(item.label for item in items), max(item.label for item in items)
     require(
-        0 <= low and high < classes,
+        low >= 0 and high < classes,
         f"labels go from {low} to {high} but the method was built for {classes} classes",
     )
 

@@ -1,10 +1,11 @@
 """Small CLIPs with random weights, each of which matters: no bias is zero and no norm is one."""
 
 import torch
+from tokenizers import models, pre_tokenizers
 
 from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig
 from crossprompt.clip.preprocess import Preprocess
-from crossprompt.clip.tokenizer import Tokenizer
+from crossprompt.clip.tokenizer import END, START, SUFFIX, Tokenizer, clip_backend
 
 WORDS = ("a photo of a red cat", "dogs and cats", "hot air balloon", "tabby", "yorkshire terrier")
 SMALL = CLIPConfig(
@@ -15,8 +16,20 @@ SMALL = CLIPConfig(
 
 
 def make_tokenizer() -> Tokenizer:
-    """A vocabulary of CLIP's kind that knows the words above."""
-    return Tokenizer.from_texts(WORDS, size=560)
+    """A vocabulary of CLIP's kind: every byte, alone and ending a word, and each word of ``WORDS``.
+
+    The merges are written down because those that the library learns differ from call to call.
+    """
+    merges = {}  # in order: the first letter takes in the others one by one
+    for word in " ".join(WORDS).split():
+        letters = [*word[:-1], word[-1] + SUFFIX]
+        for end in range(1, len(letters)):
+            merges["".join(letters[:end]), letters[end]] = "".join(letters[: end + 1])
+    single = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = [*single, *(byte + SUFFIX for byte in single), *merges.values(), START, END]
+    ids = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+    model = models.BPE(ids, [*merges], unk_token=END, end_of_word_suffix=SUFFIX)
+    return Tokenizer(clip_backend(model))
 
 
 def random_weights(config: CLIPConfig, seed: int = 0) -> CLIP:

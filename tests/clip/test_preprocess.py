@@ -109,7 +109,9 @@ def test_a_file_that_asks_for_something_else_is_an_error_that_says_what(
 def test_open_clips_transform_is_read(tmp_path: Path) -> None:
     path = tmp_path / "open_clip_config.json"
     path.write_text(json.dumps({"preprocess_cfg": {"mean": [0, 0, 0], "std": [1, 1, 1]}}))
-    assert Preprocess.from_open_clip(path, 32) == Preprocess(32, 32, (0, 0, 0), (1, 1, 1))
+    assert Preprocess.from_open_clip(path, 32) == Preprocess(
+        32, 32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    )
     path.write_text(json.dumps({"preprocess_cfg": {"interpolation": "bilinear"}}))
     read = Preprocess.from_open_clip(path, 32)
     assert read == Preprocess(32, 32, interpolation=Image.Resampling.BILINEAR)
@@ -193,8 +195,8 @@ def test_boxes_have_the_asked_areas_and_ratios_everywhere_in_the_picture() -> No
 @pytest.mark.parametrize(
     ("size", "box"),
     [
-        ((100, 4), (48, 0, 53, 4)),  # wide: full height, width 4/3 of it
-        ((4, 100), (0, 48, 4, 53)),  # tall: full width, height 4/3 of it
+        ((100, 4), (47, 0, 52, 4)),  # wide: full height, width 4/3 of it
+        ((4, 100), (0, 47, 4, 52)),  # tall: full width, height 4/3 of it
         ((10, 1), (4, 0, 5, 1)),
     ],
 )
@@ -215,6 +217,6 @@ def test_a_single_pixel_can_be_trained_on() -> None:
 
 
 def test_columns_and_rows_are_not_swapped() -> None:
-    pixels = Preprocess(20, 20, (0, 0, 0), (1, 1, 1))(gradient_image(40, 20)) * 255
+    pixels = Preprocess(20, 20, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))(gradient_image(40, 20)) * 255
     assert torch.equal(pixels[0, 0].round(), torch.arange(10.0, 30.0))
     assert torch.equal(pixels[1, :, 0].round(), torch.arange(20.0))

@@ -105,7 +105,7 @@ def test_the_shared_tokens_are_held_once(clip: CLIP, names: TokenizedTexts) -> N
 
 
 def test_a_name_that_fills_the_context_is_taken_and_one_more_token_is_an_error(clip: CLIP) -> None:
-    length = SMALL.text.context - len("start . end".split())
+    length = SMALL.text.context - 3  # start, full stop, end
     fitting, long = " ".join(["cat"] * length), " ".join(["cat"] * (length + 1))
     texts = clip.tokenizer.tokenize_names(["dogs", fitting])
     expected = dense_text_features(clip, texts)

@@ -129,17 +129,6 @@ def test_a_word_outside_a_small_vocabulary_is_an_error_that_shows_it() -> None:
         Tokenizer(clip_backend(model)).encode("c x")
 
 
-def test_a_trained_vocabulary_has_the_asked_size_every_byte_and_merged_words() -> None:
-    texts = [f"word{number} cat" for number in range(200)]
-    tokenizer = Tokenizer.from_texts(texts, size=520)
-    assert tokenizer.size == 520
-    assert (tokenizer.start, tokenizer.end) == (518, 519)
-    assert len(tokenizer.encode("犬 \U0001f436 Ω")) > 0
-    assert len(Tokenizer.from_texts(texts, size=600).encode("cat")) == 1
-    again = Tokenizer.from_texts(texts, size=600)
-    assert again.encode("word7") == Tokenizer.from_texts(texts, size=600).encode("word7")
-
-
 def test_a_file_that_is_missing_or_no_tokenizer_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"there is no tokenizer at .*gone\.json"):
         Tokenizer.from_file(tmp_path / "gone.json")

@@ -20,7 +20,7 @@ def test_copies_are_found_by_content_and_missing_and_empty_files_are_none(
     paths: dict[str, Path], tmp_path: Path
 ) -> None:
     others = [paths["a"], paths["none"], tmp_path / "missing", tmp_path]
-    found = find_copies([*paths.values(), tmp_path / "missing"], others)
+    found = find_copies([*paths.values(), tmp_path / "missing", tmp_path], others)
     assert found == {paths["a"]: paths["a"], paths["copy of a"]: paths["a"]}
 
 

@@ -15,7 +15,7 @@ from threading import Barrier
 import pytest
 from PIL import Image, ImageOps
 
-from crossprompt.data import UnreadableImageError, check_images, list_images, read_image
+from crossprompt.data import UnreadableImageError, check_images, images, list_images, read_image
 from crossprompt.errors import RequestError
 
 Make = Callable[[Path], None]
@@ -48,11 +48,11 @@ def palette() -> Image.Image:
 
 
 def greys(path: Path) -> None:
-    row("I;16", [0, 32896, 65535]).save(path)
+    row("I;16", [0, 511, 65535]).save(path)
 
 
 def pgm(path: Path) -> None:
-    path.write_bytes(b"P5 3 1 65535\n" + struct.pack(">3H", 0, 32896, 65535))
+    path.write_bytes(b"P5 3 1 65535\n" + struct.pack(">3H", 0, 511, 65535))
 
 
 def sixteen_bit_colours(path: Path) -> None:
@@ -100,9 +100,9 @@ def png(width: int, height: int, depth: int, colour_type: int, rows: bytes) -> b
 
 
 READABLE: dict[str, tuple[Make, Pixels]] = {
-    "16-bit.png": (greys, [BLACK, (128, 128, 128), WHITE]),
-    "16-bit.tif": (greys, [BLACK, (128, 128, 128), WHITE]),
-    "16-bit.pgm": (pgm, [BLACK, (128, 128, 128), WHITE]),
+    "16-bit.png": (greys, [BLACK, (2, 2, 2), WHITE]),
+    "16-bit.tif": (greys, [BLACK, (2, 2, 2), WHITE]),
+    "16-bit.pgm": (pgm, [BLACK, (2, 2, 2), WHITE]),
     "16-bit colours.png": (sixteen_bit_colours, [RED, BLUE]),
     "cmyk.tif": (cmyk, [RED, RED]),
     "palette.png": (lambda path: palette().save(path), [RED, GREEN, BLUE]),
@@ -159,11 +159,12 @@ def test_an_image_is_turned_upright_as_its_exif_says(
     assert read_image(path).size == ((16, 32) if orientation > 4 else (32, 16))
 
 
-def test_damaged_metadata_does_not_harm_the_image(tmp_path: Path) -> None:
-    content = BytesIO()
-    Image.new("RGB", (8, 8), RED).save(content, "jpeg", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff" * 3)
-    (tmp_path / "a.jpg").write_bytes(content.getvalue())
-    assert read_image(tmp_path / "a.jpg").size == (8, 8)
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+@pytest.mark.parametrize("exif", [b"garbage", b"II*\0\x08\0\0\0\xff\xff", b"MM\0*\0"])
+def test_damaged_metadata_does_not_harm_the_image(tmp_path: Path, exif: bytes, ending: str) -> None:
+    path = tmp_path / f"a.{ending}"
+    Image.new("RGB", (8, 8), RED).save(path, exif=b"Exif\0\0" + exif)
+    assert read_image(path).size == (8, 8)
 
 
 def encoded(form: str, mode: str = "RGB") -> bytes:
@@ -255,6 +256,18 @@ def test_reading_in_threads_leaves_the_warning_filters_alone(tmp_path: Path) -> 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(read, range(4)))
     assert list(warnings.filters) == before
+
+
+def test_warnings_are_ignored_until_the_last_reader_is_done() -> None:
+    def warn() -> None:
+        warnings.warn_explicit("large", UserWarning, "Image.py", 1, module="PIL.Image")
+
+    with images._pillow_warnings_ignored:
+        with images._pillow_warnings_ignored:
+            warn()
+        warn()
+    with pytest.warns(UserWarning, match="large"):
+        warn()
 
 
 def test_an_unreadable_image_can_be_reported_from_another_process(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Data sets: few-shot sets, class subsets, selections, fingerprints, checking of the images."""
 
 import hashlib
+import random
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -37,6 +38,16 @@ def test_few_shot_sets_are_those_of_coop(listed: Dataset, shots: int, seed: int)
     assert few.test == listed.test
     assert few.class_names == listed.class_names
     assert few.notes == ()
+
+
+def test_a_class_of_just_as_many_images_as_shots_is_still_drawn(listed: Dataset) -> None:
+    stream = random.Random(1)  # as Dassl does, which moves the stream on for the next class
+    drawn = [
+        path
+        for at in range(0, 400, 40)
+        for path in stream.sample(listed.train.paths[at : at + 40], 40)
+    ]
+    assert list(listed.few_shot(40).train.paths) == drawn
 
 
 def test_a_class_with_fewer_images_than_shots_gives_all_and_a_note_says_so(
@@ -143,7 +154,7 @@ def test_the_fingerprint_depends_on_names_paths_labels_and_splits(listed: Datase
         replace(listed, class_names=("class x", *listed.class_names[1:])),
         replace(listed, train=Split((Item(Path("class_00/new.jpg"), 0), *others))),
         replace(listed, train=Split((Item(first.path, 1), *others))),
-        replace(listed, train=Split(tuple(others)), val=Split((*listed.val, first))),
+        replace(listed, train=listed.train[:-1], val=Split((listed.train[-1], *listed.val))),
         replace(listed, shifted={"sketch": listed.test}),
     ]
     prints = {listed.fingerprint, *(dataset.fingerprint for dataset in changed)}

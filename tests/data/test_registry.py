@@ -73,7 +73,7 @@ def test_emoji_is_loaded_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("CROSSPROMPT_DATA", "art")
     load_dataset("emoji")
     load_dataset("emoji", root="mine")
-    assert asked == [None, "art", "mine"]
+    assert asked == [None, None, "mine"]
 
 
 def test_an_unknown_name_gets_the_nearest_known_one(tmp_path: Path) -> None:

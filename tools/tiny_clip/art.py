@@ -1,7 +1,8 @@
 """Every style of emoji art that the tiny model is trained on, rendered once to square RGBA arrays.
 
-The three styles of the ``emoji`` data set come from its own packages. The others are Iconify's openly licensed sets,
-SVG in JSON, from the npm registry; fetch and unpack each under one folder, named as in ``ICONIFY``:
+The three styles of the ``emoji`` data set come from its own packages. The others are Iconify's
+openly licensed sets, SVG in JSON, from the npm registry; fetch and unpack each under one folder,
+named as in ``ICONIFY``:
 
     for set in noto noto-v1 fluent-emoji …; do npm pack @iconify-json/$set; … done
 """
@@ -42,18 +43,22 @@ def render_all(emoji: list[dict[str, str]], iconify: Path) -> dict[str, dict[str
         iconify: folder that holds the unpacked Iconify sets.
 
     Returns:
-        Style to code to ``[SIDE, SIDE, 4]`` uint8. A style lacks the emoji that its set does not have.
+        Style to code to ``[SIDE, SIDE, 4]`` uint8. A style lacks the emoji that its set does not
+        have.
     """
     codes = [entry["code"] for entry in emoji]
     art = {style: {code: _square(draw(style, code)) for code in codes} for style in STYLES}
     names = _names(iconify, set(codes))
     for style in ICONIFY:
-        art[style] = _render_set(json.loads((iconify / style / "icons.json").read_text("utf-8")), names)
+        art[style] = _render_set(
+            json.loads((iconify / style / "icons.json").read_text("utf-8")), names
+        )
     return art
 
 
 def _names(iconify: Path, codes: set[str]) -> dict[str, str]:
-    """Iconify's name for each code point, from the sets that list both; a name in dispute is left out."""
+    """Iconify's name for each code point, from the sets that list both; a name in dispute is left
+    out."""
     found: dict[str, set[str]] = {}
     for style in ("noto", "fluent-emoji-flat", "fluent-emoji-high-contrast"):
         for code, name in json.loads((iconify / style / "chars.json").read_text("utf-8")).items():
@@ -71,7 +76,7 @@ def _render_set(icons: dict, names: dict[str, str]) -> dict[str, np.ndarray]:
 def _render(icons: dict, name: str) -> np.ndarray:
     icon = icons["icons"][name]
     width, height = icon.get("width", icons["width"]), icon.get("height", icons["height"])
-    box = f'{icon.get("left", 0)} {icon.get("top", 0)} {width} {height}'
+    box = f"{icon.get('left', 0)} {icon.get('top', 0)} {width} {height}"
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="{box}" width="{SIDE}" height="{SIDE}">{icon["body"]}</svg>'

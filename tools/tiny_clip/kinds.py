@@ -1,4 +1,5 @@
-"""The kinds of things that the ``emoji`` data set tells apart, merged from Unicode's emoji subgroups."""
+"""The kinds of things that the ``emoji`` data set tells apart, merged from Unicode's emoji
+subgroups."""
 
 SUBGROUPS_OF_KIND: dict[str, tuple[str, ...]] = {
     "smiling face": ("face-smiling", "face-affection", "face-tongue", "face-hat", "face-glasses"),

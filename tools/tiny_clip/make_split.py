@@ -1,7 +1,9 @@
-"""Split Unicode's single-code-point emoji into the ``emoji`` data set and the tiny model's pre-training set.
+"""Split Unicode's single-code-point emoji into the ``emoji`` data set and the tiny model's
+pre-training set.
 
-Of every kind, half of the emoji (rounded down) are kept for the data set: 8 to train on, 2 to validate on, the rest to
-test. All others, and those that belong to no kind, may be used in pre-training. Run once; both lists are committed:
+Of every kind, half of the emoji (rounded down) are kept for the data set: 8 to train on, 2 to
+validate on, the rest to test. All others, and those that belong to no kind, may be used in
+pre-training. Run once; both lists are committed:
 
     python -m tools.tiny_clip.make_split --emojibase FOLDER   # an unpacked emojibase-data package
 """
@@ -20,7 +22,8 @@ PRETRAINING = ROOT / "tools/tiny_clip/pretraining_emoji.json"
 
 
 def read_emoji(emojibase: Path) -> dict[str, list[dict[str, object]]]:
-    """Subgroup to its single-code-point emoji (code, name, other words for it), in Unicode's order."""
+    """Subgroup to its single-code-point emoji (code, name, other words for it), in Unicode's
+    order."""
     groups = json.loads((emojibase / "meta/groups.json").read_text("utf-8"))["subgroups"]
     subgroups: dict[str, list[dict[str, object]]] = {}
     for entry in json.loads((emojibase / "en/data.json").read_text("utf-8")):
@@ -54,7 +57,9 @@ def main() -> None:
     _write(DATA_SET, {"seed": SEED, "classes": classes})
     _write(PRETRAINING, pretraining)
     held = sum(len(part) for split in classes.values() for part in split.values())
-    print(f"{len(classes)} kinds, {held} emoji in the data set, {len(pretraining)} for pre-training")
+    print(
+        f"{len(classes)} kinds, {held} emoji in the data set, {len(pretraining)} for pre-training"
+    )
 
 
 def _write(path: Path, value: object) -> None:

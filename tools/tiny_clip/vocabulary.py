@@ -1,8 +1,18 @@
-"""The tiny model's tokenizer: CLIP's byte-level BPE, learned from the pre-training captions' words."""
+"""The tiny model's tokenizer: CLIP's byte-level BPE, learned from the pre-training captions'
+words."""
 
 import json
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 SIZE = 3072
@@ -42,9 +52,14 @@ def learn(texts: list[str]) -> Tokenizer:
 
 
 def _with_every_byte(tokenizer: Tokenizer) -> models.BPE:
-    """The learned merges over CLIP's vocabulary order: bytes, word-ending bytes, then one entry a merge."""
+    """The learned merges over CLIP's vocabulary order: bytes, word-ending bytes, then one entry a
+    merge."""
     merges = [tuple(merge) for merge in json.loads(tokenizer.to_str())["model"]["merges"]]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokens = [*alphabet, *(byte + "</w>" for byte in alphabet), *("".join(merge) for merge in merges)]
+    tokens = [
+        *alphabet,
+        *(byte + "</w>" for byte in alphabet),
+        *("".join(merge) for merge in merges),
+    ]
     vocabulary = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
     return models.BPE(vocabulary, merges, end_of_word_suffix="</w>", unk_token=END, fuse_unk=False)

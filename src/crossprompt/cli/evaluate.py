@@ -82,7 +82,13 @@ def _relabelled(split: Split, names: Sequence[str], known: Sequence[str]) -> lis
 def _show_classes(results: dict[str, Result]) -> None:
     names = next(iter(results.values())).per_class
     rows = [
-        [name, *(f"{100 * result.per_class.get(name, float('nan')):.1f}" for result in results.values())]
+        [
+            name,
+            *(
+                f"{100 * result.per_class.get(name, float('nan')):.1f}"
+                for result in results.values()
+            ),
+        ]
         for name in names
     ]
     print_table("Accuracy of every class in %", ["class", *results], rows)

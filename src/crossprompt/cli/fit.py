@@ -22,20 +22,26 @@ ALL = "all"
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the job, of the training and of the chosen method."""
     parser.add_argument("data", help="a folder of class folders, a CSV file, or a data set's name")
-    parser.add_argument("--method", default="dcp", help=f"one of {', '.join(METHODS)} (default: dcp)")
+    parser.add_argument(
+        "--method", default="dcp", help=f"one of {', '.join(METHODS)} (default: dcp)"
+    )
     add_backbone_arguments(parser)
     parser.add_argument(
         "--shots", default=16, type=_shots, help="training images per class, or 'all' (default: 16)"
     )
     parser.add_argument("--seed", default=1, type=int, help="of everything random (default: 1)")
     parser.add_argument("--root", help="folder that holds the data set")
-    parser.add_argument("--class-names", metavar="FILE", help="file with other names than the folders'")
+    parser.add_argument(
+        "--class-names", metavar="FILE", help="file with other names than the folders'"
+    )
     parser.add_argument("--output", type=Path, help="run folder (default: runs/DATA-METHOD)")
     parser.add_argument(
         "--skip-bad-images", action="store_true", help="leave out images that cannot be read"
     )
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
-    parser.add_argument("--overwrite", action="store_true", help="replace what is in the run folder")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace what is in the run folder"
+    )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     add_settings(parser, TrainConfig, "training", skip=("seed",))
     method = _chosen_method(words)

@@ -61,7 +61,9 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
         description="Adapt a frozen CLIP to a handful of labelled images per class.",
         epilog="example: crossprompt demo",
     )
-    parser.add_argument("--version", action="version", version=f"crossprompt {version('crossprompt')}")
+    parser.add_argument(
+        "--version", action="version", version=f"crossprompt {version('crossprompt')}"
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         sub = commands.add_parser(
@@ -73,5 +75,7 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         command.add_arguments(sub, words)
-        sub.add_argument("--debug", action="store_true", help="show a traceback when something fails")
+        sub.add_argument(
+            "--debug", action="store_true", help="show a traceback when something fails"
+        )
     return parser

@@ -25,10 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     """Options of the prediction."""
     parser.add_argument("run", type=Path, help="folder of a saved classifier")
     parser.add_argument(
-        "images", nargs="+", help="image files, folders (searched for images), or - for a list on stdin"
+        "images",
+        nargs="+",
+        help="image files, folders (searched for images), or - for a list on stdin",
     )
     parser.add_argument("--top-k", type=int, default=1, help="classes to list (default: 1)")
-    parser.add_argument("--output", type=Path, help="file to write, .csv or .jsonl (default: stdout)")
+    parser.add_argument(
+        "--output", type=Path, help="file to write, .csv or .jsonl (default: stdout)"
+    )
     parser.add_argument("--format", choices=FORMATS, help="default: by --output's ending, or table")
     parser.add_argument("--json", action="store_true", help="the same as --format jsonl")
     parser.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
@@ -106,7 +110,9 @@ def _table(answers: Iterator[Prediction], top_k: int, file: IO[str]) -> None:
 
 def _csv(answers: Iterator[Prediction], top_k: int, file: IO[str]) -> None:
     writer = csv.writer(file, lineterminator="\n")
-    ranks = [cell for rank in range(2, top_k + 1) for cell in (f"label_{rank}", f"probability_{rank}")]
+    ranks = [
+        cell for rank in range(2, top_k + 1) for cell in (f"label_{rank}", f"probability_{rank}")
+    ]
     writer.writerow(["path", "label", "probability", *ranks, "error"])
     for answer in answers:
         cells = [cell for name, share in answer.top for cell in (name, f"{share:.6f}")]

@@ -8,7 +8,10 @@ from crossprompt.settings import Setting, Settings
 
 
 def add_settings(
-    parser: argparse.ArgumentParser, settings: type[Settings], title: str, skip: tuple[str, ...] = ()
+    parser: argparse.ArgumentParser,
+    settings: type[Settings],
+    title: str,
+    skip: tuple[str, ...] = (),
 ) -> None:
     """Add one option per field; an option that is not given leaves no trace."""
     shown = [setting for setting in settings.describe() if setting.name not in skip]

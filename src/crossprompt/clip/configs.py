@@ -55,26 +55,24 @@ def from_hugging_face(settings: Json) -> CLIPConfig:
     _expect("layer_norm_eps", image["layer_norm_eps"], EPSILON)
     _expect("hidden_act of the image tower", image["hidden_act"], text["hidden_act"])
     return checked(
-        CLIPConfig(
-            image=ImageConfig(
-                side=image["image_size"],
-                patch=image["patch_size"],
-                width=image["hidden_size"],
-                blocks=image["num_hidden_layers"],
-                heads=image["num_attention_heads"],
-                mlp_width=image["intermediate_size"],
-            ),
-            text=TextConfig(
-                vocabulary=text["vocab_size"],
-                context=text["max_position_embeddings"],
-                width=text["hidden_size"],
-                blocks=text["num_hidden_layers"],
-                heads=text["num_attention_heads"],
-                mlp_width=text["intermediate_size"],
-            ),
-            embed=settings.get("projection_dim", EMBED_DEFAULT),
-            activation=text["hidden_act"],
-        )
+        image={
+            "side": image["image_size"],
+            "patch": image["patch_size"],
+            "width": image["hidden_size"],
+            "blocks": image["num_hidden_layers"],
+            "heads": image["num_attention_heads"],
+            "mlp_width": image["intermediate_size"],
+        },
+        text={
+            "vocabulary": text["vocab_size"],
+            "context": text["max_position_embeddings"],
+            "width": text["hidden_size"],
+            "blocks": text["num_hidden_layers"],
+            "heads": text["num_attention_heads"],
+            "mlp_width": text["intermediate_size"],
+        },
+        embed=settings.get("projection_dim", EMBED_DEFAULT),
+        activation=text["hidden_act"],
     )
 
 
@@ -120,24 +118,26 @@ def to_hugging_face(config: CLIPConfig, start: int, end: int) -> dict[str, Any]:
     }
 
 
-def checked(config: CLIPConfig) -> CLIPConfig:
-    """``config`` itself; ``RequestError`` where its values contradict each other or are none."""
-    sizes = {
-        f"{tower} {name}": value
-        for tower, part in (("image", config.image), ("text", config.text))
-        for name, value in vars(part).items()
-    }
-    for name, value in (sizes | {"feature width": config.embed}).items():
+def checked(image: Json, text: Json, embed: Any, activation: Any) -> CLIPConfig:
+    """A config from values of any kind.
+
+    Raises:
+        RequestError: a size is no whole number, the heads do not divide a width, or the activation
+            is unknown.
+    """
+    sizes = {f"image {name}": value for name, value in image.items()}
+    sizes |= {f"text {name}": value for name, value in text.items()}
+    for name, value in (sizes | {"feature width": embed}).items():
         if type(value) is not int or value < 1:
             raise RequestError(f"its {name} is {value!r}; expected a whole number above 0")
-    for name, tower in (("image", config.image), ("text", config.text)):
-        if tower.width % tower.heads:
+    for name, tower in (("image", image), ("text", text)):
+        if tower["width"] % tower["heads"]:
             raise RequestError(
-                f"its {name} width {tower.width} is no multiple of its {tower.heads} heads"
+                f"its {name} width {tower['width']} is no multiple of its {tower['heads']} heads"
             )
-    if config.activation not in ("quick_gelu", "gelu"):
-        raise RequestError(f"its activation is {config.activation!r}; expected quick_gelu or gelu")
-    return config
+    if activation not in ("quick_gelu", "gelu"):
+        raise RequestError(f"its activation is {activation!r}; expected quick_gelu or gelu")
+    return CLIPConfig(ImageConfig(**image), TextConfig(**text), embed, activation)
 
 
 def _tower(settings: Json, key: str, defaults: Json) -> dict[str, Any]:

@@ -184,7 +184,9 @@ class TextTower(nn.Module):
     def __init__(self, config: TextConfig, embed: int, activation: str) -> None:
         super().__init__()
         self.config = config
-        self.words = nn.Embedding(config.vocabulary, config.width)
+        # without the values nn.Embedding draws, which cost seconds on the meta device (load_clip)
+        words = torch.empty(config.vocabulary, config.width)
+        self.words = nn.Embedding.from_pretrained(words, freeze=False)
         self.positions = nn.Parameter(torch.empty(config.context, config.width))
         self.blocks = nn.ModuleList(
             TextBlock(config.width, config.heads, config.mlp_width, activation)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossprompt.clip.configs import Activation, Json, checked
-from crossprompt.clip.model import CLIPConfig, ImageConfig, TextConfig
+from crossprompt.clip.model import CLIPConfig
 from crossprompt.errors import RequestError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -47,26 +47,24 @@ def from_open_clip(settings: Json) -> CLIPConfig:
     image = _known(model["vision_cfg"], IMAGE_DEFAULTS, "vision_cfg")
     text = _known(model["text_cfg"], TEXT_DEFAULTS, "text_cfg")
     return checked(
-        CLIPConfig(
-            image=ImageConfig(
-                side=image["image_size"],
-                patch=image["patch_size"],
-                width=image["width"],
-                blocks=image["layers"],
-                heads=image["width"] // image["head_width"],
-                mlp_width=int(image["width"] * image["mlp_ratio"]),
-            ),
-            text=TextConfig(
-                vocabulary=text["vocab_size"],
-                context=text["context_length"],
-                width=text["width"],
-                blocks=text["layers"],
-                heads=text["heads"],
-                mlp_width=int(text["width"] * text["mlp_ratio"]),
-            ),
-            embed=model["embed_dim"],
-            activation="quick_gelu" if model["quick_gelu"] else "gelu",
-        )
+        image={
+            "side": image["image_size"],
+            "patch": image["patch_size"],
+            "width": image["width"],
+            "blocks": image["layers"],
+            "heads": image["width"] // image["head_width"],
+            "mlp_width": int(image["width"] * image["mlp_ratio"]),
+        },
+        text={
+            "vocabulary": text["vocab_size"],
+            "context": text["context_length"],
+            "width": text["width"],
+            "blocks": text["layers"],
+            "heads": text["heads"],
+            "mlp_width": int(text["width"] * text["mlp_ratio"]),
+        },
+        embed=model["embed_dim"],
+        activation="quick_gelu" if model["quick_gelu"] else "gelu",
     )
 
 
@@ -78,11 +76,24 @@ def from_shapes(shapes: Shapes, activation: Activation) -> CLIPConfig:
     """
     try:
         width, _, _, patch = shapes["visual.conv1.weight"]
-        side = math.isqrt(shapes["visual.positional_embedding"][0] - 1) * patch
         context, text_width = shapes["positional_embedding"]
         first = "transformer.resblocks.0.mlp.c_fc.bias"
-        image_mlp, text_mlp = shapes[f"visual.{first}"][0], shapes[first][0]
-        vocabulary = shapes["token_embedding.weight"][0]
+        image = {
+            "side": math.isqrt(shapes["visual.positional_embedding"][0] - 1) * patch,
+            "patch": patch,
+            "width": width,
+            "blocks": _count(shapes, "visual.transformer.resblocks."),
+            "heads": max(1, width // HEAD_WIDTH),
+            "mlp_width": shapes[f"visual.{first}"][0],
+        }
+        text = {
+            "vocabulary": shapes["token_embedding.weight"][0],
+            "context": context,
+            "width": text_width,
+            "blocks": _count(shapes, "transformer.resblocks."),
+            "heads": max(1, text_width // HEAD_WIDTH),
+            "mlp_width": shapes[first][0],
+        }
         embed = shapes["text_projection"][1]
     except KeyError as error:
         raise RequestError(
@@ -93,23 +104,7 @@ def from_shapes(shapes: Shapes, activation: Activation) -> CLIPConfig:
         raise RequestError(
             "its tensors have the wrong number of axes; expected a CLIP with a vision transformer"
         ) from None
-    image_blocks = _count(shapes, "visual.transformer.resblocks.")
-    text_blocks = _count(shapes, "transformer.resblocks.")
-    return checked(
-        CLIPConfig(
-            ImageConfig(side, patch, width, image_blocks, max(1, width // HEAD_WIDTH), image_mlp),
-            TextConfig(
-                vocabulary,
-                context,
-                text_width,
-                text_blocks,
-                max(1, text_width // HEAD_WIDTH),
-                text_mlp,
-            ),
-            embed,
-            activation,
-        )
-    )
+    return checked(image, text, embed, activation)
 
 
 def _known(found: Json, known: Json, place: str) -> dict[str, Any]:

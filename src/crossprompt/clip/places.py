@@ -84,7 +84,7 @@ class Hub:
                 self._repository, name, cache_dir=self._cache_dir, local_files_only=offline
             )
         except errors.LocalEntryNotFoundError:
-            self._unreachable = not offline
+            self._unreachable |= not offline
         except errors.EntryNotFoundError:
             pass  # reached, and the repository has no such file
         except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
@@ -118,6 +118,8 @@ def find_checkpoint(
     Raises:
         RequestError: nothing has that name, or it holds no weights.
     """
+    if not str(name):
+        raise RequestError(_unknown(name))  # or it would be taken for the current folder
     path = TINY if name == "tiny" else Path(name).expanduser()
     if path.is_file():
         return Folder(path.parent), path
@@ -145,7 +147,7 @@ def _is_repository(name: str | PathLike[str]) -> bool:
     owner, slash, repository = str(name).partition("/")
     return (
         isinstance(name, str)
-        and name not in CHECKPOINTS
+        and name.lower() not in (known.lower() for known in CHECKPOINTS)
         and bool(owner.strip("~.") and slash and repository)
         and "/" not in repository
         and Path(name).suffix not in (".pt", ".pth", ".bin", ".safetensors")

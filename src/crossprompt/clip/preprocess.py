@@ -208,8 +208,8 @@ def _from_settings(settings: Mapping[str, Any]) -> Preprocess:
         if crop["height"] != crop["width"]:
             raise RequestError(f"its crop_size is {dict(crop)}; expected a square")
         crop = crop["height"]
-    red, green, blue = settings.get("image_mean", MEAN)
-    red_std, green_std, blue_std = settings.get("image_std", STD)
+    red, green, blue = map(float, settings.get("image_mean", MEAN))
+    red_std, green_std, blue_std = map(float, settings.get("image_std", STD))
     return Preprocess(
         side=int(crop),
         resize=int(size),

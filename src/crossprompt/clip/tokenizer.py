@@ -4,13 +4,12 @@ The ids of the start and end of text are looked up by token, so that a checkpoin
 vocabulary works.
 """
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
 import tokenizers
-from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors
 
 from crossprompt.clip.text_tokens import TokenizedTexts
 from crossprompt.errors import RequestError
@@ -72,31 +71,6 @@ class Tokenizer:
             raise RequestError(
                 f"{vocabulary} and {merges} are not a tokenizer's vocabulary and merges: {error}"
             ) from error
-        return cls(clip_backend(model))
-
-    @classmethod
-    def from_texts(cls, texts: Iterable[str], size: int) -> "Tokenizer":
-        """Train a vocabulary in CLIP's form, for a model that is trained from scratch.
-
-        It can tokenize every text: all bytes are in it, alone and at the end of a word.
-
-        Args:
-            texts: what the pairs are counted in.
-            size: most ids, at least 514.
-        """
-        backend = clip_backend(models.BPE(end_of_word_suffix=SUFFIX))
-        trainer = trainers.BpeTrainer(
-            vocab_size=size, end_of_word_suffix=SUFFIX, show_progress=False
-        )
-        backend.train_from_iterator(texts, trainer)
-        pairs = json.loads(backend.to_str())["model"]["merges"]  # the most frequent first
-        single = sorted(pre_tokenizers.ByteLevel.alphabet())
-        merges = [(left, right) for left, right in pairs[: size - 2 * len(single) - 2]]
-        last = [byte + SUFFIX for byte in single]
-        # in the order of CLIP's: the ends of text come last
-        tokens = [*single, *last, *("".join(pair) for pair in merges), START, END]
-        vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
-        model = models.BPE(vocabulary, merges, unk_token=END, end_of_word_suffix=SUFFIX)
         return cls(clip_backend(model))
 
     @property

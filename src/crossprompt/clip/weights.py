@@ -112,6 +112,8 @@ def _config(place: Place, checkpoint: Checkpoint, activation: Activation | None)
         config = read(_read_json(path))
     except RequestError as error:
         raise RequestError(f"{path or checkpoint.path}: {error}") from None
+    except (TypeError, AttributeError, ZeroDivisionError) as error:  # objects and numbers swapped
+        raise RequestError(f"{path} is damaged: {error}; get the file again") from error
     if activation not in (None, config.activation):
         raise RequestError(
             f"{path} says activation {config.activation}, but {activation} was asked for; leave "

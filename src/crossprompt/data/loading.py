@@ -26,7 +26,8 @@ AHEAD = 4
 
 
 def map_ahead(function: Callable[[Task], Value], tasks: Iterable[Task]) -> Iterator[Value]:
-    """``map`` in threads, in order, which never holds more than a few results that were not asked for."""
+    """``map`` in threads, in order, which never holds more than a few results that were not asked
+    for."""
     with ThreadPoolExecutor(WORKERS) as pool:
         source = iter(tasks)
         waiting: deque[Future[Value]] = deque(

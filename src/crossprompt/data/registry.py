@@ -37,15 +37,18 @@ def _load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
 
 DATASETS: dict[str, Entry] = {
     "emoji": Entry(
-        _load_emoji, "kinds of emoji in three styles, from the packages of the extra 'demo'"
+        _load_emoji,
+        "kinds of emoji in three styles, from the packages of the extra 'demo'",
+        uses_variable=False,  # its pictures are drawn, into a cache
     ),
     "folder": Entry(
-        load_folder, "your images: a folder for each class, in train/ val/ test/ or not"
+        load_folder,
+        "your images: a folder for each class, in train/ val/ test/ or not",
     ),
     "csv": Entry(
         load_csv,
         "your images: a CSV file with the columns path, label and, if wanted, split",
-        False,
+        uses_variable=False,  # its paths are relative to the file
     ),
 }
 """Every data set that ``load_dataset`` knows."""
@@ -60,8 +63,8 @@ def load_dataset(
         name: a name, or a path; a name wins over a folder that is called so (write ``./emoji`` for
             the folder).
         root: where the data is; by default what the environment variable ``CROSSPROMPT_DATA`` says.
-            For a CSV file, the folder that image paths are relative to, by default that of the
-            file.
+            For a CSV file, the folder that image paths are relative to, by default the file's; for
+            ``emoji``, where to draw the pictures, by default a cache.
         options: what the data set's loader takes, such as ``class_names`` or ``seed`` for a folder.
 
     Raises:

@@ -1,4 +1,5 @@
-"""What every method is: it holds what it learns, is handed CLIP on each call, and freezes to a classifier."""
+"""What every method is: it holds what it learns, is handed CLIP on each call, and freezes to a
+classifier."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -38,7 +39,8 @@ class Recipe:
 class Method(nn.Module, ABC):
     """Holds only what it learns: CLIP is handed to each call and never stored.
 
-    So ``parameters()`` is what the optimiser gets and ``state_dict()`` is the checkpoint. Subclasses are final.
+    So ``parameters()`` is what the optimiser gets and ``state_dict()`` is the checkpoint.
+    Subclasses are final.
 
     Args:
         clip: the frozen backbone, for sizes and embeddings.
@@ -55,7 +57,8 @@ class Method(nn.Module, ABC):
 
     @dataclass(frozen=True)
     class Config(Settings):
-        """Settings of the method; each field is an option of the command line and is saved with the result."""
+        """Settings of the method; each field is an option of the command line and is saved with
+        the result."""
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: "Method.Config") -> None:
         super().__init__()
@@ -67,7 +70,7 @@ class Method(nn.Module, ABC):
     def recipe(cls, shots: int) -> Recipe:
         """The published recipe for ``shots`` training images per class."""
 
-    def prepare(self, clip: CLIP, examples: Examples) -> None:  # noqa: B027  most methods need nothing
+    def prepare(self, clip: CLIP, examples: Examples) -> None:
         """Solve, before any step, what is not learned by gradient."""
 
     @abstractmethod

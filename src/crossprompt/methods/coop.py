@@ -1,7 +1,7 @@
 """CoOp: the words around the class name are learned vectors.
 
-Zhou et al., IJCV 2022, https://arxiv.org/abs/2109.01134. Nothing deviates from the authors' public code but that the
-class name always stands at the end (their default).
+Zhou et al., IJCV 2022, https://arxiv.org/abs/2109.01134. Nothing deviates from the authors' public
+code but that the class name always stands at the end (their default).
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,8 @@ class CoOp(Method):
         class_specific: bool = False
         """A prompt of its own for every class, instead of one for all."""
         initial_words: str | None = None
-        """Words that the prompt starts from, for example "a photo of a" with length 4; random by default."""
+        """Words that the prompt starts from, for example "a photo of a" with length 4; random by
+        default."""
 
         def __post_init__(self) -> None:
             require(self.length >= 1, f"coop: length is {self.length}, expected 1 or more")

@@ -1,10 +1,15 @@
-"""DCP: deeply coupled prompts, each side's rewritten before every block by attending with the other's.
+"""DCP: deeply coupled prompts, each side's rewritten before every block by attending with the
+other's.
 
-Liu et al., Findings of ACL 2023, https://arxiv.org/abs/2305.17903. Deviations from the authors' public code:
+Liu et al., Findings of ACL 2023, https://arxiv.org/abs/2305.17903. Deviations from the authors'
+public code:
 
-* ``variant="coupled"`` (default) writes the new text prompt back, as the paper describes. The released code computes
-  and drops it (``clip/model.py:419``), so that 14 of 30 trained tensors never get a gradient: ``variant="released"``.
-* A trained model is frozen before it answers: the prompts that the released code averages over each *test* batch are
+* ``variant="coupled"`` (default) writes the new text prompt back, as the paper describes. The
+released code computes
+  and drops it (``clip/model.py:419``), so that 14 of 30 trained tensors never get a gradient:
+  ``variant="released"``.
+* A trained model is frozen before it answers: the prompts that the released code averages over
+each *test* batch are
   averaged once over the training images.
 * The mean over images is taken over all processes.
 """
@@ -54,8 +59,8 @@ class DCP(Method):
         share: bool = True
         """One attention module for all blocks, instead of one a block."""
         variant: Literal["coupled", "released"] = "coupled"
-        """Whether the new text prompt is written back (coupled, as in the paper) or dropped (released, as in the
-        authors' code)."""
+        """Whether the new text prompt is written back (coupled, as in the paper) or dropped
+        (released, as in the authors' code)."""
         fuse: Literal["mean", "max", "first"] = "mean"
         """How the images' prompt states become one."""
         initial_words: str | None = None
@@ -83,7 +88,9 @@ class DCP(Method):
         self.last = min(config.depth, image.blocks - 1)  # block 0 is entered, never rewritten
         words, length = config.initial_words, config.length
         self.text_prompt = (
-            random_prompt(length, text.width) if words is None else prompt_from_words(clip, words, length)
+            random_prompt(length, text.width)
+            if words is None
+            else prompt_from_words(clip, words, length)
         )
         self.image_prompt = random_prompt(length, image.width)
         modules = 1 if config.share else self.last
@@ -140,7 +147,8 @@ def fuse(prompts: ImageTokens, rule: str) -> ImagePrompt:
 
 
 class CMPA(nn.Module):
-    """Cross-modal prompt attention: each side's prompt, rewritten by the other's (section 3.2 of the paper).
+    """Cross-modal prompt attention: each side's prompt, rewritten by the other's (section 3.2 of
+    the paper).
 
     Args:
         image_width: width of the image prompt.
@@ -171,7 +179,9 @@ class CMPASide(nn.Module):
         self.norm_1 = nn.LayerNorm(width)
         self.attention = nn.MultiheadAttention(width, width // 64, batch_first=True)
         self.norm_2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), QuickGELU(), nn.Linear(4 * width, width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), QuickGELU(), nn.Linear(4 * width, width)
+        )
 
     def forward(self, own: TextPrompt, other: ImageTokens) -> TextPrompt:
         """The own prompt, rewritten: ``[1, length, width]``."""

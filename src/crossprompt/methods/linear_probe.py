@@ -1,7 +1,8 @@
 """Linear probe: logistic regression on frozen image features, the baseline that uses no text.
 
-Radford et al., ICML 2021, https://arxiv.org/abs/2103.00020, appendix A.3. Deviations: features are normalised, and the
-inverse regularisation C is searched on the validation images alone, on a log scale.
+Radford et al., ICML 2021, https://arxiv.org/abs/2103.00020, appendix A.3. Deviations: features are
+normalised, and the inverse regularisation C is searched on the validation images alone, on a log
+scale.
 """
 
 from collections.abc import Sequence
@@ -43,7 +44,9 @@ class LinearProbe(Method):
         """Inverse strength of the regularisation; by default searched on the validation images."""
 
         def __post_init__(self) -> None:
-            require(self.c is None or self.c > 0, f"linear_probe: c is {self.c}, expected more than 0")
+            require(
+                self.c is None or self.c > 0, f"linear_probe: c is {self.c}, expected more than 0"
+            )
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
         super().__init__(clip, class_names, config)

@@ -1,7 +1,7 @@
 """Zero-shot CLIP: the class names in hand-written sentences.
 
-Radford et al., ICML 2021, https://arxiv.org/abs/2103.00020, section 3.1: with several templates, the classifier is the
-normalised mean of the normalised features.
+Radford et al., ICML 2021, https://arxiv.org/abs/2103.00020, section 3.1: with several templates,
+the classifier is the normalised mean of the normalised features.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,9 @@ class ZeroShot(Method):
         """One or more sentences with {} in place of the class name."""
 
         def __post_init__(self) -> None:
-            require(len(self.template) > 0, "zero_shot: no template is given, expected at least one")
+            require(
+                len(self.template) > 0, "zero_shot: no template is given, expected at least one"
+            )
             for template in self.template:
                 require(
                     template.count("{}") == 1,
@@ -43,7 +45,9 @@ class ZeroShot(Method):
         super().__init__(clip, class_names, config)
         self.config: ZeroShot.Config = config
         self.texts = [
-            clip.tokenizer.tokenize_texts([t.replace("{}", name) for name in class_names], class_names)
+            clip.tokenizer.tokenize_texts(
+                [t.replace("{}", name) for name in class_names], class_names
+            )
             for t in config.template
         ]
 
