@@ -1,7 +1,8 @@
-"""The classifier a trained method is frozen to: it scores every image alike, alone or in any
-batch."""
+"""The classifier that a trained method is frozen to: an image is scored alike in any batch."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -17,6 +18,7 @@ from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen
 from crossprompt.methods.base import Method
 from crossprompt.neighbours import PerBatch, PerImage
+from crossprompt.settings import require
 from crossprompt.shapes import Images, Logits
 
 BATCH = 64
@@ -58,18 +60,19 @@ class Classifier:
         frozen: Frozen,
         class_names: Sequence[str],
         method: Method,
-        information: dict[str, Any] | None = None,
+        information: Mapping[str, Any] | None = None,
     ) -> None:
         self.clip = clip
         self.frozen = frozen.to(clip.device).eval()
         self.class_names = tuple(class_names)
         self.method = method
-        self.information = information or {}
+        self.information = dict(information or {})
 
     @torch.no_grad()
     def logits(self, images: Images) -> Logits:
-        """Score normalised images: ``[batch, classes]`` in fp32."""
-        return self.frozen(self.clip, images.to(self.clip.device))
+        """Score preprocessed ``[batch, 3, side, side]`` images: ``[batch, classes]`` in fp32."""
+        logits: Logits = self.frozen(self.clip, images.to(self.clip.device))
+        return logits
 
     def predict(
         self, paths: Iterable[str | PathLike[str]], top_k: int = 5, batch_size: int = BATCH
@@ -88,28 +91,34 @@ class Classifier:
             batch_size: images at a time; it does not change the answers.
 
         Raises:
-            RequestError: ``top_k`` or ``batch_size`` is less than 1. A file that cannot be read is
-            no error: its
-                prediction says what is wrong with it.
+            RequestError: ``paths`` is a single path, or ``top_k`` or ``batch_size`` is less than
+                1. A file that cannot be read is no error: its prediction says what is wrong.
         """
         if isinstance(paths, (str, bytes, PathLike)):
             raise RequestError(f"expected a list of image files, found {paths!r}; put it in a list")
-        if top_k < 1 or batch_size < 1:
-            raise RequestError(
-                f"top_k is {top_k} and batch_size {batch_size}; both must be 1 or more"
-            )
-        inputs = (Path(path) for path in paths)
-        return self._predict(inputs, min(top_k, len(self.class_names)), batch_size)
+        for name, value in (("top_k", top_k), ("batch_size", batch_size)):
+            require(value >= 1, f"{name} is {value}, expected 1 or more")
+        return self._predict(paths, min(top_k, len(self.class_names)), batch_size)
 
-    def _predict(self, paths: Iterator[Path], top_k: int, batch_size: int) -> Iterator[Prediction]:
-        for batch in read_batches(paths, self.clip.preprocess, batch_size, keep_errors=True):
+    def _predict(
+        self, paths: Iterable[str | PathLike[str]], top_k: int, batch_size: int
+    ) -> Iterator[Prediction]:
+        given: deque[str] = deque()  # as they were typed: Path would drop a leading ./
+
+        def files() -> Iterator[Path]:
+            for path in paths:
+                given.append(os.fspath(path))
+                yield Path(path)
+
+        for batch in read_batches(files(), self.clip.preprocess, batch_size, keep_errors=True):
             rows = iter(self._top(batch.images, top_k) if len(batch.images) else [])
-            for position, path in enumerate(batch.paths):
+            for position in range(len(batch.paths)):
+                path = given.popleft()
                 if position in batch.errors:
-                    yield Prediction(str(path), None, None, error=batch.errors[position])
+                    yield Prediction(path, None, None, error=batch.errors[position])
                 else:
                     top = next(rows)
-                    yield Prediction(str(path), *top[0], top)
+                    yield Prediction(path, *top[0], top)
 
     def _top(self, images: Images, top_k: int) -> list[list[tuple[str, float]]]:
         probabilities, labels = self.logits(images).softmax(-1).topk(top_k)
@@ -120,7 +129,7 @@ class Classifier:
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write the classifier to a folder, all or nothing; see ``crossprompt.load``."""
-        from crossprompt.artifact import save
+        from crossprompt.artifact import save  # which itself imports Classifier
 
         return save(self, Path(folder))
 
@@ -128,20 +137,20 @@ class Classifier:
 def freeze(
     method: Method,
     clip: CLIP,
-    train: Sequence[Item],
+    train: Sequence[Item] = (),
     *,
     val: Sequence[Item] = (),
     inference: Inference = "calibrated",
     seed: int = 1,
-    information: dict[str, Any] | None = None,
+    information: Mapping[str, Any] | None = None,
 ) -> Classifier:
     """Turn a trained method into a classifier.
 
     Args:
-        method: trained with ``crossprompt.train``.
+        method: trained with ``crossprompt.train``; put into evaluation mode.
         clip: the backbone it was trained with.
         train: the few-shot training images; at most 512, balanced, calibrate prompts that depend
-            on images.
+            on images, and a method without such prompts needs none.
         val: the few-shot validation images.
         inference: ``calibrated`` (one image is scored alike in any batch); for study only,
             ``per-image`` (each image its own batch: slow) and ``batch`` (as released: the answer
@@ -150,18 +159,19 @@ def freeze(
         information: kept with the classifier when it is saved.
 
     Raises:
-        RequestError: there is no training image, or no such rule.
+        RequestError: the method needs training images and there is none, or there is no such
+            inference.
     """
-    rules = {"per-image": PerImage, "batch": PerBatch}
+    method.eval()
+    frozen: Frozen
     if inference == "calibrated":
-        if not train:
-            raise RequestError("no training images were given; freezing calibrates on them")
-        method.eval()
         with torch.no_grad():
             frozen = method.freeze(clip, Examples(clip, train, val, seed))
-    elif inference in rules:
-        frozen = rules[inference](method)
+    elif inference == "per-image":
+        frozen = PerImage(method)
+    elif inference == "batch":
+        frozen = PerBatch(method)
     else:
         raise RequestError(f"inference is {inference!r}, expected calibrated, per-image or batch")
-    about = {"inference": inference, **(information or {})}
+    about = {**(information or {}), "inference": inference}
     return Classifier(clip, frozen, method.class_names, method, about)

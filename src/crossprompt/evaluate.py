@@ -10,10 +10,10 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_s
 from crossprompt.classifier import BATCH, Classifier
 from crossprompt.data.items import Item
 from crossprompt.data.loading import read_batches
-from crossprompt.errors import RequestError
+from crossprompt.settings import require
 
 BINS = 15
-"""Of equal width, for the calibration error (Guo et al., ICML 2017)."""
+"""Of equal width, for the calibration error."""
 RESAMPLES = 1000
 """Of the bootstrap."""
 
@@ -27,12 +27,11 @@ class Result:
     interval: tuple[float, float]
     """95 % bootstrap interval of the accuracy, over the images."""
     macro_f1: float
-    """Mean over the classes of F1."""
+    """Mean of F1 over the classes that have images."""
     per_class: dict[str, float]
-    """Share of each class's images that are right."""
+    """Share of each class's images that are right, for the classes that have images."""
     ece: float
-    """Expected calibration error: mean gap between confidence and accuracy over 15 bins of
-    confidence."""
+    """Expected calibration error: mean gap between confidence and accuracy over 15 bins."""
     confusion: list[list[int]]
     """Row true class, column predicted class: number of images."""
     n: int
@@ -63,20 +62,22 @@ def evaluate(
         progress: called with (images done, images in all).
 
     Raises:
-        RequestError: there is no image, one cannot be read, or a label has no class.
+        RequestError: there is no image, one cannot be read, a label has no class, or
+            ``batch_size`` is less than 1.
     """
-    if not items:
-        raise RequestError("there are no images to evaluate on; the split is empty")
-    classes = len(classifier.class_names)
+    require(len(items) > 0, "there are no images to evaluate on; the split is empty")
+    require(batch_size >= 1, f"batch_size is {batch_size}, expected 1 or more")
     labels = np.array([item.label for item in items])
-    if labels.min() < 0 or labels.max() >= classes:
-        raise RequestError(
-            f"labels go from {labels.min()} to {labels.max()} but the classifier has {classes} classes"
-        )
+    last = len(classifier.class_names) - 1
+    require(
+        0 <= labels.min() and labels.max() <= last,
+        f"found labels from {labels.min()} to {labels.max()}, expected 0 to {last}: the classifier "
+        f"has {last + 1} classes; give the images of those",
+    )
     probabilities: list[np.ndarray] = []
-    batches = read_batches([item.path for item in items], classifier.clip.preprocess, batch_size)
     done = 0
-    for batch in batches:
+    paths = [item.path for item in items]
+    for batch in read_batches(paths, classifier.clip.preprocess, batch_size):
         probabilities.append(classifier.logits(batch.images).softmax(-1).cpu().numpy())
         done += len(batch.paths)
         if progress is not None:
@@ -94,9 +95,17 @@ def summarise(
     inference: str = "calibrated",
     batch_size: int = BATCH,
 ) -> Result:
-    """The metrics of ``[images, classes]`` probabilities against ``[images]`` labels."""
-    predicted, every = probabilities.argmax(1), np.arange(len(class_names))
-    present = [label for label in every if label in labels]
+    """Compare probabilities with labels.
+
+    Args:
+        probabilities: ``[images, classes]``.
+        labels: ``[images]``, indices of classes.
+        class_names: one per column of ``probabilities``.
+        inference: how the classifier answers, to be kept with the result.
+        batch_size: images at a time, likewise.
+    """
+    predicted, every = probabilities.argmax(1), range(len(class_names))
+    present = [label for label in every if (labels == label).any()]
     recall = recall_score(labels, predicted, labels=present, average=None)
     right = predicted == labels
     return Result(
@@ -115,8 +124,13 @@ def summarise(
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Expected calibration error over 15 bins of equal width: sum of share * |accuracy -
-    confidence|."""
+    """Expected calibration error over 15 bins of equal width (Guo et al., ICML 2017).
+
+    Args:
+        confidence: ``[images]``, probability of the predicted class.
+        right: ``[images]``, whether the predicted class is the true one.
+    """
+    confidence = confidence.astype(np.float64)
     bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     gaps = [
         (bins == k).mean() * abs(right[bins == k].mean() - confidence[bins == k].mean())
@@ -126,7 +140,12 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
 
 
 def bootstrap_interval(right: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """2.5 and 97.5 percentile of the accuracy over 1,000 resamples of the images."""
+    """2.5 and 97.5 percentile of the accuracy over 1,000 resamples of the images.
+
+    Args:
+        right: ``[images]``, whether the predicted class is the true one.
+        seed: of the resamples.
+    """
     generator = np.random.default_rng(seed)
     # the number of right answers in a resample is binomial: no need to draw the images one by one
     means = generator.binomial(len(right), right.mean(), RESAMPLES) / len(right)

@@ -1,5 +1,4 @@
-"""The few-shot images as a method may see them outside the training loop: features, and a
-calibration batch."""
+"""The few-shot images as a method may see them outside the training loop."""
 
 import random
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from torch.nn.functional import normalize
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Item
 from crossprompt.data.loading import read_batches
+from crossprompt.settings import require
 from crossprompt.shapes import ImageFeatures, Images
 
 CALIBRATION_IMAGES = 512
@@ -65,7 +65,12 @@ class Examples:
 
     @cached_property
     def calibration(self) -> Images:
-        """At most 512 training images with the test transform, as many of each class as can be."""
+        """At most 512 training images with the test transform, as many of each class as can be.
+
+        Raises:
+            RequestError: there is no training image, or one cannot be read.
+        """
+        require(len(self.train) > 0, "no training images were given; freezing calibrates on them")
         items = balanced(self.train, CALIBRATION_IMAGES, self.seed)
         batches = read_batches([item.path for item in items], self.clip.preprocess, BATCH)
         return torch.cat([batch.images for batch in batches]).to(self.clip.device)
@@ -84,7 +89,13 @@ def encode_split(clip: CLIP, items: Sequence[Item]) -> Features:
 
 
 def balanced(items: Sequence[Item], count: int, seed: int) -> list[Item]:
-    """At most ``count`` items, drawn in turn from every class."""
+    """At most ``count`` items, drawn in turn from every class.
+
+    Args:
+        items: labelled images; all of them, in their order, where they are no more than ``count``.
+        count: how many to draw.
+        seed: of the draw within each class.
+    """
     if len(items) <= count:
         return list(items)
     generator = random.Random(seed)

@@ -1,5 +1,4 @@
-"""Frozen forms: what is left of a trained method, enough to score one image without text or
-neighbours."""
+"""Frozen forms: what is left of a trained method, enough to score an image without text."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -11,24 +10,34 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
-from crossprompt.shapes import ClassFeatures, ImagePrompt, Images, Logits, Scalar
+from crossprompt.shapes import (
+    ClassFeatures,
+    ImageFeatures,
+    ImagePrompt,
+    Images,
+    ImageTokens,
+    Logits,
+    Scalar,
+)
 
 
 class Frozen(nn.Module, ABC):
-    """Scores images with the frozen image tower and constants. Its ``state_dict`` is what is
-    saved."""
+    """Scores images with the frozen image tower and constants, which its ``state_dict`` holds."""
 
     form: ClassVar[str]
     """What a saved classifier calls it."""
 
+    plain: bool = False
+    """Whether images enter as CLIP's own features, so that those can be computed once for all."""
+
     @abstractmethod
     def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images, each alike in any batch: ``[batch, classes]`` in fp32."""
+        """Score ``[batch, 3, side, side]`` images: ``[batch, classes]`` in fp32."""
 
     @classmethod
     @abstractmethod
     def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "Frozen":
-        """Rebuild from a saved state; ``ValueError`` names a key or shape that does not fit."""
+        """Rebuild from a saved state; ``ValueError`` names a key, type or shape that is wrong."""
 
 
 class StaticPrompts(Frozen):
@@ -41,11 +50,14 @@ class StaticPrompts(Frozen):
         image_prompts: block to the prompt ``[length, image_width]`` that is written before it; at
             0 it is appended.
         class_weights: ``[classes, embed]``.
-        scale: factor of the cosines.
+        scale: factor of the products of features and class weights.
         bias: ``[classes]``, zero where left out.
     """
 
     form = "static-prompts"
+    class_weights: Tensor
+    scale: Tensor
+    bias: Tensor
 
     def __init__(
         self,
@@ -55,13 +67,13 @@ class StaticPrompts(Frozen):
         bias: Float[Tensor, " classes"] | None = None,
     ) -> None:
         super().__init__()
-        bias = torch.zeros(class_weights.shape[0]) if bias is None else bias
         self.depths = sorted(image_prompts)
         for depth in self.depths:
             self.register_buffer(f"image_prompt_{depth}", _constant(image_prompts[depth]))
         self.register_buffer("class_weights", _constant(class_weights))
         self.register_buffer("scale", _constant(scale))
-        self.register_buffer("bias", _constant(bias).to(self.class_weights.device))
+        bias = class_weights.new_zeros(class_weights.shape[0]) if bias is None else bias
+        self.register_buffer("bias", _constant(bias))
 
     @classmethod
     def of(
@@ -74,8 +86,21 @@ class StaticPrompts(Frozen):
         scale = clip.logit_scale.float().exp()
         return cls(image_prompts or {}, normalize(classes.float(), dim=-1), scale)
 
+    @property
+    def plain(self) -> bool:
+        """Whether images enter as CLIP's own features, so that those can be computed once for all."""
+        return not self.depths
+
     def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images."""
+        """Score images, each alike in any batch."""
+        return self.score(self.encode(clip, images))
+
+    def score(self, features: ImageFeatures) -> Logits:
+        """Score image features, which need not be normalised."""
+        return self.scale * normalize(features.float(), dim=-1) @ self.class_weights.T + self.bias
+
+    def encode(self, clip: CLIP, images: Images) -> ImageFeatures:
+        """The image tower with the constant prompts written before its blocks."""
         tokens = clip.image.embed(images)
         start = tokens.shape[1]
         if 0 in self.depths:
@@ -85,36 +110,52 @@ class StaticPrompts(Frozen):
             if depth > 0 and depth in self.depths:
                 tokens = self._write(tokens, start, depth)
             tokens = block(tokens)
-        features = normalize(clip.image.pool(tokens).float(), dim=-1)
-        return self.scale * features @ self.class_weights.T + self.bias
+        return clip.image.pool(tokens)
 
-    def _write(self, tokens: Tensor, start: int, depth: int) -> Tensor:
-        prompt = getattr(self, f"image_prompt_{depth}").to(tokens.dtype)
-        return torch.cat([tokens[:, :start], prompt.expand(tokens.shape[0], -1, -1)], dim=1)
+    def _write(self, tokens: ImageTokens, start: int, depth: int) -> ImageTokens:
+        prompt: Tensor = getattr(self, f"image_prompt_{depth}")
+        prompt = prompt.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
+        return torch.cat([tokens[:, :start], prompt], dim=1)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "StaticPrompts":
         """Rebuild from a saved state."""
-        expected = {"class_weights": (classes, clip.config.embed), "scale": (), "bias": (classes,)}
         depths = {f"image_prompt_{depth}": depth for depth in range(clip.config.image.blocks)}
         prompts = {depths[key]: value for key, value in state.items() if key in depths}
-        unknown = sorted(set(state) - set(expected) - set(depths))
-        missing = sorted(set(expected) - set(state))
-        if unknown or missing:
-            raise ValueError(f"unexpected keys {unknown}, missing keys {missing}")
-        for key, shape in expected.items():
-            if tuple(state[key].shape) != shape:
-                raise ValueError(f"{key} is {tuple(state[key].shape)}, expected {shape}")
-        for depth, prompt in prompts.items():
-            if prompt.ndim != 2 or prompt.shape[1] != clip.config.image.width:
-                raise ValueError(
-                    f"image_prompt_{depth} is {tuple(prompt.shape)}, expected (length, {clip.config.image.width})"
-                )
+        length = max((value.shape[0] for value in prompts.values() if value.ndim), default=0)
+        shapes = {f"image_prompt_{depth}": (length, clip.config.image.width) for depth in prompts}
+        weights = {"class_weights": (classes, clip.config.embed), "scale": (), "bias": (classes,)}
+        check_tensors(state, {**shapes, **weights})
         return cls(prompts, state["class_weights"], state["scale"], state["bias"])
 
 
 FORMS: dict[str, type[Frozen]] = {form.form: form for form in (StaticPrompts,)}
 """Name to class, for loading."""
+
+
+def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Compare tensors with the shapes they must have; ``ValueError`` names what is wrong.
+
+    Args:
+        found: by key, all fp32.
+        expected: shape of every key.
+    """
+    missing, unexpected = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
+    if missing or unexpected:
+        lists = (("missing", missing), ("unexpected", unexpected))
+        raise ValueError(", ".join(f"{what} {_shortened(keys)}" for what, keys in lists if keys))
+    for key, shape in expected.items():
+        tensor = found[key]
+        if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
+            raise ValueError(
+                f"{key} is {tensor.dtype} of shape {tuple(tensor.shape)}, expected torch.float32 "
+                f"of shape {shape}"
+            )
+
+
+def _shortened(keys: list[str]) -> str:
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return ", ".join(keys[:3]) + more
 
 
 def _constant(x: Tensor) -> Tensor:

@@ -1,5 +1,4 @@
-"""Inference as it was published: prompts from the test images themselves. For study only, never
-saved.
+"""Inference as it was published: prompts from the test images themselves. For study, never saved.
 
 As released, DCP averages its image prompts over the test batch, so that the answer for an image
 depends on which images happen to share its batch.
@@ -27,23 +26,37 @@ class PerBatch(Frozen):
 
     def __init__(self, method: Method) -> None:
         super().__init__()
-        self.method = method.eval()
+        self.method = method
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
         """Score a batch by its own prompts."""
-        return self.method(clip, images)
+        logits: Logits = self.method(clip, images)
+        return logits
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "PerBatch":
         """Never saved, so never rebuilt."""
-        raise ValueError(f"a classifier that answers by {cls.form!r} is for study and is not saved")
+        raise ValueError(f"a classifier with inference {cls.form!r} is for study and is not saved")
 
 
-class PerImage(PerBatch):
-    """Every image its own batch: slow, but without neighbours."""
+class PerImage(Frozen):
+    """Every image its own batch: slow, but without neighbours.
+
+    Args:
+        method: trained.
+    """
 
     form = "per-image"
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
         """Score each image by its own prompts."""
         return torch.cat([self.method(clip, image[None]) for image in images])
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "PerImage":
+        """Never saved, so never rebuilt."""
+        raise ValueError(f"a classifier with inference {cls.form!r} is for study and is not saved")

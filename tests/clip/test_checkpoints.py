@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,13 @@ def test_a_file_that_is_no_checkpoint_is_an_error_that_names_it(
     (folder / "model.safetensors").write_bytes(content)
     with pytest.raises(RequestError, match=r"model\.safetensors is not a checkpoint, or is dam"):
         load_clip(folder)
+
+
+def test_an_archive_with_nothing_in_it_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "ViT.pt", "w") as archive:
+        archive.writestr("ViT/constants.pkl", b"")
+    with pytest.raises(RequestError, match=r"ViT\.pt is not a checkpoint, or is damaged"):
+        load_clip(tmp_path / "ViT.pt")
 
 
 def test_no_code_in_a_file_is_ever_run(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ inserts prompt tokens before ``enter``, rewrites them before a block, or works o
 ``pool``.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -184,7 +185,7 @@ class TextTower(nn.Module):
     def __init__(self, config: TextConfig, embed: int, activation: str) -> None:
         super().__init__()
         self.config = config
-        # without the values nn.Embedding draws, which cost seconds on the meta device (load_clip)
+        # not what nn.Embedding draws: load_clip builds on the meta device, where that takes seconds
         words = torch.empty(config.vocabulary, config.width)
         self.words = nn.Embedding.from_pretrained(words, freeze=False)
         self.positions = nn.Parameter(torch.empty(config.context, config.width))
@@ -227,7 +228,7 @@ class CLIP(nn.Module):
         self.config = config
         self.image = ImageTower(config.image, config.embed, config.activation)
         self.text = TextTower(config.text, config.embed, config.activation)
-        self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     @property
     def device(self) -> torch.device:

@@ -70,9 +70,8 @@ class Hub:
         return RequestError(
             f"{self._repository} was asked for, but its {what} ({' or '.join(names)}) is not in "
             "the local cache and the hub cannot be reached; on a connected machine run 'hf "
-            f"download {self._repository} --local-dir FOLDER' (older: huggingface-cli "
-            "download), copy the "
-            'folder here and give its path: load_clip("path/to/FOLDER")'
+            f"download {self._repository} --local-dir FOLDER' (older: huggingface-cli download), "
+            'copy the folder here and give its path: load_clip("path/to/FOLDER")'
         )
 
     def _get(self, name: str, offline: bool) -> Path | None:

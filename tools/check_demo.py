@@ -1,0 +1,44 @@
+"""Check that the demo reached what it must, from its results: python tools/check_demo.py
+runs/demo/results.json."""
+
+import json
+import sys
+from pathlib import Path
+from statistics import mean
+
+SECONDS = 240
+GAIN = 10.0
+"""Points of DCP over zero-shot in the source style, at the most shots."""
+TIMES_CHANCE = 4
+CLASSES = 24
+
+
+def main(path: Path) -> int:
+    """Print each demand with what was found; 1 if one is not met."""
+    results = json.loads(path.read_text("utf-8"))
+    shots = max(row["shots"] for row in results["rows"])
+    found = {
+        (row["method"], row["style"]): 100 * mean(row["accuracy"])
+        for row in results["rows"]
+        if row["shots"] == shots
+    }
+    gains = {
+        style: found["dcp", style] - found["zero_shot", style]
+        for method, style in found
+        if method == "dcp"
+    }
+    zero_shot, chance = found["zero_shot", "twemoji"], 100 / results["classes"]
+    demands = [
+        (f"classes >= {CLASSES}", results["classes"], results["classes"] >= CLASSES),
+        (f"seconds <= {SECONDS}", results["seconds"], results["seconds"] <= SECONDS),
+        (f"zero-shot >= {TIMES_CHANCE} x chance", zero_shot, zero_shot >= TIMES_CHANCE * chance),
+        (f"DCP - zero-shot >= {GAIN} on twemoji", gains["twemoji"], gains["twemoji"] >= GAIN),
+        *((f"DCP > zero-shot on {style}", gain, gain > 0) for style, gain in gains.items()),
+    ]
+    for demand, value, met in demands:
+        print(f"{'ok    ' if met else 'FAILED'} {demand}: {value:.1f}")
+    return 0 if all(met for _, _, met in demands) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
