@@ -1,6 +1,6 @@
 """Train the embedded ``tiny`` CLIP from scratch on openly licensed emoji art.
 
-    python -m tools.pretrain_tiny_clip --iconify FOLDER --run FOLDER [--steps 4400]
+    python -m tools.pretrain_tiny_clip --iconify FOLDER --run FOLDER [--steps 3000]
 
 Seeded, and resumable: run the same command again after an interruption. Nothing that the ``emoji``
 data set trains, validates or tests on is read: only the emoji in
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
@@ -89,6 +90,17 @@ def load_art(emoji: list[dict], iconify: Path, cache: Path) -> tuple[Tensor, lis
         return torch.from_numpy(saved["pictures"]), saved["shown"].tolist()
 
 
+def load_tokenizer(emoji: list[dict], path: Path) -> Tokenizer:
+    """Learn the vocabulary once: the library breaks ties differently in every run."""
+    if not path.exists():
+        phrases = [
+            w for entry in emoji for w in (entry["name"], entry["kind"] or "", *entry["words"])
+        ]
+        frames = 20 * [template.format("") for template in TEMPLATES]
+        vocabulary.learn(phrases + frames).save(str(path))
+    return Tokenizer.from_file(str(path))
+
+
 def encode_visible(clip: CLIP, images: Tensor, kept: float, generator: torch.Generator) -> Tensor:
     """Image features from a random share of the patches, the same number for every image."""
     tokens = clip.image.embed(images)
@@ -142,15 +154,13 @@ def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
     emoji = json.loads(EMOJI.read_text("utf-8"))
     run.mkdir(parents=True, exist_ok=True)
     pixels, shown = load_art(emoji, iconify, run / "art.npz")
-    phrases = [
-        word for entry in emoji for word in (entry["name"], entry["kind"] or "", *entry["words"])
-    ]
-    tokenizer = vocabulary.learn(phrases + 20 * [template.format("") for template in TEMPLATES])
-    tokenizer.save(str(run / "tokenizer.json"))
+    tokenizer = load_tokenizer(emoji, run / "tokenizer.json")
     captions = Captions(emoji)
     config = CLIPConfig(IMAGE, text_config(tokenizer.get_vocab_size()), EMBED)
     torch.manual_seed(recipe.seed)
     clip = initialise(CLIP(config), torch.Generator().manual_seed(recipe.seed))
+    with torch.no_grad():
+        clip.text.positions.mul_(0.01 / clip.text.positions.std())  # as OpenAI's: the words count
     helper = Helper(emoji)
     both = torch.nn.ModuleDict({"clip": clip, "helper": helper})
     optimiser = build_optimiser(both, recipe)
@@ -208,7 +218,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--iconify", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=4400)
+    parser.add_argument("--steps", type=int, default=3000)
     arguments = parser.parse_args()
     train(Recipe(arguments.steps), arguments.iconify, arguments.run)
 

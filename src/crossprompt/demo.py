@@ -1,4 +1,4 @@
-"""The main job on the embedded model and data: four methods, few shots, three styles, three seeds."""
+"""The main job on the embedded model and data: four methods in three styles."""
 
 import json
 import time
@@ -21,6 +21,7 @@ from crossprompt.data.registry import load_dataset
 from crossprompt.evaluate import evaluate
 from crossprompt.examples import Features, encode_split
 from crossprompt.fitting import Reporter, Silent
+from crossprompt.frozen import StaticPrompts
 from crossprompt.methods import build_method
 from crossprompt.state import replace_file
 from crossprompt.train import TrainConfig, train
@@ -183,11 +184,12 @@ def do(run: Run) -> tuple[Run, dict[str, float]]:
 
 
 def _accuracy(classifier: Classifier, style: str, split: Split) -> float:
-    """On one style's test pictures, which are encoded once for all methods without image prompts."""
-    if not classifier.frozen.plain:
+    """On one style's test pictures; where there is no image prompt, they are encoded only once."""
+    frozen = classifier.frozen
+    if not (isinstance(frozen, StaticPrompts) and frozen.plain):
         return evaluate(classifier, split).accuracy
     features = _features(style)
-    predicted = classifier.frozen.score(features.features).argmax(-1)
+    predicted = frozen.score(features.features).argmax(-1)
     return float(np.mean(predicted.numpy() == np.array(features.labels)))
 
 

@@ -12,8 +12,11 @@ from torch import Tensor, distributed
 from torch.distributed.nn import functional as differentiable
 
 
-def join() -> torch.device | None:
-    """Join the group that ``accelerate launch`` prepared.
+def join(device: str = "auto") -> torch.device | None:
+    """Join the group that ``accelerate launch`` prepared; a second call changes nothing.
+
+    Args:
+        device: ``cpu`` keeps to the CPU although there may be GPUs.
 
     Returns:
         This process's device, or None where there is no group to join.
@@ -22,8 +25,14 @@ def join() -> torch.device | None:
         return None
     from accelerate import PartialState
 
-    cpu = not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU", "") == "true"
-    return PartialState(cpu=cpu).device
+    cpu = device == "cpu" or not torch.cuda.is_available()
+    return PartialState(cpu=cpu or os.environ.get("ACCELERATE_USE_CPU", "") == "true").device
+
+
+def leave() -> None:
+    """Leave the group, if there is one."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def processes() -> int:
@@ -36,6 +45,11 @@ def rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
+def speaks() -> bool:
+    """Whether this process is the one that talks to the user, also before it has joined."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def wait() -> None:
     """Wait until every process is here."""
     if distributed.is_initialized():
@@ -45,8 +59,8 @@ def wait() -> None:
 def gather(x: Float[Tensor, "*shape"]) -> Float[Tensor, "processes *shape"]:
     """Every process's ``x``, stacked; gradients flow back to the process they came from.
 
-    One sum over slots that are zero elsewhere: unlike a gather, its gradient exists on every back
-    end.
+    One sum over slots that are zero elsewhere: unlike a gather's, its gradient exists on every
+    back end.
     """
     if processes() == 1:
         return x[None]
@@ -56,19 +70,24 @@ def gather(x: Float[Tensor, "*shape"]) -> Float[Tensor, "processes *shape"]:
 
 
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Replace each gradient by its mean over the processes, as if all images had been in one batch."""
-    if processes() == 1:
+    """Replace each gradient by its mean over the processes, as if all images had been one batch."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if processes() == 1 or not gradients:
         return
-    for parameter in parameters:
-        if parameter.grad is not None:
-            distributed.all_reduce(parameter.grad)
-            parameter.grad /= processes()
+    together = torch.cat([gradient.flatten() for gradient in gradients])  # one message, not thirty
+    distributed.all_reduce(together)
+    together /= processes()
+    parts = together.split([gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))
 
 
 def mean(value: float) -> float:
     """The mean of a number over the processes."""
     if processes() == 1:
         return value
-    total = torch.tensor(value, dtype=torch.float64)
+    # NCCL sends nothing that is not on the GPU
+    on_gpu = distributed.get_backend() == "nccl"
+    total = torch.tensor(value, dtype=torch.float64, device="cuda" if on_gpu else "cpu")
     distributed.all_reduce(total)
     return float(total) / processes()

@@ -1,6 +1,7 @@
 """The scikit-learn manner: fit on a folder or on files and labels, predict, score."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -9,13 +10,19 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from crossprompt.classifier import Classifier, Prediction
+from crossprompt.data.class_names import readable
 from crossprompt.data.images import list_images
 from crossprompt.data.items import Dataset, Split
 from crossprompt.data.registry import load_dataset
 from crossprompt.errors import RequestError
-from crossprompt.fitting import Job, fit_data
+from crossprompt.fitting import fit_data
+from crossprompt.held_out import choose_held_out, relabelled
+from crossprompt.job import Job
 
-Files = str | PathLike[str] | Sequence[str | PathLike[str]]
+Files = str | PathLike[str] | Sequence[str | PathLike[str]] | np.ndarray
+"""A folder, or image files."""
+Values = Sequence[Any] | np.ndarray
+"""One for each image."""
 
 
 class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -32,7 +39,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         dtype: what the frozen towers compute in.
 
     Attributes:
-        classes_: the class names.
+        classes_: the class names of a folder, or the different labels of a list.
         classifier_: the frozen ``Classifier``.
     """
 
@@ -56,17 +63,17 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.dtype = dtype
 
-    def fit(self, X: Files, y: Sequence[Any] | None = None) -> "PromptClassifier":  # noqa: N803  scikit-learn's names
+    def fit(self, X: Files, y: Values | None = None) -> "PromptClassifier":  # noqa: N803 scikit-learn's
         """Learn from a folder of class folders, or from image files with labels.
 
         Args:
             X: a folder, a CSV file or the name of a data set; or image files.
-            y: one label per file; left out for a folder.
+            y: one label per file, which is its class name; left out for a folder.
 
         Raises:
             RequestError: the data cannot be used.
         """
-        data = _load(X, test=0) if y is None else _listed(X, y)
+        data, classes = _load(X) if y is None else _listed(X, y)
         job = Job(
             data=data.name,
             method=self.method,
@@ -79,55 +86,72 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             dtype=self.dtype,
         )
         self.classifier_, _ = fit_data(job, data)
-        self.classes_ = np.array(self.classifier_.class_names)
+        self.classes_ = classes
         return self
 
     def predict(self, X: Files) -> np.ndarray:  # noqa: N803
-        """The class name of every image of a list or folder."""
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        """The class of every image of a list or folder."""
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(1)]
 
     def predict_proba(self, X: Files) -> np.ndarray:  # noqa: N803
         """Probabilities ``[images, classes]``, columns as in ``classes_``."""
         check_is_fitted(self)
         classifier: Classifier = self.classifier_
         predictions = classifier.predict(_files(X), top_k=len(self.classes_))
-        return np.array([_row(prediction, classifier.class_names) for prediction in predictions])
+        rows = [_row(prediction, classifier.class_names) for prediction in predictions]
+        return np.array(rows).reshape(len(rows), len(self.classes_))
 
-    def score(self, X: Files, y: Sequence[Any] | None = None, sample_weight: Any = None) -> float:  # noqa: N803
-        """Share of images that are right: of a folder of class folders, or of files with labels."""
+    def score(self, X: Files, y: Values | None = None, sample_weight: Any = None) -> float:  # noqa: N803
+        """Share of images that are right: of a folder of class folders, or of files with labels.
+
+        Args:
+            X: a folder, a CSV file or the name of a data set, whose test images are taken if it
+                says which they are, all otherwise; or image files.
+            y: one label per file; left out for a folder.
+            sample_weight: of each image.
+
+        Raises:
+            RequestError: the data cannot be used, or is of classes that were not learned.
+        """
+        check_is_fitted(self)
         if y is None:
-            data = _load(X, test=1)
-            if not data.test:
-                raise RequestError(f"{X} holds no test images to score on")
-            X = data.test.paths  # noqa: N806
-            y = [data.class_names[label] for label in data.test.labels]
-        return float(super().score(X, [str(label) for label in y], sample_weight))
+            known = self.classifier_.class_names
+            data = choose_held_out(_path(X), self.classifier_.information["data"]).data
+            test = relabelled(data.test, data.class_names, known)
+            X, y = [*test.paths], self.classes_[list(test.labels)]  # noqa: N806
+        return float(super().score(X, y, sample_weight))
 
 
-def _load(source: Files, test: int) -> Dataset:
-    """A data set whose images are all for training or all for testing, unless it says itself which
-    are which."""
-    if not isinstance(source, (str, PathLike)):
-        raise RequestError("labels are missing: expected y with one label for each file")
+def _load(source: Files) -> tuple[Dataset, np.ndarray]:
+    """A data set for training: its training images if it says which they are, all otherwise."""
+    source = _path(source)
     try:
-        return load_dataset(source, val=0, test=test)
+        data = load_dataset(source, val=0, test=0)
     except RequestError:  # it has splits of its own, or is at fault, which is told again here
-        return load_dataset(source)
+        data = load_dataset(source)
+    return replace(data, test=Split(), shifted={}), np.array(data.class_names)
 
 
-def _listed(files: Files, labels: Sequence[Any]) -> Dataset:
+def _listed(files: Files, labels: Values) -> tuple[Dataset, np.ndarray]:
     if isinstance(files, (str, PathLike)) or len(files) != len(labels):
         found = "a single path" if isinstance(files, (str, PathLike)) else f"{len(files)} files"
         raise RequestError(
             f"found {found} and {len(labels)} labels, expected as many files as labels"
         )
-    names = sorted({str(label) for label in labels})
-    train = Split.of(files, [names.index(str(label)) for label in labels])
-    return Dataset("files", tuple(names), train)
+    classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
+    names = tuple(readable(str(label)) for label in classes)
+    return Dataset("files", names, Split.of(files, numbers.tolist())), classes
+
+
+def _path(source: Files) -> str | PathLike[str]:
+    if not isinstance(source, (str, PathLike)):
+        raise RequestError("labels are missing: expected y with one label for each file")
+    return source
 
 
 def _files(source: Files) -> Sequence[str | PathLike[str]]:
-    return list_images(source) if isinstance(source, (str, PathLike)) else source
+    return list_images(source) if isinstance(source, (str, PathLike)) else list(source)
 
 
 def _row(prediction: Prediction, class_names: Sequence[str]) -> list[float]:

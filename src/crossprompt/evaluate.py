@@ -70,7 +70,7 @@ def evaluate(
     labels = np.array([item.label for item in items])
     last = len(classifier.class_names) - 1
     require(
-        0 <= labels.min() and labels.max() <= last,
+        labels.min() >= 0 and labels.max() <= last,
         f"found labels from {labels.min()} to {labels.max()}, expected 0 to {last}: the classifier "
         f"has {last + 1} classes; give the images of those",
     )

@@ -1,30 +1,21 @@
 """The whole job: data in, classifier out, in a run folder that can be killed and resumed."""
 
-import json
-import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from crossprompt import distributed
-from crossprompt.artifact import DESCRIPTION
 from crossprompt.classifier import Classifier, freeze
 from crossprompt.clip.model import CLIP
-from crossprompt.clip.weights import load_clip
 from crossprompt.data.items import Dataset
-from crossprompt.data.registry import load_dataset
-from crossprompt.errors import RequestError
 from crossprompt.evaluate import Result, evaluate
-from crossprompt.methods import Method, build_method, find_method
-from crossprompt.state import replace_file
-from crossprompt.train import StepReport, TrainConfig, describe, train
-
-RUN = "run.json"
-SELECTION = "selection.json"
+from crossprompt.job import Job
+from crossprompt.methods import Method
+from crossprompt.run_folder import RunFolder, open_run
+from crossprompt.train import EpochReport, StepReport, count_shots, describe_recipe, train
 
 
+@runtime_checkable
 class Reporter(Protocol):
     """Who is told how the job goes: a terminal, a log, or nobody."""
 
@@ -52,36 +43,6 @@ class Silent:
         """Nothing."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """What to fit on what; everything that the result depends on."""
-
-    data: str
-    """Name of a data set, a folder or a CSV file."""
-    method: str = "dcp"
-    """One of ``METHODS``."""
-    backbone: str = "tiny"
-    """What ``load_clip`` takes."""
-    shots: int | None = 16
-    """Training images per class; None uses all."""
-    seed: int = 1
-    """Of the few-shot draw, the start values and the order of the images."""
-    root: str | None = None
-    """Folder that holds the data set."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """Settings of the method."""
-    training: dict[str, Any] = field(default_factory=dict)
-    """Settings of the training."""
-    class_names: str | None = None
-    """File with class names."""
-    skip_bad_images: bool = False
-    """Leave out images that cannot be read."""
-    device: str = "auto"
-    """Where to compute."""
-    dtype: str = "auto"
-    """What the frozen towers compute in."""
-
-
 def fit(
     job: Job,
     output: Path | None = None,
@@ -100,87 +61,77 @@ def fit(
         reporter: told how it goes.
 
     Returns:
-        The classifier, and its result on every test set that the data has.
+        The classifier, and its result on every test set that the data has; on several processes
+        only the first has results.
 
     Raises:
         RequestError: the request is wrong, or the folder holds another run.
         JobError: the training failed; what was good is kept.
     """
-    find_method(job.method)  # a wrong name is told before any work
-    if output is not None and not (resume or overwrite):
-        refuse_to_replace(output)
-    names = {} if job.class_names is None else {"class_names": job.class_names}
-    data = load_dataset(job.data, root=job.root, **names)
-    return fit_data(job, data, output, resume=resume, reporter=reporter)
+    job.check()
+    distributed.join(job.device)
+    folder = None if output is None else open_run(output, resume=resume, overwrite=overwrite)
+    if folder is not None and resume and not folder.goes_on:
+        (reporter or Silent()).say(f"note: {output} holds no run yet; it begins now")
+    return fit_data(job, job.load_data(), folder, reporter)
 
 
 def fit_data(
-    job: Job,
-    data: Dataset,
-    output: Path | None = None,
-    *,
-    resume: bool = False,
-    reporter: Reporter | None = None,
+    job: Job, data: Dataset, folder: RunFolder | None = None, reporter: Reporter | None = None
 ) -> tuple[Classifier, dict[str, Result]]:
-    """Do a job on data that is loaded already; see ``fit``."""
+    """Do a job on data that is loaded already; see ``fit``.
+
+    Args:
+        job: what to do; its ``data`` is only a name here.
+        data: the whole data set.
+        folder: of the run; nothing is kept without one.
+        reporter: told how it goes.
+    """
     reporter = reporter or Silent()
-    training = TrainConfig.of({"seed": job.seed, **job.training}, "train")
-    device = distributed.join() or job.device
-    data = prepare_data(job, data, reporter)
-    clip = load_clip(job.backbone, device=device, dtype=job.dtype)
-    method = build_for(job, clip, data)
-    if output is not None and distributed.rank() == 0:
-        write_run(output, describe_job(job, clip, method, data), resume)
-        if data.selection is not None:
-            data.save_selection(output / SELECTION)
-    distributed.wait()
+    job.check()
+    device = distributed.join(job.device)
+    few = prepare_data(job, data, reporter)
+    clip = job.load_backbone(device)
+    method = job.build_method(clip, few)
+    settings = describe_settings(job, clip, method, data, few)
+    if folder is not None:
+        distributed.wait()  # until all have looked into the folder, which now changes
+        for note in folder.begin(job, settings, few):
+            reporter.say(f"note: {note}")
+        distributed.wait()
     reports = train(
         method,
         clip,
-        data.train,
-        training,
-        val=data.val,
-        folder=output,
-        resume=resume,
+        few.train,
+        job.train_config(),
+        val=few.val,
+        folder=None if folder is None else folder.path,
+        resume=folder is not None and folder.goes_on,
         on_step=reporter.step,
     )
-    about = {
-        "data": {"name": data.name, "fingerprint": data.fingerprint, "shots": job.shots},
-        "training": {**training.to_json(), **describe(reports)},
-    }
-    classifier = freeze(method, clip, data.train, val=data.val, seed=job.seed, information=about)
+    about = _describe_result(settings, data, reports)
+    classifier = freeze(method, clip, few.train, val=few.val, seed=job.seed, information=about)
     results: dict[str, Result] = {}
     if distributed.rank() == 0:
-        results = measure(classifier, data, reporter)
+        results = measure(classifier, few, reporter)
         classifier.information["metrics"] = {
             f"{name} {key}": value
             for name, result in results.items()
             for key, value in (("accuracy", result.accuracy), ("macro F1", result.macro_f1))
         }
-        if output is not None:
-            classifier.save(output)
-    distributed.wait()
+        if folder is not None:
+            classifier.save(folder.path)
     return classifier, results
 
 
 def prepare_data(job: Job, data: Dataset, reporter: Reporter) -> Dataset:
-    """Draw the few shots, and read every image once."""
+    """Draw the few shots, and read every image that is left once."""
     if job.shots is not None:
         data = data.few_shot(job.shots, job.seed)
     data = data.checked(job.skip_bad_images, reporter.count("Checking images"))
     for note in data.notes:
         reporter.say(f"note: {note}")
     return data
-
-
-def build_for(job: Job, clip: CLIP, data: Dataset) -> Method:
-    """The job's method; a setting called ``template`` comes from the data unless the user sets
-    it."""
-    settings = {setting.name for setting in find_method(job.method).Config.describe()}
-    options = {"template": (data.template,)} if "template" in settings else {}
-    return build_method(
-        job.method, clip, data.class_names, seed=job.seed, **{**options, **job.options}
-    )
 
 
 def measure(classifier: Classifier, data: Dataset, reporter: Reporter) -> dict[str, Result]:
@@ -193,57 +144,46 @@ def measure(classifier: Classifier, data: Dataset, reporter: Reporter) -> dict[s
     }
 
 
-def describe_job(job: Job, clip: CLIP, method: Method, data: Dataset) -> dict[str, Any]:
-    """Everything needed to repeat a run."""
+def describe_settings(
+    job: Job, clip: CLIP, method: Method, data: Dataset, few: Dataset
+) -> dict[str, Any]:
+    """Plain values that the result depends on, to the bit.
+
+    Args:
+        job: what was asked for.
+        clip: the backbone.
+        method: with its settings.
+        data: the whole data set.
+        few: what was drawn from it.
+    """
+    config = job.train_config()
+    recipe = config.recipe_of(type(method), count_shots(few.train) if few.train else 1)
     return {
-        "job": asdict(job),
+        "method": method.name,
         "config": method.config.to_json(),
+        "shots": job.shots,
+        "seed": job.seed,
+        "training": describe_recipe(recipe, config),
+        "data": {"fingerprint": data.fingerprint, "used": few.fingerprint},
+        "class_names": list(few.class_names),
         "weights": clip.weights_hash,
         "dtype": str(clip.dtype).removeprefix("torch."),
+        "device": clip.device.type,
         "processes": distributed.processes(),
-        "fingerprint": data.fingerprint,
-        "class_names": list(data.class_names),
-        "versions": {name: version(name) for name in ("crossprompt", "torch")},
     }
 
 
-def refuse_to_replace(output: Path) -> None:
-    """Raise ``RequestError`` if the folder holds a run already."""
-    for name in (RUN, DESCRIPTION):
-        if (output / name).exists():
-            raise RequestError(
-                f"{output} holds a run already ({name}); go on with it by --resume, replace it by "
-                "--overwrite, or choose another --output"
-            )
-
-
-def write_run(output: Path, run: dict[str, Any], resume: bool) -> None:
-    """Write ``run.json``; on resuming, compare with what is there instead."""
-    path = output / RUN
-    if resume and path.exists():
-        try:
-            earlier = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise RequestError(
-                f"{path} is damaged ({error}); start afresh with --overwrite"
-            ) from error
-        changed = [key for key in run if key != "versions" and earlier.get(key) != run[key]]
-        if "job" in changed:
-            jobs = earlier.get("job", {}), run["job"]
-            changed += [f"job.{key}" for key in jobs[1] if jobs[0].get(key) != jobs[1][key]]
-        if changed:
-            raise RequestError(
-                f"{output} was started with other settings ({', '.join(changed)}); resume with those in "
-                f"{path}, or start afresh with --overwrite"
-            )
-        return
-    output.mkdir(parents=True, exist_ok=True)
-    (output / DESCRIPTION).unlink(missing_ok=True)
-    text = json.dumps(run, indent=2, ensure_ascii=False) + "\n"
-    replace_file(path, lambda partial: partial.write_text(text, "utf-8"))
-
-
-def default_output(job: Job) -> Path:
-    """``runs/NAME-METHOD``."""
-    name = Path(os.path.normpath(job.data)).stem or "data"
-    return Path("runs") / f"{name}-{job.method}"
+def _describe_result(
+    settings: dict[str, Any], data: Dataset, reports: list[EpochReport]
+) -> dict[str, Any]:
+    """What a saved classifier says of where it comes from."""
+    of_training = ("seed", "dtype", "device", "processes")
+    loss = {"final_loss": reports[-1].loss} if reports else {}
+    return {
+        "data": {
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "shots": settings["shots"],
+        },
+        "training": {**settings["training"], **{key: settings[key] for key in of_training}, **loss},
+    }

@@ -27,9 +27,6 @@ class Frozen(nn.Module, ABC):
     form: ClassVar[str]
     """What a saved classifier calls it."""
 
-    plain: bool = False
-    """Whether images enter as CLIP's own features, so that those can be computed once for all."""
-
     @abstractmethod
     def forward(self, clip: CLIP, images: Images) -> Logits:
         """Score ``[batch, 3, side, side]`` images: ``[batch, classes]`` in fp32."""
@@ -88,7 +85,7 @@ class StaticPrompts(Frozen):
 
     @property
     def plain(self) -> bool:
-        """Whether images enter as CLIP's own features, so that those can be computed once for all."""
+        """Whether images enter as CLIP's own features, which can then be computed once for all."""
         return not self.depths
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
@@ -112,7 +109,9 @@ class StaticPrompts(Frozen):
             tokens = block(tokens)
         return clip.image.pool(tokens)
 
-    def _write(self, tokens: ImageTokens, start: int, depth: int) -> ImageTokens:
+    def _write(
+        self, tokens: ImageTokens, start: int, depth: int
+    ) -> Float[Tensor, "batch prompted_tokens image_width"]:
         prompt: Tensor = getattr(self, f"image_prompt_{depth}")
         prompt = prompt.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
         return torch.cat([tokens[:, :start], prompt], dim=1)

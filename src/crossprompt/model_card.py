@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from crossprompt.methods import METHODS
+
 CARD = """---
 library_name: crossprompt
 pipeline_tag: image-classification
@@ -15,8 +17,7 @@ tags:
 
 # {method} classifier of {count} classes
 
-A frozen CLIP ({backbone}) adapted with `{method}` by
-[crossprompt](https://arxiv.org/abs/2305.17903)'s implementation.
+A frozen CLIP ({backbone}) adapted with `{method}` ({paper}) by crossprompt.
 
 ```python
 import crossprompt as xp
@@ -49,7 +50,8 @@ backbone's licence applies to it.
 
 def write_card(description: dict[str, Any]) -> str:
     """Markdown for the description that ``classifier.json`` holds."""
-    names = description["class_names"]
+    names, backbone = description["class_names"], description["backbone"]["name"]
+    method = description["method"]["name"]
     metrics = description.get("metrics") or {}
     lines = [
         f"- {name}: {value:.4g}" for name, value in metrics.items() if isinstance(value, float)
@@ -57,11 +59,12 @@ def write_card(description: dict[str, Any]) -> str:
     known = ("method", "backbone", "training", "data", "inference", "versions")
     settings = {key: description[key] for key in known if key in description}
     return CARD.format(
-        base_model=description["backbone"]["name"],
-        backbone=description["backbone"]["name"],
-        method=description["method"]["name"],
+        base_model=json.dumps(backbone),  # a JSON text is a YAML text, whatever is in it
+        backbone=backbone,
+        method=method,
+        paper=METHODS[method].paper,
         count=len(names),
-        classes="\n".join(f"- {name}" for name in names),
+        classes="\n".join(f"- {' '.join(name.split())}" for name in names),
         metrics="\n".join(lines) or "Not measured.",
-        settings=json.dumps(settings, indent=2, ensure_ascii=False),
+        settings=json.dumps(settings, indent=2, ensure_ascii=False, default=str),
     )

@@ -1,11 +1,10 @@
-"""Settings as frozen dataclasses: the one source of options, help texts, validation and saved
-JSON."""
+"""Settings as frozen dataclasses: the one source of options, help, validation and saved JSON."""
 
 import ast
 import inspect
 import textwrap
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -20,9 +19,13 @@ class Setting:
     """One field of a settings class, as a user meets it."""
 
     name: str
+    """What code and JSON call it; options have ``-`` for ``_``."""
     type: Any
+    """As annotated."""
     default: Any
-    help: str
+    """Its value where the user says nothing."""
+    help: str = ""
+    """The docstring of the field."""
 
     @property
     def choices(self) -> tuple[str, ...] | None:
@@ -37,11 +40,14 @@ class Settings:
     @classmethod
     def describe(cls) -> list[Setting]:
         """Every field with its type, default and help."""
-        types = get_type_hints(cls)
         helps = _field_docstrings(cls)
-        return [
-            Setting(f.name, types[f.name], f.default, helps.get(f.name, "")) for f in fields(cls)
-        ]
+        return [replace(found, help=helps.get(found.name, "")) for found in cls._settings()]
+
+    @classmethod
+    def _settings(cls) -> list[Setting]:
+        """Every field without its help, for which the source is needed."""
+        types = get_type_hints(cls)
+        return [Setting(f.name, types[f.name], f.default) for f in fields(cls)]
 
     @classmethod
     def of(cls: type[Chosen], options: Mapping[str, Any], owner: str) -> Chosen:
@@ -54,12 +60,12 @@ class Settings:
         Raises:
             RequestError: an option is unknown, or its value is of the wrong type or out of range.
         """
-        known = {setting.name: setting for setting in cls.describe()}
+        known = {setting.name: setting for setting in cls._settings()}
         for name, value in options.items():
             if name not in known:
                 raise RequestError(f"{owner} has no setting {name!r}{_suggest(name, known)}")
             _check_type(value, known[name], owner)
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+        values = {name: _as(value, known[name].type) for name, value in options.items()}
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
@@ -82,7 +88,7 @@ def _suggest(name: str, known: Mapping[str, Setting]) -> str:
 
 def _check_type(value: Any, setting: Setting, owner: str) -> None:
     if not _is_of(value, setting.type):
-        expected = " or ".join(setting.choices) if setting.choices else _type_name(setting.type)
+        expected = " or ".join(setting.choices or [_type_name(setting.type)])
         raise RequestError(f"{owner}: {setting.name} is {value!r}, expected {expected}")
 
 
@@ -101,8 +107,22 @@ def _is_of(value: Any, kind: Any) -> bool:
     return isinstance(value, NoneType if kind is None else kind)
 
 
+def _as(value: Any, kind: Any) -> Any:
+    """A value that ``_is_of`` its type, as that type: JSON has no tuples and writes 1 for 1.0."""
+    if isinstance(value, list):
+        return tuple(value)
+    takes_float = kind is float or float in get_args(kind)
+    return float(value) if takes_float and isinstance(value, int) else value
+
+
 def _type_name(kind: Any) -> str:
-    return kind.__name__ if isinstance(kind, type) else str(kind)
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " or ".join(_type_name(part) for part in parts)
+    if origin is tuple:
+        return f"a list of {_type_name(parts[0])}"
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    return names.get(kind, "nothing" if kind is NoneType else str(kind))
 
 
 def _field_docstrings(cls: type) -> dict[str, str]:
@@ -111,7 +131,10 @@ def _field_docstrings(cls: type) -> dict[str, str]:
     for base in reversed(cls.__mro__):
         if not issubclass(base, Settings):
             continue
-        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        except (OSError, TypeError):  # typed at a prompt, or packed without its source
+            continue
         statements = body.body if isinstance(body, ast.ClassDef) else []
         for field, text in zip(statements, statements[1:], strict=False):
             if (

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,22 +19,30 @@ STATE, LOG = "state.safetensors", "log.jsonl"
 
 
 class TrainingState:
-    """Learned tensors, optimiser and reports of the last finished epoch, in one file that is
-    replaced as a whole.
+    """Learned tensors, optimiser and reports of the last finished epoch, in one file.
 
     Args:
         folder: where it is kept; None keeps nothing.
         method: what is trained.
         optimiser: over its parameters.
+        settings: plain values that the result depends on; a state of other settings is refused.
     """
 
     def __init__(
-        self, folder: Path | None, method: nn.Module, optimiser: torch.optim.Optimizer
+        self,
+        folder: Path | None,
+        method: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        settings: Mapping[str, Any],
     ) -> None:
         self.folder, self.method, self.optimiser = folder, method, optimiser
+        self.settings = json.loads(json.dumps(settings))  # as they are when read again
 
     def begin(self, resume: bool) -> list[dict[str, Any]]:
         """Start afresh, or load the last state.
+
+        Args:
+            resume: load the last state, if there is one.
 
         Returns:
             The reports of the epochs that are done.
@@ -44,48 +52,65 @@ class TrainingState:
         """
         if self.folder is None:
             return []
-        if resume and (self.folder / STATE).exists():
-            return self._load(self.folder / STATE)
+        path = self.folder / STATE
+        if resume and path.exists():
+            reports = self._load(path)
+            self._write_log(reports)  # the last line is missing if the process died before it
+            return reports
         if distributed.rank() == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / STATE).unlink(missing_ok=True)
-            (self.folder / LOG).unlink(missing_ok=True)
+            clear(self.folder)
         return []
 
     def keep(self, reports: Sequence[Any]) -> None:
-        """Write the state after an epoch, then the log; both whole or not at all."""
+        """Write the state after an epoch, then the log; each whole or not at all.
+
+        Args:
+            reports: a dataclass for each epoch so far.
+        """
         if self.folder is None or distributed.rank() != 0:
             return
-        tensors = {
-            f"method.{k}": v.detach().contiguous() for k, v in self.method.state_dict().items()
-        }
+        tensors = {f"method.{key}": value for key, value in self.method.state_dict().items()}
         for index, slots in self.optimiser.state_dict()["state"].items():
-            tensors |= {
-                f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in slots.items()
-            }
-        lines = [json.dumps(asdict(report)) for report in reports]
-        replace_file(
-            self.folder / STATE,
-            lambda path: save_file(tensors, path, metadata={"reports": "\n".join(lines)}),
-        )
-        replace_file(
-            self.folder / LOG, lambda path: path.write_text("\n".join(lines) + "\n", "utf-8")
-        )
+            for slot, value in slots.items():
+                tensors[f"optimiser.{index}.{slot}"] = torch.as_tensor(value)
+        tensors = {key: value.detach().contiguous() for key, value in tensors.items()}
+        lines = [asdict(report) for report in reports]
+        about = {"reports": json.dumps(lines), "settings": json.dumps(self.settings)}
+        replace_file(self.folder / STATE, lambda path: save_file(tensors, path, metadata=about))
+        self._write_log(lines)
+
+    def _write_log(self, reports: Sequence[Mapping[str, Any]]) -> None:
+        if self.folder is None or distributed.rank() != 0:
+            return
+        text = "".join(json.dumps(report) + "\n" for report in reports)
+        replace_file(self.folder / LOG, lambda path: path.write_text(text, "utf-8"))
 
     def _load(self, path: Path) -> list[dict[str, Any]]:
         try:
             with safe_open(path, framework="pt") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-                reports = [json.loads(line) for line in file.metadata()["reports"].splitlines()]
-            self._restore(tensors)
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 no mapping
+                about = file.metadata()
+            reports: list[dict[str, Any]] = json.loads(about["reports"])
+            settings = json.loads(about["settings"])
+            if not (changed := list(differences(settings, self.settings))):
+                self._restore(tensors)
         except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError, OSError) as error:
+            reason = " ".join(str(error).split())
             raise RequestError(
-                f"{path} is not a state of this training ({error}); run without --resume to start afresh"
+                f"{path} is damaged or no state of this training ({reason}); start afresh with "
+                "--overwrite (resume=False)"
             ) from error
+        if changed:
+            raise RequestError(
+                f"{path} is the state of another training ({', '.join(changed)}); resume with the "
+                "settings it was started with, or start afresh with --overwrite (resume=False)"
+            )
         return reports
 
-    def _restore(self, tensors: dict[str, Tensor]) -> None:
-        learned, slots = {}, {}
+    def _restore(self, tensors: Mapping[str, Tensor]) -> None:
+        learned: dict[str, Tensor] = {}
+        slots: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             part, name = key.split(".", 1)
             if part == "method":
@@ -94,15 +119,31 @@ class TrainingState:
                 index, slot = name.split(".", 1)
                 slots.setdefault(int(index), {})[slot] = value
         self.method.load_state_dict(learned, strict=True)
-        state = self.optimiser.state_dict()
-        self.optimiser.load_state_dict({**state, "state": slots})
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})
 
 
-def replace_file(path: Path, write: Any) -> None:
-    """Write a file under another name and move it into place, so that it is never seen half
-    written."""
+def clear(folder: Path) -> None:
+    """Remove what a training has left in a folder."""
+    for name in (STATE, LOG):
+        (folder / name).unlink(missing_ok=True)
+
+
+def differences(was: Any, now: Any, name: str = "") -> Iterator[str]:
+    """What differs between two trees of plain values, for example ``lr 0.002, now 0.01``."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in dict.fromkeys((*was, *now)):
+            yield from differences(was.get(key), now.get(key), f"{name}.{key}" if name else key)
+    elif was != now:
+        yield f"{name} {json.dumps(was)}, now {json.dumps(now)}"
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under another name and move it into place: it is never seen half written."""
     partial = path.with_name(f".{path.name}.partial")
-    write(partial)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        write(partial)
+        with partial.open("r+b") as file:  # Windows flushes only what may be written
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

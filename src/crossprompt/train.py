@@ -1,10 +1,11 @@
 """The one training loop, for every method."""
 
 import math
-import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from torch import Tensor
 from crossprompt import distributed
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Item
-from crossprompt.data.loading import ImageCache, map_ahead
-from crossprompt.errors import JobError, RequestError
+from crossprompt.data.split import Split, fingerprint_of
+from crossprompt.errors import JobError
 from crossprompt.examples import Examples
 from crossprompt.methods.base import Method, Recipe
+from crossprompt.optimiser import build_optimiser, learning_rate
+from crossprompt.plan import Plan
 from crossprompt.settings import Settings, require
 from crossprompt.state import TrainingState
 
@@ -27,11 +30,11 @@ class TrainConfig(Settings):
     """How to train; what is left out is the method's published recipe."""
 
     epochs: int | None = None
-    """Passes over the training images."""
+    """Passes over the training images; by default the method's recipe."""
     batch_size: int | None = None
-    """Images in a step, over all processes."""
+    """Images in a step, over all processes; by default the method's recipe."""
     lr: float | None = None
-    """Highest learning rate."""
+    """Highest learning rate; by default the method's recipe."""
     seed: int = 1
     """Of the order of the images and their augmentation."""
     augment: bool = True
@@ -41,16 +44,29 @@ class TrainConfig(Settings):
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"train: {name} is {value}, expected 1 or more")
-        require(self.lr is None or self.lr > 0, f"train: lr is {self.lr}, expected more than 0")
+        fine = self.lr is None or (math.isfinite(self.lr) and self.lr > 0)
+        require(fine, f"train: lr is {self.lr}, expected a number above 0")
 
-    def applied_to(self, recipe: Recipe) -> Recipe:
-        """The recipe with what the user set."""
-        if recipe.epochs == 0:  # solved in closed form: there are no epochs to set
-            return recipe
+    def recipe_of(self, method: type[Method], shots: int) -> Recipe:
+        """The method's recipe with what was set here.
+
+        Args:
+            method: what is trained.
+            shots: training images of a class.
+
+        Raises:
+            RequestError: the method takes no steps, so that a setting would be ignored.
+        """
+        recipe = method.recipe(shots)
         chosen = {name: getattr(self, name) for name in ("epochs", "batch_size", "lr")}
-        return replace(
-            recipe, **{name: value for name, value in chosen.items() if value is not None}
+        chosen = {name: value for name, value in chosen.items() if value is not None}
+        ignored = [*chosen, *([] if self.augment else ["augment"])]
+        require(
+            recipe.epochs > 0 or not ignored,
+            f"{method.name} is not trained in steps, so {', '.join(ignored)} would be ignored; "
+            "leave it out",
         )
+        return replace(recipe, **chosen)
 
 
 @dataclass(frozen=True)
@@ -66,7 +82,7 @@ class EpochReport:
     lr: float
     """Learning rate of the epoch."""
     images_per_second: float
-    """Over the epoch."""
+    """Over the epoch and all processes."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +94,11 @@ class StepReport:
     steps: int
     """In all."""
     loss: float
-    """Of this step, on this process."""
+    """Of this step, over all processes."""
     lr: float
     """Learning rate."""
+    images: int
+    """In the step, over all processes."""
 
 
 def train(
@@ -109,148 +127,118 @@ def train(
         on_epoch: called after every epoch.
 
     Returns:
-        One report per epoch, those before an interruption included.
+        One report per epoch, those before an interruption included; none for a method without
+        steps.
 
     Raises:
-        RequestError: no images, a label without a class, or a batch size that the processes cannot
-        share. JobError: the loss is not finite; the state of the last good epoch is kept.
+        RequestError: no images, a label without a class, a setting that would be ignored, a batch
+            size that the processes cannot share, or a state of another training.
+        JobError: the loss is not finite; the state of the last good epoch is kept.
     """
     config = config or TrainConfig()
     _check_labels(train, method)
+    recipe = config.recipe_of(type(method), count_shots(train))
     method.prepare(clip, Examples(clip, train, val, config.seed))
-    recipe = config.applied_to(method.recipe(_shots(train)))
     if recipe.epochs == 0:
         return []
-    plan = Plan(train, clip, recipe, config)
+    plan = Plan(train, clip, recipe.batch_size, config.seed, config.augment)
     optimiser = build_optimiser(method, recipe)
-    state = TrainingState(folder, method, optimiser)
+    settings = {**describe_recipe(recipe, config), **_circumstances(method, clip, train)}
+    state = TrainingState(folder, method, optimiser, settings)
     reports = [EpochReport(**line) for line in state.begin(resume)]
-    method.train()
-    with torch.random.fork_rng():  # methods with dropout draw from the global generator
+    loop = _Loop(method, clip, plan, optimiser, recipe, folder is not None, on_step)
+    with _training(method, clip.device):
         for epoch in range(len(reports) + 1, recipe.epochs + 1):
-            lr = learning_rate(epoch, recipe)
-            for group in optimiser.param_groups:
-                group["lr"] = lr
-            began, losses = time.perf_counter(), []
-            for number, (images, labels) in enumerate(plan.epoch(epoch), start=1):
-                step = (epoch - 1) * plan.steps + number
-                torch.manual_seed(config.seed * 1_000_003 + step)
-                losses.append(_step(method, clip, optimiser, images, labels, epoch, number))
-                if on_step is not None:
-                    on_step(StepReport(step, plan.steps * recipe.epochs, losses[-1], lr))
-            seconds = time.perf_counter() - began
-            rate = plan.steps * recipe.batch_size / seconds
-            loss = distributed.mean(sum(losses) / len(losses))
-            reports.append(EpochReport(epoch, recipe.epochs, loss, lr, round(rate, 2)))
+            reports.append(loop.run(epoch))
             state.keep(reports)
             if on_epoch is not None:
                 on_epoch(reports[-1])
-    method.eval()
     return reports
 
 
-def _step(
-    method: Method,
-    clip: CLIP,
-    optimiser: torch.optim.Optimizer,
-    images: Tensor,
-    labels: Tensor,
-    epoch: int,
-    number: int,
-) -> float:
-    optimiser.zero_grad(set_to_none=True)
-    loss = method.loss(clip, images, labels)
-    value = distributed.mean(loss.item())
-    if not math.isfinite(value):
-        raise JobError(
-            f"the loss is {value} in epoch {epoch}, step {number}; the state of epoch {epoch - 1} is kept; "
-            "try a lower learning rate (--lr) or --dtype fp32"
-        )
-    loss.backward()
-    distributed.average_gradients(method.parameters())
-    optimiser.step()
-    return value
+@dataclass(frozen=True)
+class _Loop:
+    """What the steps of an epoch need."""
+
+    method: Method
+    clip: CLIP
+    plan: Plan
+    optimiser: torch.optim.Optimizer
+    recipe: Recipe
+    keeps: bool
+    """Whether the last epoch's state is on disk."""
+    on_step: Callable[[StepReport], None] | None
+
+    def run(self, epoch: int) -> EpochReport:
+        """Every step of an epoch, counted from 1."""
+        plan, epochs, lr = self.plan, self.recipe.epochs, learning_rate(epoch, self.recipe)
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        began, losses = time.perf_counter(), []
+        for number, (images, labels) in enumerate(plan.epoch(epoch), start=1):
+            step = (epoch - 1) * plan.steps + number
+            # for methods with dropout, which draw from the global generator
+            torch.manual_seed(plan.seed * 1_000_003 + step)
+            losses.append(self._step(images, labels, epoch, number))
+            if self.on_step is not None:
+                steps = plan.steps * epochs
+                self.on_step(StepReport(step, steps, losses[-1], lr, plan.batch_size))
+        rate = plan.steps * plan.batch_size / (time.perf_counter() - began)
+        if not all(bool(x.isfinite().all()) for x in self.method.parameters()):
+            raise self._diverged(f"a learned tensor is not finite after epoch {epoch}", epoch)
+        return EpochReport(epoch, epochs, sum(losses) / len(losses), lr, round(rate, 2))
+
+    def _step(self, images: Tensor, labels: Tensor, epoch: int, number: int) -> float:
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self.method.loss(self.clip, images, labels)
+        value = distributed.mean(loss.item())
+        if not math.isfinite(value):
+            raise self._diverged(f"the loss is {value} in epoch {epoch}, step {number}", epoch)
+        loss.backward()
+        distributed.average_gradients(self.method.parameters())
+        self.optimiser.step()
+        return value
+
+    def _diverged(self, what: str, epoch: int) -> JobError:
+        kept = f"; the state of epoch {epoch - 1} is kept" if self.keeps and epoch > 1 else ""
+        precise = "" if self.clip.dtype == torch.float32 else " or --dtype fp32"
+        return JobError(f"{what}{kept}; try a lower learning rate (--lr){precise}")
 
 
-class Plan:
-    """Which images make up each step: a seeded order an epoch, the same for any number of
-    processes.
-
-    Args:
-        items: labelled training images.
-        clip: for the transform and the device.
-        recipe: with the batch size.
-        config: with the seed.
-
-    Raises:
-        RequestError: the processes cannot share a batch evenly.
-    """
-
-    def __init__(
-        self, items: Sequence[Item], clip: CLIP, recipe: Recipe, config: TrainConfig
-    ) -> None:
-        self.items, self.clip, self.config = items, clip, config
-        self.cache = ImageCache()
-        self.batch_size = min(recipe.batch_size, len(items))
-        self.steps = len(items) // self.batch_size  # an incomplete last batch is dropped
-        if self.batch_size % distributed.processes():
-            raise RequestError(
-                f"{self.batch_size} images a step cannot be shared by {distributed.processes()} processes; "
-                "set --batch-size to a multiple"
-            )
-
-    def batches(self, epoch: int) -> list[list[int]]:
-        """Positions in ``items`` of every step's images, over all processes."""
-        order = list(range(len(self.items)))
-        random.Random(f"{self.config.seed}:{epoch}").shuffle(order)
-        return [order[i * self.batch_size : (i + 1) * self.batch_size] for i in range(self.steps)]
-
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """This process's images ``[batch, 3, side, side]`` and labels ``[batch]`` of every step."""
-        share = self.batch_size // distributed.processes()
-        mine = slice(distributed.rank() * share, (distributed.rank() + 1) * share)
-        batches = [batch[mine] for batch in self.batches(epoch)]
-        tensors = map_ahead(lambda i: self._read(i, epoch), [i for batch in batches for i in batch])
-        for batch in batches:
-            images = torch.stack([next(tensors) for _ in batch])
-            labels = torch.tensor([self.items[i].label for i in batch])
-            yield images.to(self.clip.device), labels.to(self.clip.device)
-
-    def _read(self, position: int, epoch: int) -> Tensor:
-        image = self.cache.read(self.items[position].path)
-        if not self.config.augment:
-            return self.clip.preprocess(image)
-        # seeded by the image and the epoch, not by when a thread comes to it
-        generator = random.Random(f"{self.config.seed}:{epoch}:{position}")
-        return self.clip.preprocess.train(image, generator)
+@contextmanager
+def _training(method: Method, device: torch.device) -> Iterator[None]:
+    """The method in training mode, and the global generators as they were when it is over."""
+    method.train()
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        method.eval()
 
 
-def learning_rate(epoch: int, recipe: Recipe) -> float:
-    """Of an epoch counted from 1: one epoch of warm-up, then a cosine that the warm-up does not
-    shift.
-
-    As Dassl's schedule does (optim/lr_scheduler.py:43): 1e-5, then 0.5 * lr * (1 + cos(pi (e - 2)
-    / E)).
-    """
-    if epoch == 1:
-        return recipe.first_lr
-    return 0.5 * recipe.lr * (1 + math.cos(math.pi * (epoch - 2) / recipe.epochs))
-
-
-def build_optimiser(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser over everything that the method holds."""
-    parameters = list(method.parameters())
-    if recipe.optimiser == "sgd":
-        return torch.optim.SGD(
-            parameters, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-        )
-    raise RequestError(f"no optimiser {recipe.optimiser!r}; expected sgd")
-
-
-def _shots(items: Sequence[Item]) -> int:
+def count_shots(items: Sequence[Item]) -> int:
     """Training images of the largest class."""
-    labels = [item.label for item in items]
-    return max(labels.count(label) for label in set(labels))
+    return max(Counter(item.label for item in items).values())
+
+
+def describe_recipe(recipe: Recipe, config: TrainConfig) -> dict[str, Any]:
+    """Every setting of a training as plain values; only the seed where there are no steps."""
+    if recipe.epochs == 0:
+        return {"epochs": 0, "seed": config.seed}
+    return {**asdict(recipe), "seed": config.seed, "augment": config.augment}
+
+
+def _circumstances(method: Method, clip: CLIP, items: Sequence[Item]) -> dict[str, Any]:
+    """What a bit-identical result depends on beside the recipe."""
+    return {
+        "method": method.name,
+        "config": method.config.to_json(),
+        "images": fingerprint_of(method.class_names, {"train": Split(tuple(items))}, None),
+        "weights": clip.weights_hash,
+        "dtype": str(clip.dtype).removeprefix("torch."),
+        "device": clip.device.type,
+        "processes": distributed.processes(),
+    }
 
 
 def _check_labels(items: Sequence[Item], method: Method) -> None:
@@ -261,10 +249,3 @@ def _check_labels(items: Sequence[Item], method: Method) -> None:
         low >= 0 and high < classes,
         f"labels go from {low} to {high} but the method was built for {classes} classes",
     )
-
-
-def describe(reports: Sequence[EpochReport]) -> dict[str, Any]:
-    """What a saved classifier says of its training."""
-    if not reports:
-        return {"epochs": 0}
-    return {"epochs": reports[-1].epochs, "final_loss": reports[-1].loss}

@@ -33,7 +33,7 @@ class Captions:
     def draw(self, rows: list[int], generator: random.Random) -> tuple[list[str], np.ndarray]:
         """One caption per row, and a ``[rows, captions]`` table of what each caption is true of."""
         drawn = [self._draw(self.emoji[row], generator) for row in rows]
-        table = [[self._is_true(caption, self.emoji[row]) for caption in drawn] for row in rows]
+        table = [[self.is_true(caption, self.emoji[row]) for caption in drawn] for row in rows]
         return [generator.choice(TEMPLATES).format(text) for _, text in drawn], np.array(table)
 
     def _draw(self, entry: dict, generator: random.Random) -> tuple[str, str]:
@@ -45,6 +45,7 @@ class Captions:
         return "name", entry["name"]
 
     @staticmethod
-    def _is_true(caption: tuple[str, str], entry: dict) -> bool:
+    def is_true(caption: tuple[str, str], entry: dict) -> bool:
+        """Whether a drawn caption says something true of an emoji."""
         part, text = caption
         return text in entry["words"] if part == "words" else text == entry[part]

@@ -35,6 +35,20 @@ def read_emoji(emojibase: Path) -> dict[str, list[dict[str, object]]]:
     return subgroups
 
 
+def assign(
+    emoji: list[dict[str, object]], generator: random.Random
+) -> tuple[dict[str, list[str]], list[dict[str, object]]]:
+    """Draw half of a kind for the data set: its codes by split, and the emoji that are left."""
+    held_out = generator.sample(emoji, len(emoji) // 2)
+    codes = [str(entry["code"]) for entry in held_out]
+    splits = {
+        "train": codes[:TRAIN],
+        "val": codes[TRAIN : TRAIN + VAL],
+        "test": codes[TRAIN + VAL :],
+    }
+    return splits, [entry for entry in emoji if entry not in held_out]
+
+
 def main() -> None:
     """Write both lists."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -44,14 +58,8 @@ def main() -> None:
     classes, pretraining = {}, []
     for kind, names in SUBGROUPS_OF_KIND.items():
         emoji = [entry for name in names for entry in subgroups.pop(name)]
-        held_out = generator.sample(emoji, len(emoji) // 2)
-        codes = [str(entry["code"]) for entry in held_out]
-        classes[kind] = {
-            "train": codes[:TRAIN],
-            "val": codes[TRAIN : TRAIN + VAL],
-            "test": codes[TRAIN + VAL :],
-        }
-        pretraining += [{**entry, "kind": kind} for entry in emoji if entry not in held_out]
+        classes[kind], rest = assign(emoji, generator)
+        pretraining += [{**entry, "kind": kind} for entry in rest]
     for emoji in subgroups.values():
         pretraining += [{**entry, "kind": None} for entry in emoji]
     _write(DATA_SET, {"seed": SEED, "classes": classes})

@@ -3,18 +3,18 @@
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from crossprompt.artifact import load
-from crossprompt.cli.fit import add_device_arguments, show_results
-from crossprompt.cli.terminal import print_table, reporting
-from crossprompt.data.items import Dataset, Item, Split
-from crossprompt.data.registry import load_dataset
+from crossprompt.cli.device import add_batch_size, add_device_arguments, open_classifier
+from crossprompt.cli.results import show_classes, show_results
+from crossprompt.cli.terminal import reporting
 from crossprompt.errors import RequestError
-from crossprompt.evaluate import Result, evaluate
+from crossprompt.evaluate import evaluate
+from crossprompt.held_out import choose_held_out, relabelled
 
 SUMMARY = "Measure a saved classifier on labelled images."
-EXAMPLE = "crossprompt evaluate runs/photos photos"
+EXAMPLE = "crossprompt evaluate runs/photos-dcp photos --per-class"
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -23,9 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     parser.add_argument("data", help="a folder of class folders, a CSV file, or a data set's name")
     parser.add_argument("--root", help="folder that holds the data set")
     parser.add_argument(
-        "--all-images", action="store_true", help="every image of the data, not only its test split"
+        "--class-names", metavar="FILE", help="file with other names than the folders'"
     )
-    parser.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
+    parser.add_argument(
+        "--all-images",
+        action="store_true",
+        help="every image of the data; by default its test images, those that were held out if the "
+        "classifier was trained on this folder, or all of a folder that it has not seen",
+    )
+    add_batch_size(parser)
     parser.add_argument(
         "--skip-bad-images", action="store_true", help="leave out images that cannot be read"
     )
@@ -36,59 +42,41 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate, and print a table or JSON."""
-    data = load_dataset(options.data, root=options.root)
+    names = {} if options.class_names is None else {"class_names": options.class_names}
     with reporting() as terminal:
+        classifier = open_classifier(options.run, options)
+        held_out = choose_held_out(
+            options.data,
+            classifier.information.get("data", {}),
+            all_images=options.all_images,
+            root=options.root,
+            **names,
+        )
+        known, data = classifier.class_names, held_out.data
+        for split in data.splits.values():  # what cannot be matched is told before any reading
+            relabelled(split, data.class_names, known)
         data = data.checked(options.skip_bad_images, terminal.count("Checking images"))
-        classifier = load(options.run, device=options.device, dtype=options.dtype)
-        splits = _splits(data, options.all_images)
+        for note in data.notes:
+            terminal.say(f"note: {note}")
+        if not any(data.splits.values()):
+            raise RequestError(f"none of the images of {data.name} can be read")
         results = {
             name: evaluate(
                 classifier,
-                _relabelled(split, data.class_names, classifier.class_names),
+                relabelled(split, data.class_names, known),
                 batch_size=options.batch_size,
                 progress=terminal.count(f"Evaluating on {name}"),
             )
-            for name, split in splits.items()
+            for name, split in data.splits.items()
+            if split
         }
+    sentence = replace(held_out, data=data).sentence
     if options.json:
-        print(json.dumps({name: result.to_json() for name, result in results.items()}))
+        values = {name: result.to_json() for name, result in results.items()}
+        print(json.dumps({"images": sentence, "results": values}))
         return 0
+    print(sentence)
     show_results(results)
     if options.per_class:
-        _show_classes(results)
+        show_classes(results)
     return 0
-
-
-def _splits(data: Dataset, all_images: bool) -> dict[str, Split]:
-    if all_images:
-        return {"all": Split(tuple(item for split in data.splits.values() for item in split))}
-    splits = {name: split for name, split in {"test": data.test, **data.shifted}.items() if split}
-    if not splits:
-        raise RequestError(f"{data.name} has no test images; --all-images takes every image")
-    return splits
-
-
-def _relabelled(split: Split, names: Sequence[str], known: Sequence[str]) -> list[Item]:
-    """Labels of the data as those of the classifier, by class name."""
-    unknown = sorted({names[label] for label in split.labels} - set(known))
-    if unknown:
-        raise RequestError(
-            f"the data has classes that the classifier does not know: {', '.join(unknown[:5])}; it knows "
-            f"{', '.join(list(known)[:5])}{', …' if len(known) > 5 else ''}"
-        )
-    return [Item(item.path, list(known).index(names[item.label])) for item in split]
-
-
-def _show_classes(results: dict[str, Result]) -> None:
-    names = next(iter(results.values())).per_class
-    rows = [
-        [
-            name,
-            *(
-                f"{100 * result.per_class.get(name, float('nan')):.1f}"
-                for result in results.values()
-            ),
-        ]
-        for name in names
-    ]
-    print_table("Accuracy of every class in %", ["class", *results], rows)

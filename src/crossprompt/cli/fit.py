@@ -6,26 +6,40 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crossprompt import distributed
+from crossprompt.cli.device import add_device_arguments
+from crossprompt.cli.results import show_results
 from crossprompt.cli.settings import add_settings, collect
-from crossprompt.cli.terminal import print_table, reporting
+from crossprompt.cli.terminal import reporting
+from crossprompt.errors import JobError
 from crossprompt.evaluate import Result
-from crossprompt.fitting import Job, default_output, fit
+from crossprompt.fitting import fit
+from crossprompt.job import Job
 from crossprompt.methods import METHODS, find_method
 from crossprompt.train import TrainConfig
 
 SUMMARY = "Learn a classifier from a few labelled images per class."
-EXAMPLE = "crossprompt fit photos --method dcp --shots 16 --output runs/photos"
+EXAMPLE = "crossprompt fit photos --method dcp --shots 16 --output runs/photos-dcp"
 
 ALL = "all"
+DEFAULT_METHOD = "dcp"
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the job, of the training and of the chosen method."""
     parser.add_argument("data", help="a folder of class folders, a CSV file, or a data set's name")
     parser.add_argument(
-        "--method", default="dcp", help=f"one of {', '.join(METHODS)} (default: dcp)"
+        "--method",
+        default=DEFAULT_METHOD,
+        help=f"one of {', '.join(METHODS)}; with --help it lists that method's settings (default: "
+        f"{DEFAULT_METHOD})",
     )
-    add_backbone_arguments(parser)
+    parser.add_argument(
+        "--backbone",
+        default="tiny",
+        help="tiny, a hub id such as openai/clip-vit-base-patch16, a folder or a file (default: "
+        "tiny)",
+    )
+    add_device_arguments(parser)
     parser.add_argument(
         "--shots", default=16, type=_shots, help="training images per class, or 'all' (default: 16)"
     )
@@ -38,30 +52,23 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     parser.add_argument(
         "--skip-bad-images", action="store_true", help="leave out images that cannot be read"
     )
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
-    parser.add_argument(
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    existing.add_argument(
         "--overwrite", action="store_true", help="replace what is in the run folder"
     )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     add_settings(parser, TrainConfig, "training", skip=("seed",))
-    method = _chosen_method(words)
+    method = chosen_method(words)
     add_settings(parser, find_method(method).Config, f"method {method}")
 
 
-def add_backbone_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which CLIP, where, and in what."""
-    parser.add_argument(
-        "--backbone",
-        default="tiny",
-        help="tiny, a hub id such as openai/clip-vit-base-patch16, a folder or a file (default: tiny)",
-    )
-    add_device_arguments(parser)
-
-
-def add_device_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where, and in what, to compute."""
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
-    parser.add_argument("--dtype", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
+def chosen_method(words: Sequence[str]) -> str:
+    """The method that a command line names, whose settings are then its options."""
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--method", nargs="?")
+    known, _ = finder.parse_known_args([word for word in words if word != "--"])
+    return str(known.method or DEFAULT_METHOD)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -80,13 +87,21 @@ def run(options: argparse.Namespace) -> int:
         device=options.device,
         dtype=options.dtype,
     )
-    output = options.output or default_output(job)
-    with reporting() as terminal:
-        _, results = fit(
-            job, output, resume=options.resume, overwrite=options.overwrite, reporter=terminal
-        )
+    output = options.output or job.default_output()
+    try:
+        with reporting() as terminal:
+            _, results = fit(
+                job, output, resume=options.resume, overwrite=options.overwrite, reporter=terminal
+            )
+    except KeyboardInterrupt:
+        instead = " in place of --overwrite" if options.overwrite else ""
+        raise JobError(
+            f"stopped; {output} keeps the finished epochs: go on with the same command and "
+            f"--resume{instead}"
+        ) from None
     if distributed.rank() == 0:
         _show(results, output, options.json)
+    distributed.leave()
     return 0
 
 
@@ -102,35 +117,10 @@ def _show(results: dict[str, Result], output: Path, as_json: bool) -> None:
     print(f"Saved in {output}. Classify images with: crossprompt predict {output} IMAGE")
 
 
-def show_results(results: dict[str, Result]) -> None:
-    """A row per test set."""
-    rows = [
-        [
-            name,
-            result.n,
-            f"{100 * result.accuracy:.1f}",
-            f"{100 * result.interval[0]:.1f}-{100 * result.interval[1]:.1f}",
-            f"{100 * result.macro_f1:.1f}",
-            f"{100 * result.ece:.1f}",
-        ]
-        for name, result in results.items()
-    ]
-    columns = ["images", "number", "accuracy %", "95 % interval", "macro F1 %", "ECE %"]
-    print_table("Accuracy", columns, rows)
-
-
 def _shots(word: str) -> int | None:
     if word == ALL:
         return None
     try:
         return int(word)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{word!r} is neither a number nor 'all'") from error
-
-
-def _chosen_method(words: Sequence[str]) -> str:
-    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    finder.add_argument("--method", nargs="?", default="dcp")
-    known, _ = finder.parse_known_args(list(words))
-    is_fit = bool(words) and words[0] == "fit"
-    return str(known.method) if is_fit and known.method else "dcp"
+        raise argparse.ArgumentTypeError(f"{word!r} is neither a number nor {ALL!r}") from error

@@ -1,13 +1,20 @@
 """Find the command, run it, and turn what goes wrong into one line and an exit code."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib.metadata import version
+from typing import NoReturn
 
+from torch.cuda import OutOfMemoryError
+
+from crossprompt import distributed
 from crossprompt.cli import demo, evaluate, fit, predict
 from crossprompt.cli.terminal import say_error
 from crossprompt.errors import JobError, RequestError
+from crossprompt.methods import METHODS
 
 COMMANDS = {"demo": demo, "fit": fit, "evaluate": evaluate, "predict": predict}
 """Name to module: ``SUMMARY``, ``EXAMPLE``, ``add_arguments`` and ``run``."""
@@ -25,41 +32,74 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or 1 if the job failed, or 2 if the request was wrong.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words
     try:
-        parser = build_parser(words)
-        options = parser.parse_args(words)
+        options = parse(words)
         return int(COMMANDS[options.command].run(options) or 0)
-    except SystemExit as stop:  # argparse has said what is wrong
+    except SystemExit as stop:  # argparse has shown the help or the version
         return stop.code if isinstance(stop.code, int) else WRONG
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever reads has seen enough; nothing more can be written there
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except (RequestError, JobError, KeyboardInterrupt, Exception) as error:
-        if debug:
+    except (Exception, KeyboardInterrupt) as error:
+        if "--debug" in words:
             raise
         return explain(error)
 
 
 def explain(error: BaseException) -> int:
     """Say in one line what went wrong, and choose the exit code."""
-    if isinstance(error, RequestError):
-        say_error(str(error))
-        return WRONG
-    if isinstance(error, JobError):
-        say_error(str(error))
-    elif isinstance(error, KeyboardInterrupt):
-        say_error("stopped; a run with --output goes on from its last epoch with --resume")
-    else:
-        say_error(f"unexpected {type(error).__name__}: {error} (a traceback: --debug)")
-    return FAILED
+    wrong = isinstance(error, RequestError)
+    # of several processes that all find the request wrong, one says so
+    if distributed.speaks() or not wrong:
+        say_error(_describe(error))
+    return WRONG if wrong else FAILED
 
 
-def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
+def _describe(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    match error:
+        case RequestError() | JobError():
+            return str(error)
+        case KeyboardInterrupt():
+            return "stopped"
+        case OutOfMemoryError():
+            return (
+                "the device's memory is full; try a smaller --batch-size, --dtype bf16 or "
+                "--device cpu"
+            )
+        case OSError(strerror=str(reason), filename=str(path)):
+            return f"{path}: {reason}"
+    return f"unexpected {type(error).__name__}: {text} (a traceback: --debug)"
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the words in one line, as every other error is said."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage and leaving."""
+        raise RequestError(f"{message}; see {self.prog} --help")
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The command and its options.
+
+    Raises:
+        RequestError: a word is unknown, missing or impossible.
+    """
+    parser = build_parser(words)
+    options, unknown = parser.parse_known_args(words)
+    if unknown:
+        raise RequestError(_explain_unknown(unknown[0], options))
+    return options
+
+
+def build_parser(words: Sequence[str]) -> Parser:
     """The parser of all commands; ``words`` says which method's settings to offer."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="crossprompt",
         description="Adapt a frozen CLIP to a handful of labelled images per class.",
         epilog="example: crossprompt demo",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--version", action="version", version=f"crossprompt {version('crossprompt')}"
@@ -74,8 +114,25 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        command.add_arguments(sub, words)
+        command.add_arguments(sub, words if words[:1] == [name] else [])
         sub.add_argument(
             "--debug", action="store_true", help="show a traceback when something fails"
         )
     return parser
+
+
+def _explain_unknown(word: str, options: argparse.Namespace) -> str:
+    """Why a word is not understood, and what may have been meant."""
+    name = word.partition("=")[0].removeprefix("--").replace("-", "_")
+    if not word.startswith("-"):
+        return f"{word!r} is one word too many; see crossprompt {options.command} --help"
+    owners = [
+        method
+        for method, found in METHODS.items()
+        if any(setting.name == name for setting in found.Config.describe())
+    ]
+    if options.command == "fit" and owners:
+        return f"{word} is a setting of {', '.join(owners)}, not of {options.method}; leave it out"
+    near = get_close_matches(name, vars(options), n=1)
+    hint = f"did you mean --{near[0].replace('_', '-')}?" if near else "leave it out"
+    return f"{options.command} has no option {word}; {hint}"

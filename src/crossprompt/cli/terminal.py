@@ -1,12 +1,19 @@
 """What a person sees: messages and progress on standard error, answers on standard output."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from crossprompt import distributed
@@ -17,14 +24,12 @@ SMOOTH = 0.05
 
 
 def say_error(message: str) -> None:
-    """One line on standard error."""
-    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(
-        f"crossprompt: error: {message}"
-    )
+    """An error on standard error, in one line unless it lists files."""
+    print(f"crossprompt: error: {message}", file=sys.stderr)
 
 
 class Terminal:
-    """Reports a job on standard error; only the first of several processes speaks.
+    """Reports a job on standard error.
 
     Args:
         progress: rich's display, which must be started.
@@ -39,31 +44,40 @@ class Terminal:
         """A sentence above the bars."""
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def count(self, what: str) -> Callable[[int, int], None]:
-        """A bar that is called with (done, in all)."""
+    def count(self, what: str) -> Callable[[int, int | None], None]:
+        """A bar to call with (done, in all), where None is a number that is not known."""
         return lambda done, total: self._show(what, done, total, "")
 
     def step(self, report: StepReport) -> None:
         """Move the training bar on."""
         old = self._loss if self._loss is not None else report.loss
         self._loss = old + SMOOTH * (report.loss - old)
-        detail = f"loss {self._loss:.3f}  lr {report.lr:.2e}"
+        speed = self._speed("Training") * report.images
+        detail = f"loss {self._loss:.3f}  lr {report.lr:.2e}  {speed:.1f} images/s"
         self._show("Training", report.step, report.steps, detail)
 
-    def _show(self, what: str, done: int, total: int, detail: str) -> None:
+    def _speed(self, what: str) -> float:
         if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total, detail=detail)
+            return 0.0
+        return self._progress.tasks[self._tasks[what]].speed or 0.0
+
+    def _show(self, what: str, done: int, total: int | None, detail: str) -> None:
+        if what not in self._tasks:
+            # a resumed training begins in the middle, where its speed is to be measured from
+            self._tasks[what] = self._progress.add_task(
+                what, total=total, completed=max(done - 1, 0), detail=detail
+            )
         self._progress.update(self._tasks[what], completed=done, total=total, detail=detail)
 
 
 @contextmanager
 def reporting() -> Iterator[Terminal]:
-    """A terminal with progress bars, for as long as the job runs."""
-    console = Console(stderr=True, quiet=distributed.rank() != 0 or _is_follower())
+    """A terminal with progress bars, for as long as the job runs; silent on other processes."""
+    console = Console(stderr=True, quiet=not distributed.speaks())
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
+        MofNCompleteColumn(),
         TextColumn("{task.fields[detail]}"),
         TimeRemainingColumn(),
     )
@@ -71,7 +85,7 @@ def reporting() -> Iterator[Terminal]:
         yield Terminal(progress)
 
 
-def print_table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table on standard output; numbers to the right."""
     table = Table(title=title, title_justify="left")
     for position, column in enumerate(columns):
@@ -85,9 +99,3 @@ def warn_if_silent() -> None:
     """Say that standard input is awaited, where a person would wonder."""
     if sys.stdin.isatty():
         print("reading image paths from standard input, one a line", file=sys.stderr)
-
-
-def _is_follower() -> bool:
-    import os
-
-    return int(os.environ.get("RANK", "0")) != 0

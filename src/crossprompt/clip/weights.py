@@ -31,6 +31,7 @@ from crossprompt.clip.renames import (
 )
 from crossprompt.clip.tokenizer import Tokenizer
 from crossprompt.errors import RequestError
+from crossprompt.precision import choose_device, choose_dtype
 
 OPENAI_VOCABULARY = 49408
 """Ids of the one vocabulary that OpenAI's and nearly all open_clip checkpoints share."""
@@ -38,8 +39,8 @@ OPENAI_VOCABULARY = 49408
 
 def load_clip(
     name: str | PathLike[str],
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
     cache_dir: str | PathLike[str] | None = None,
     tokenizer: Tokenizer | str | PathLike[str] | None = None,
     activation: Activation | None = None,
@@ -50,8 +51,10 @@ def load_clip(
         name: ``tiny`` (comes with the package), a repository of the Hugging Face hub, a folder, or
             a file: of transformers' ``CLIPModel``, OpenAI's ``.pt`` archive or an open_clip state
             dict.
-        device: where the weights go.
-        dtype: what the towers compute in, whatever the file's dtype; the logit scale stays fp32.
+        device: where the weights go; ``auto`` is the best there is.
+        dtype: what the towers compute in, whatever the file's dtype: ``fp32``, ``bf16``, ``fp16``
+            or ``auto``, which is bf16 where the hardware multiplies in it and fp32 elsewhere. The
+            logit scale stays fp32.
         cache_dir: where files from the hub are kept; the cache of ``huggingface_hub`` by default.
         tokenizer: a ``tokenizer.json``, where none stands beside the weights.
         activation: ``quick_gelu`` or ``gelu``, for a state dict without a config. If neither is
@@ -61,6 +64,8 @@ def load_clip(
         RequestError: there is no such checkpoint, the hub cannot be reached, or a file is damaged
             or does not fit: keys that are missing, unexpected or of the wrong shape are named.
     """
+    device = choose_device(device)
+    dtype = choose_dtype(dtype, device)
     if not dtype.is_floating_point:
         raise RequestError(
             f"cannot compute in {dtype}; expected a floating-point dtype such as torch.float32"
@@ -68,7 +73,7 @@ def load_clip(
     place, weights = find_checkpoint(name, cache_dir)
     checkpoint = open_checkpoint(weights)
     config = _config(place, checkpoint, activation)
-    clip = build(config, checkpoint, torch.device(device), dtype)
+    clip = build(config, checkpoint, device, dtype)
     clip.name = full_name(name)
     clip.tokenizer = _tokenizer(tokenizer, place, checkpoint, config, cache_dir)
     clip.preprocess = _preprocess(place, config)

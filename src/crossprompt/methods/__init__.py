@@ -1,6 +1,7 @@
 """The methods, one file each. Being in ``METHODS`` means passing every generic test."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -44,22 +45,35 @@ def build_method(
     Raises:
         RequestError: an unknown method, an unknown or impossible setting, or unusable class names.
     """
+    return build_from(name, clip, class_names, options, seed)
+
+
+def build_from(
+    name: str, clip: CLIP, class_names: Sequence[str], options: Mapping[str, Any], seed: int = 1
+) -> Method:
+    """``build_method`` with the settings in a mapping, as a saved classifier has them."""
     method = find_method(name)
     _check_names(class_names)
     config = method.Config.of(options, name)
     with torch.random.fork_rng(devices=[]):  # modules draw from the global generator
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # of the CPU, where they are set up
         return method(clip, class_names, config).to(clip.device)
 
 
 def _check_names(class_names: Sequence[str]) -> None:
-    if len(class_names) < 2:
+    found = "a text" if isinstance(class_names, str) else f"{len(class_names)} class names"
+    if isinstance(class_names, str) or len(class_names) < 2:
         raise RequestError(
-            f"found {len(class_names)} class ({', '.join(class_names)}), expected at least two to tell apart"
+            f"found {found} ({', '.join(map(repr, class_names))}), expected a list of at least two "
+            "class names to tell apart"
         )
-    repeated = sorted({name for name in class_names if list(class_names).count(name) > 1})
-    if repeated:
-        raise RequestError(f"class name {repeated[0]!r} stands for more than one class; rename one")
+    for name, count in Counter(class_names).items():
+        if not isinstance(name, str) or not name.strip():
+            raise RequestError(f"found class name {name!r}, expected a text that is not blank")
+        if count > 1:
+            raise RequestError(
+                f"class name {name!r} stands for {count} classes; rename all but one"
+            )
 
 
-__all__ = ["METHODS", "Method", "Recipe", "build_method", "find_method"]
+__all__ = ["METHODS", "Method", "Recipe", "build_from", "build_method", "find_method"]

@@ -1,5 +1,4 @@
-"""What every method is: it holds what it learns, is handed CLIP on each call, and freezes to a
-classifier."""
+"""What every method is: it holds what it learns, is handed CLIP on each call, and can be frozen."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -57,8 +56,7 @@ class Method(nn.Module, ABC):
 
     @dataclass(frozen=True)
     class Config(Settings):
-        """Settings of the method; each field is an option of the command line and is saved with
-        the result."""
+        """Settings of the method, each an option of the command line and saved with the result."""
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: "Method.Config") -> None:
         super().__init__()
@@ -71,16 +69,32 @@ class Method(nn.Module, ABC):
         """The published recipe for ``shots`` training images per class."""
 
     def prepare(self, clip: CLIP, examples: Examples) -> None:
-        """Solve, before any step, what is not learned by gradient."""
+        """Solve, before any step, what is not learned by gradient.
+
+        Args:
+            clip: the frozen backbone.
+            examples: training and validation images.
+        """
 
     @abstractmethod
     def forward(self, clip: CLIP, images: Images) -> Logits:
         """Score ``[batch, 3, side, side]`` images: ``[batch, classes]``."""
 
     def loss(self, clip: CLIP, images: Images, labels: Labels) -> Scalar:
-        """What training lowers: cross-entropy, unless the method has another."""
+        """What training lowers: cross-entropy, unless the method has another.
+
+        Args:
+            clip: the frozen backbone.
+            images: ``[batch, 3, side, side]``.
+            labels: ``[batch]``, indices of classes.
+        """
         return cross_entropy(self(clip, images), labels)
 
     @abstractmethod
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """What is needed to score one image, without text and without other images."""
+        """What is needed to score one image, without text and without other images.
+
+        Args:
+            clip: the backbone it was trained with.
+            examples: the training images, for prompts that depend on images.
+        """

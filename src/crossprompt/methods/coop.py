@@ -32,8 +32,8 @@ class CoOp(Method):
         class_specific: bool = False
         """A prompt of its own for every class, instead of one for all."""
         initial_words: str | None = None
-        """Words that the prompt starts from, for example "a photo of a" with length 4; random by
-        default."""
+        """Words whose first tokens, as many as the length, the prompt starts from, for example
+        "a photo of a" with length 4; by default it starts at random."""
 
         def __post_init__(self) -> None:
             require(self.length >= 1, f"coop: length is {self.length}, expected 1 or more")
@@ -47,6 +47,7 @@ class CoOp(Method):
         super().__init__(clip, class_names, config)
         self.config: CoOp.Config = config
         names, width = clip.tokenizer.tokenize_names(class_names), clip.config.text.width
+        names.check_fits(clip.config.text.context, config.length)
         # a prompt of its own is not shared, so it stands among the tokens that each class has alone
         self.names = names.with_room(config.length) if config.class_specific else names
         if config.initial_words is not None:

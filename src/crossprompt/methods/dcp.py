@@ -1,16 +1,13 @@
-"""DCP: deeply coupled prompts, each side's rewritten before every block by attending with the
-other's.
+"""DCP: deeply coupled prompts, rewritten before every block by attending with the other side's.
 
 Liu et al., Findings of ACL 2023, https://arxiv.org/abs/2305.17903. Deviations from the authors'
 public code:
 
 * ``variant="coupled"`` (default) writes the new text prompt back, as the paper describes. The
-released code computes
-  and drops it (``clip/model.py:419``), so that 14 of 30 trained tensors never get a gradient:
-  ``variant="released"``.
+  released code computes and drops it (``clip/model.py:419``), so that 14 of 30 trained tensors
+  never get a gradient: ``variant="released"``.
 * A trained model is frozen before it answers: the prompts that the released code averages over
-each *test* batch are
-  averaged once over the training images.
+  each *test* batch are averaged once over the training images.
 * The mean over images is taken over all processes.
 """
 
@@ -18,7 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from crossprompt import distributed
 from crossprompt.clip.model import CLIP, QuickGELU
@@ -37,6 +36,14 @@ from crossprompt.shapes import (
     TextPrompt,
 )
 
+ImagePrompts = Float[Tensor, "groups length image_width"]
+Own = Float[Tensor, "groups length width"]
+Other = Float[Tensor, "groups length other_width"]
+
+HEAD_WIDTH = 64
+"""Of CMPA's attention, on both sides."""
+IMAGES_AT_ONCE = 64
+"""Of a batch that a block works on: it bounds the memory that calibration takes."""
 WORDS_AT_MOST = 4
 """The longest prompt that may start from words: longer ones start at random, as published."""
 
@@ -59,12 +66,12 @@ class DCP(Method):
         share: bool = True
         """One attention module for all blocks, instead of one a block."""
         variant: Literal["coupled", "released"] = "coupled"
-        """Whether the new text prompt is written back (coupled, as in the paper) or dropped
-        (released, as in the authors' code)."""
+        """Write the new text prompt back (coupled, the paper) or drop it (released, its code)."""
         fuse: Literal["mean", "max", "first"] = "mean"
-        """How the images' prompt states become one."""
+        """How the prompt states of all images become one."""
         initial_words: str | None = None
-        """Words that the text prompt starts from, for a length of at most 4; random by default."""
+        """Words whose first tokens, as many as the length, the text prompt starts from; only for a
+        length of at most 4. By default it starts at random."""
 
         def __post_init__(self) -> None:
             require(self.length >= 1, f"dcp: length is {self.length}, expected 1 or more")
@@ -81,10 +88,17 @@ class DCP(Method):
         image, text = clip.config.image, clip.config.text
         require(
             image.blocks == text.blocks,
-            f"dcp couples the towers block by block, but this backbone has {image.blocks} image and "
-            f"{text.blocks} text blocks; use a backbone with as many of both",
+            "dcp couples the towers block by block, but this backbone has "
+            f"{image.blocks} image and {text.blocks} text blocks; use one with as many of both",
         )
+        for width in (image.width, text.width):
+            require(
+                width % HEAD_WIDTH == 0,
+                f"dcp attends in heads of width {HEAD_WIDTH}, but this backbone has towers of "
+                f"widths {image.width} and {text.width}; use one whose widths are multiples of it",
+            )
         self.names = clip.tokenizer.tokenize_names(class_names)
+        self.names.check_fits(text.context, config.length)
         self.last = min(config.depth, image.blocks - 1)  # block 0 is entered, never rewritten
         words, length = config.initial_words, config.length
         self.text_prompt = (
@@ -124,7 +138,7 @@ class DCP(Method):
                 image = write(image, image_prompts[depth])
                 if self.config.variant == "coupled":
                     text = text.write(text_prompt)
-            image, text = image_block(image), text_block(text)
+            image, text = by_parts(image_block, image), text_block(text)
         return clip.image.pool(image), clip.text.pool(text)[0], image_prompts
 
     def _couple(
@@ -132,13 +146,23 @@ class DCP(Method):
     ) -> tuple[ImagePrompt, TextPrompt]:
         """Both prompts rewritten, each from the old states of both."""
         cmpa = self.cmpa[0 if self.config.share else depth - 1]
-        image_prompt = fuse(image[:, -self.config.length :], self.config.fuse)
-        new_image, new_text = cmpa(image_prompt[None].float(), text.float())
+        image_prompt = fuse(image[:, -self.config.length :].float(), self.config.fuse)
+        new_image, new_text = cmpa(image_prompt[None], text.float())
         return new_image[0], new_text
 
 
-def fuse(prompts: ImageTokens, rule: str) -> ImagePrompt:
-    """One prompt from those of all images, on every process: ``[length, image_width]``."""
+def by_parts(block: nn.Module, tokens: ImageTokens) -> ImageTokens:
+    """The block's answer for every image, worked out for some images at a time."""
+    return torch.cat([block(part) for part in tokens.split(IMAGES_AT_ONCE)])
+
+
+def fuse(prompts: ImagePrompts, rule: str) -> ImagePrompt:
+    """One prompt from those of all images, on every process: ``[length, image_width]``.
+
+    Args:
+        prompts: ``[batch, length, image_width]``.
+        rule: ``mean``, ``max`` or ``first``.
+    """
     if rule == "mean":
         return distributed.gather(prompts.mean(0)).mean(0)
     if rule == "max":
@@ -147,8 +171,7 @@ def fuse(prompts: ImageTokens, rule: str) -> ImagePrompt:
 
 
 class CMPA(nn.Module):
-    """Cross-modal prompt attention: each side's prompt, rewritten by the other's (section 3.2 of
-    the paper).
+    """Cross-modal prompt attention (section 3.2 of the paper): each prompt, rewritten by the other.
 
     Args:
         image_width: width of the image prompt.
@@ -160,7 +183,7 @@ class CMPA(nn.Module):
         self.image = CMPASide(image_width, text_width)
         self.text = CMPASide(text_width, image_width)
 
-    def forward(self, image: ImageTokens, text: TextPrompt) -> tuple[ImageTokens, TextPrompt]:
+    def forward(self, image: ImagePrompts, text: TextPrompt) -> tuple[ImagePrompts, TextPrompt]:
         """New prompts of the shapes of the old ones, ``[1, length, width]``."""
         return self.image(image, text), self.text(text, image)
 
@@ -177,14 +200,15 @@ class CMPASide(nn.Module):
         super().__init__()
         self.project = nn.Linear(other_width, width)
         self.norm_1 = nn.LayerNorm(width)
-        self.attention = nn.MultiheadAttention(width, width // 64, batch_first=True)
+        self.attention = nn.MultiheadAttention(width, width // HEAD_WIDTH, batch_first=True)
         self.norm_2 = nn.LayerNorm(width)
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width), QuickGELU(), nn.Linear(4 * width, width)
         )
 
-    def forward(self, own: TextPrompt, other: ImageTokens) -> TextPrompt:
+    def forward(self, own: Own, other: Other) -> Own:
         """The own prompt, rewritten: ``[1, length, width]``."""
         query, key = self.norm_1(self.project(other)), self.norm_1(own)
-        own = own + self.attention(query, key, key, need_weights=False)[0]
-        return own + self.mlp(self.norm_2(own))
+        answer: Own = own + self.attention(query, key, key, need_weights=False)[0]
+        answer = answer + self.mlp(self.norm_2(answer))
+        return answer

@@ -5,11 +5,13 @@ normalised, and the inverse regularisation C is searched on the validation image
 scale.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn.functional import normalize
@@ -60,7 +62,18 @@ class LinearProbe(Method):
         return Recipe(epochs=0, batch_size=32, lr=0.1)
 
     def prepare(self, clip: CLIP, examples: Examples) -> None:
-        """Fit to the training images' features."""
+        """Fit to the training images' features.
+
+        Raises:
+            RequestError: a class has no training image.
+        """
+        found = {item.label for item in examples.train}
+        missing = [name for label, name in enumerate(self.class_names) if label not in found]
+        require(
+            not missing,
+            f"linear_probe: found no training image of {', '.join(map(repr, missing[:5]))}, "
+            "expected one of every class; add some or leave the class out",
+        )
         train, validation = examples.train_features, examples.val_features
         if self.config.c is not None:
             solution = _fit(train, self.config.c)
@@ -87,7 +100,10 @@ class LinearProbe(Method):
 
 def _fit(features: Features, c: float) -> LogisticRegression:
     regression = LogisticRegression(C=c, max_iter=ITERATIONS)
-    return regression.fit(features.normalised, features.labels)
+    with warnings.catch_warnings():
+        # to stop after so many iterations is part of the published method
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return regression.fit(features.normalised, features.labels)
 
 
 def _accuracy(regression: LogisticRegression, features: Features) -> float:

@@ -32,13 +32,12 @@ class ZeroShot(Method):
         """One or more sentences with {} in place of the class name."""
 
         def __post_init__(self) -> None:
-            require(
-                len(self.template) > 0, "zero_shot: no template is given, expected at least one"
-            )
+            require(len(self.template) > 0, "zero_shot: template is empty, expected at least one")
             for template in self.template:
                 require(
                     template.count("{}") == 1,
-                    f"zero_shot: template {template!r} must hold {{}} once, in place of the class name",
+                    f"zero_shot: template is {template!r}, expected one {{}} in place of the class "
+                    "name",
                 )
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:

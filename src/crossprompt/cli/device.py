@@ -1,0 +1,45 @@
+"""How to compute, as options, and a saved classifier opened accordingly."""
+
+import argparse
+from pathlib import Path
+
+from crossprompt.artifact import DESCRIPTION, load
+from crossprompt.classifier import BATCH, Classifier
+from crossprompt.errors import RequestError
+from crossprompt.precision import choose_device, choose_dtype
+from crossprompt.run_folder import RUN
+
+
+def add_device_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where, and in what, to compute."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument("--dtype", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
+
+
+def add_batch_size(parser: argparse.ArgumentParser) -> None:
+    """How many images to classify at a time."""
+    parser.add_argument(
+        "--batch-size", type=positive, default=BATCH, help=f"images at a time (default: {BATCH})"
+    )
+
+
+def positive(word: str) -> int:
+    """The whole number above 0 that a word says."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number above 0")
+    return int(word)
+
+
+def open_classifier(run: Path, options: argparse.Namespace) -> Classifier:
+    """The classifier of a run, on the device that was asked for.
+
+    Raises:
+        RequestError: the run is not finished, or the folder holds no classifier.
+    """
+    if (run / RUN).exists() and not (run / DESCRIPTION).exists():
+        raise RequestError(
+            f"{run} holds a run that is not finished; finish it with the command that began it "
+            "and --resume"
+        )
+    device = choose_device(options.device)
+    return load(run, device=device, dtype=choose_dtype(options.dtype, device))

@@ -1,0 +1,61 @@
+"""What the contract suite runs over: every method, and the variants that take other paths."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from crossprompt.clip.model import CLIP
+from crossprompt.methods import METHODS, Method, build_method
+from tests.backbone import NAMES
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method with settings."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        options = [f"{key}={value}" for key, value in self.options.items()]
+        return "-".join([self.name, *options])
+
+    def build(self, clip: CLIP, seed: int = 1) -> Method:
+        """For ``NAMES``."""
+        return build_method(self.name, clip, NAMES, seed=seed, **self.options)
+
+
+TEMPLATES = ("a photo of a {}.", "red {}")
+VARIANTS = (
+    Case("zero_shot", {"template": TEMPLATES}),
+    Case("coop", {"class_specific": True, "length": 3}),
+    Case("coop", {"initial_words": "a photo of a", "length": 4}),
+    Case("dcp", {"variant": "released", "length": 4}),
+    Case("dcp", {"share": False, "length": 2}),
+    Case("dcp", {"fuse": "max", "length": 4}),
+    Case("dcp", {"fuse": "first", "initial_words": "a photo of a", "length": 4}),
+)
+CASES = (*(Case(name) for name in METHODS), *VARIANTS)
+
+
+def cases(exceptions: Mapping[str, str] | None = None) -> pytest.MarkDecorator:
+    """Run a test on every case; the exceptions must fail in it.
+
+    Args:
+        exceptions: how the name of a case begins (a method, or a method with its first setting) to
+            the reason why it cannot pass.
+    """
+    return pytest.mark.parametrize(
+        "case",
+        [pytest.param(case, id=str(case), marks=_marks(case, exceptions or {})) for case in CASES],
+    )
+
+
+def _marks(case: Case, exceptions: Mapping[str, str]) -> list[pytest.MarkDecorator]:
+    return [
+        pytest.mark.xfail(strict=True, reason=reason)
+        for beginning, reason in exceptions.items()
+        if f"{case}-".startswith(f"{beginning}-")
+    ]

@@ -1,0 +1,215 @@
+"""The contract of every method; an exception is a strict xfail with its reason."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from crossprompt.classifier import freeze
+from crossprompt.clip.model import CLIP
+from crossprompt.data.items import Item
+from crossprompt.errors import RequestError
+from crossprompt.examples import Examples
+from crossprompt.methods import METHODS, Method, build_method
+from tests.backbone import NAMES, even_clip, random_images, write_items
+from tests.methods.cases import Case, cases
+
+LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3])
+
+
+@pytest.fixture(scope="module")
+def clip() -> CLIP:
+    return even_clip()
+
+
+@pytest.fixture(scope="module")
+def items(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
+    folder: Path = tmp_path_factory.mktemp("images")
+    return write_items(folder, LABELS.tolist())
+
+
+def snapshot(module: torch.nn.Module) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in module.state_dict().items()}
+
+
+def same(before: dict[str, Tensor], after: dict[str, Tensor]) -> bool:
+    return before.keys() == after.keys() and all(torch.equal(x, after[k]) for k, x in before.items())
+
+
+def descend(method: Method, clip: CLIP, images: Tensor, steps: int) -> list[float]:
+    """Train on one batch; the loss before every step."""
+    optimiser = torch.optim.Adam(method.parameters(), lr=0.01)  # fast at any scale of the gradient
+    losses = []
+    for _ in range(steps):
+        optimiser.zero_grad()
+        loss = method.loss(clip, images, LABELS[: len(images)])
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+
+@cases()
+def test_there_is_one_column_per_class(case: Case, clip: CLIP) -> None:
+    logits = case.build(clip)(clip, random_images(3))
+    assert logits.shape == (3, len(NAMES))
+    assert logits.dtype == torch.float32
+
+
+@cases(
+    {
+        "zero_shot": "nothing is learned",
+        "dcp-variant=released": "as in the authors' code, 14 of 30 tensors never get a gradient",
+    }
+)
+def test_a_step_moves_every_parameter_and_leaves_clip_as_it_is(case: Case, clip: CLIP) -> None:
+    method = case.build(clip)
+    clip_before, before = snapshot(clip), snapshot(method)
+    optimiser = torch.optim.SGD(method.parameters(), lr=0.1)
+    # not as many of each class: a bias would have no gradient
+    method.loss(clip, random_images(3), LABELS[:3]).backward()
+    optimiser.step()
+    gradients = {key: parameter.grad for key, parameter in method.named_parameters()}
+    still = [key for key, gradient in gradients.items() if gradient is None or not gradient.any()]
+    assert gradients
+    assert not still
+    assert [key for key, value in method.state_dict().items() if torch.equal(value, before[key])] == []
+    assert same(clip_before, clip.state_dict())
+    assert all(parameter.grad is None for parameter in clip.parameters())
+
+
+@cases()
+def test_the_checkpoint_holds_the_parameters_and_nothing_else(case: Case, clip: CLIP) -> None:
+    method = case.build(clip)
+    assert method.state_dict().keys() == dict(method.named_parameters()).keys()
+    assert all(parameter.dtype == torch.float32 for parameter in method.parameters())
+    assert not any(isinstance(module, CLIP) for module in method.modules())
+    assert not any(isinstance(value, CLIP) for value in vars(method).values())
+
+
+@cases()
+def test_the_checkpoint_round_trips_strictly(case: Case, clip: CLIP, items: list[Item]) -> None:
+    method, other = case.build(clip, seed=1), case.build(clip, seed=2)
+    method.prepare(clip, Examples(clip, items))
+    other.load_state_dict(method.state_dict(), strict=True)
+    images = random_images(3)
+    assert torch.equal(method(clip, images), other(clip, images))
+
+
+@cases()
+def test_a_forward_pass_changes_nothing(case: Case, clip: CLIP) -> None:
+    method, images = case.build(clip).train(), random_images(4)
+    before, clip_before, images_before = snapshot(method), snapshot(clip), images.clone()
+    generators = torch.get_rng_state(), np.random.get_state()[1].tolist()
+    first, second = method(clip, images), method(clip, images)
+    assert same(before, method.state_dict())
+    assert same(clip_before, clip.state_dict())
+    assert torch.equal(images, images_before)
+    assert torch.equal(first, second)
+    assert torch.equal(generators[0], torch.get_rng_state())
+    assert generators[1] == np.random.get_state()[1].tolist()
+
+
+@cases()
+def test_once_frozen_an_image_is_scored_alike_in_any_batch(
+    case: Case, clip: CLIP, items: list[Item]
+) -> None:
+    method = case.build(clip)
+    method.prepare(clip, Examples(clip, items))
+    classifier, images = freeze(method, clip, items), random_images(7, seed=5)
+    together = classifier.logits(images)
+    assert together.std() > 0.1  # the tolerance means something
+    alone = torch.cat([classifier.logits(image[None]) for image in images])
+    torch.testing.assert_close(alone, together, atol=1e-5, rtol=0)
+    order = torch.randperm(7, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(classifier.logits(images[order]), together[order], atol=1e-5, rtol=0)
+    crowd = torch.cat([images, 9 * random_images(3, seed=6)])
+    torch.testing.assert_close(classifier.logits(crowd)[:7], together, atol=1e-5, rtol=0)
+
+
+@cases()
+def test_the_same_seed_gives_the_same_method(case: Case, clip: CLIP) -> None:
+    torch.manual_seed(0)
+    one, state = case.build(clip, seed=3), torch.get_rng_state()
+    torch.manual_seed(0)
+    assert torch.equal(torch.get_rng_state(), state)  # the global generator is left alone
+    torch.manual_seed(1)
+    two = case.build(clip, seed=3)
+    assert same(one.state_dict(), two.state_dict())
+    images = random_images(2)
+    assert torch.equal(one(clip, images), two(clip, images))
+
+
+@cases({"zero_shot": "nothing is learned"})
+def test_the_same_steps_give_the_same_method(case: Case, clip: CLIP) -> None:
+    one, two = case.build(clip), case.build(clip)
+    before = snapshot(one)
+    assert descend(one, clip, random_images(4), 3) == descend(two, clip, random_images(4), 3)
+    assert same(one.state_dict(), two.state_dict())
+    assert not same(before, one.state_dict())
+
+
+@cases(
+    {
+        "zero_shot": "nothing is learned",
+        "linear_probe": "the problem is convex: it starts from zero and is solved",
+        "coop-initial_words=a photo of a": "it starts from words",
+    }
+)
+def test_different_seeds_give_different_methods(case: Case, clip: CLIP) -> None:
+    one, two = (case.build(clip, seed=seed).state_dict() for seed in (1, 2))
+    assert not all(torch.equal(value, two[key]) for key, value in one.items())
+
+
+@cases({"zero_shot": "nothing is learned"})
+def test_the_loss_falls_on_eight_images_in_twenty_steps(case: Case, clip: CLIP) -> None:
+    losses = descend(case.build(clip), clip, random_images(8), steps=20)
+    assert losses[-1] < 0.95 * losses[0]
+
+
+@cases({"dcp": "its prompts depend on the images until it is frozen"})
+def test_frozen_and_unfrozen_agree_on_any_images(case: Case, clip: CLIP, items: list[Item]) -> None:
+    method, images = case.build(clip), random_images(5)
+    method.prepare(clip, Examples(clip, items))
+    expected = method(clip, images)
+    torch.testing.assert_close(freeze(method, clip, items).logits(images), expected.detach())
+
+
+@cases()
+def test_frozen_and_unfrozen_agree_on_the_calibration_batch(
+    case: Case, clip: CLIP, items: list[Item]
+) -> None:
+    method, examples = case.build(clip), Examples(clip, items)
+    method.prepare(clip, examples)
+    expected = method(clip, examples.calibration).detach()
+    found = freeze(method, clip, items).logits(examples.calibration)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_unknown_setting_is_an_error_that_names_it(name: str, clip: CLIP) -> None:
+    with pytest.raises(RequestError, match=f"{name} has no setting 'lenght'"):
+        build_method(name, clip, NAMES, lenght=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [(name, setting.name) for name in METHODS for setting in METHODS[name].Config.describe()],
+)
+def test_a_setting_of_the_wrong_type_is_an_error_that_names_it(
+    name: str, setting: str, clip: CLIP
+) -> None:
+    wrong: Any = {"not": "this"}
+    with pytest.raises(RequestError, match=f"{name}: {setting} is .*expected"):
+        build_method(name, clip, NAMES, **{setting: wrong})
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_setting_has_a_help_text(name: str) -> None:
+    assert all(setting.help for setting in METHODS[name].Config.describe())
+    assert METHODS[name].name == name
+    assert METHODS[name].summary
+    assert METHODS[name].paper
