@@ -16,8 +16,8 @@ NAMES = ("yorkshire terrier", "cat", "hot air balloon", "dogs")
 """Of different lengths, so that the texts are in several buckets."""
 EVEN = replace(
     SMALL,
-    image=replace(SMALL.image, blocks=4),
-    text=replace(SMALL.text, blocks=4, context=77),
+    image=replace(SMALL.image, blocks=3),
+    text=replace(SMALL.text, blocks=3, context=77),
 )
 
 

@@ -1,6 +1,6 @@
 """Train the embedded ``tiny`` CLIP from scratch on openly licensed emoji art.
 
-    python -m tools.pretrain_tiny_clip --iconify FOLDER --run FOLDER [--steps 3000]
+    python -m tools.pretrain_tiny_clip --iconify FOLDER --run FOLDER [--steps 7500]
 
 Seeded, and resumable: run the same command again after an interruption. Nothing that the ``emoji``
 data set trains, validates or tests on is read: only the emoji in
@@ -29,7 +29,7 @@ from tools.tiny_clip import art, pictures, vocabulary
 from tools.tiny_clip.captions import TEMPLATES, Captions
 
 EMOJI = Path(__file__).parent / "tiny_clip/pretraining_emoji.json"
-IMAGE = ImageConfig(side=72, patch=9, width=192, blocks=6, heads=3, mlp_width=768)
+IMAGE = ImageConfig(side=72, patch=12, width=192, blocks=6, heads=3, mlp_width=768)
 EMBED = 192
 
 
@@ -47,7 +47,7 @@ class Recipe:
     lr: float = 1e-3
     weight_decay: float = 0.1
     warm_up: int = 100
-    kept: float = 0.4
+    kept: float = 0.75
     """Share of patches that the image tower sees in training, as in FLIP (arXiv 2212.00794)."""
     whole: float = 0.1
     """Share of the steps, at the end, in which it sees all of them."""
@@ -218,7 +218,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--iconify", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=7500)
     arguments = parser.parse_args()
     train(Recipe(arguments.steps), arguments.iconify, arguments.run)
 

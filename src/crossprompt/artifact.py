@@ -93,21 +93,25 @@ def _write(classifier: Classifier, folder: Path) -> None:
 
 
 def _put_in_place(written: Path, folder: Path) -> None:
-    """Move the files of a classifier into its folder, or none if one cannot be moved."""
+    """Move the files of a classifier into its folder, or none if one cannot be moved.
+
+    A process that is killed meanwhile leaves no classifier, never a mixture of two.
+    """
     earlier = written / "earlier"
     earlier.mkdir()
-    names = (DESCRIPTION, FROZEN, LEARNED, CARD)
+    names = (DESCRIPTION, FROZEN, LEARNED, CARD)  # without the first a folder is no classifier
     there = [name for name in names if (folder / name).exists()]
     try:
         for name in there:
             os.replace(folder / name, earlier / name)
-        for name in reversed(names):  # the description last: without it a folder is no classifier
+        for name in reversed(names):
             os.replace(written / name, folder / name)
     except BaseException:
-        for name in names:
-            (folder / name).unlink(missing_ok=True)
-        for name in reversed(there):
-            os.replace(earlier / name, folder / name)
+        for name in reversed(names):
+            if (earlier / name).exists():
+                os.replace(earlier / name, folder / name)
+            elif name not in there:
+                (folder / name).unlink(missing_ok=True)
         raise
 
 
@@ -140,14 +144,15 @@ def load(folder: str | os.PathLike[str], clip: CLIP | None = None, **options: An
     description = _read_description(folder / DESCRIPTION)
     backbone, names = description["backbone"], description["class_names"]
     if clip is None:
-        with _told(f"the backbone {backbone['name']} of {folder} cannot be loaded"):
+        with _told(f"the backbone of {folder} cannot be loaded"):
             clip = load_clip(backbone["name"], **options)
     elif options:
         raise RequestError(f"{', '.join(options)} is for loading a backbone, but clip was given")
     if clip.weights_hash != backbone["weights"]:
         raise RequestError(
-            f"{folder} was made with {backbone['name']} of weights {backbone['weights'][:12]}, "
-            f"found weights {clip.weights_hash[:12]}; load the backbone it was made with"
+            f"{folder} was made with the backbone {backbone['name']!r:.60} of weights "
+            f"{backbone['weights']!r:.14}, found {clip.name!r:.60} of {clip.weights_hash!r:.14}; "
+            "load the one it was made with"
         )
     with _told(f"{folder / DESCRIPTION} is damaged"):
         asked = description["method"]
@@ -229,8 +234,8 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 def _check_hash(path: Path, expected: str) -> None:
     if (found := _hash(path)) != expected:
         raise RequestError(
-            f"{path} is damaged or of another classifier: its SHA-256 is {found[:12]}, expected "
-            f"{expected[:12]}; copy the whole folder again or train anew"
+            f"{path} is damaged or of another classifier: its SHA-256 is {found!r:.14}, expected "
+            f"{expected!r:.14}; copy the whole folder again or train anew"
         )
 
 

@@ -5,11 +5,11 @@
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, distributed
-from torch.distributed.nn import functional as differentiable
 
 
 def join(device: str = "auto") -> torch.device | None:
@@ -66,7 +66,22 @@ def gather(x: Float[Tensor, "*shape"]) -> Float[Tensor, "processes *shape"]:
         return x[None]
     slots = x.new_zeros(processes(), *x.shape)
     slots = torch.cat([slots[: rank()], x[None], slots[rank() + 1 :]])
-    return differentiable.all_reduce(slots)
+    total: Tensor = _Sum.apply(slots)  # type: ignore[no-untyped-call]
+    return total
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the processes; every process's loss has a gradient by every process's input."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Sum.forward(ctx, gradient)
 
 
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:

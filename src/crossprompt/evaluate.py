@@ -67,12 +67,12 @@ def evaluate(
     """
     require(len(items) > 0, "there are no images to evaluate on; the split is empty")
     require(batch_size >= 1, f"batch_size is {batch_size}, expected 1 or more")
-    labels = np.array([item.label for item in items])
-    last = len(classifier.class_names) - 1
+    labels = [item.label for item in items]
+    first, last, classes = min(labels), max(labels), len(classifier.class_names)
     require(
-        labels.min() >= 0 and labels.max() <= last,
-        f"found labels from {labels.min()} to {labels.max()}, expected 0 to {last}: the classifier "
-        f"has {last + 1} classes; give the images of those",
+        first >= 0 and last < classes,
+        f"found labels from {first} to {last}, expected 0 to {classes - 1}: the classifier has "
+        f"{classes} classes; give the images of those",
     )
     probabilities: list[np.ndarray] = []
     done = 0
@@ -84,7 +84,7 @@ def evaluate(
             progress(done, len(items))
     rule = classifier.information.get("inference", "calibrated")
     return summarise(
-        np.concatenate(probabilities), labels, classifier.class_names, rule, batch_size
+        np.concatenate(probabilities), np.array(labels), classifier.class_names, rule, batch_size
     )
 
 

@@ -4,7 +4,6 @@ import math
 
 import torch
 
-from crossprompt.errors import RequestError
 from crossprompt.methods.base import Method, Recipe
 
 
@@ -20,10 +19,10 @@ def learning_rate(epoch: int, recipe: Recipe) -> float:
 
 
 def build_optimiser(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser over everything that the method holds."""
-    parameters = list(method.parameters())
-    if recipe.optimiser == "sgd":
-        return torch.optim.SGD(
-            parameters, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-        )
-    raise RequestError(f"no optimiser {recipe.optimiser!r}; expected sgd")
+    """SGD over everything that the method holds; the one optimiser that a recipe can name."""
+    return torch.optim.SGD(
+        method.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+    )

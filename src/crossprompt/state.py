@@ -16,6 +16,8 @@ from crossprompt import distributed
 from crossprompt.errors import RequestError
 
 STATE, LOG = "state.safetensors", "log.jsonl"
+_SHOWN = 30
+"""Characters of a value that an error shows."""
 
 
 class TrainingState:
@@ -134,7 +136,12 @@ def differences(was: Any, now: Any, name: str = "") -> Iterator[str]:
         for key in dict.fromkeys((*was, *now)):
             yield from differences(was.get(key), now.get(key), f"{name}.{key}" if name else key)
     elif was != now:
-        yield f"{name} {json.dumps(was)}, now {json.dumps(now)}"
+        yield f"{name} {_shown(was)}, now {_shown(now)}"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:

@@ -36,7 +36,9 @@ def snapshot(module: torch.nn.Module) -> dict[str, Tensor]:
 
 
 def same(before: dict[str, Tensor], after: dict[str, Tensor]) -> bool:
-    return before.keys() == after.keys() and all(torch.equal(x, after[k]) for k, x in before.items())
+    return before.keys() == after.keys() and all(
+        torch.equal(x, after[k]) for k, x in before.items()
+    )
 
 
 def descend(method: Method, clip: CLIP, images: Tensor, steps: int) -> list[float]:
@@ -76,7 +78,9 @@ def test_a_step_moves_every_parameter_and_leaves_clip_as_it_is(case: Case, clip:
     still = [key for key, gradient in gradients.items() if gradient is None or not gradient.any()]
     assert gradients
     assert not still
-    assert [key for key, value in method.state_dict().items() if torch.equal(value, before[key])] == []
+    assert [
+        key for key, value in method.state_dict().items() if torch.equal(value, before[key])
+    ] == []
     assert same(clip_before, clip.state_dict())
     assert all(parameter.grad is None for parameter in clip.parameters())
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-KIND_SHARE = 1 / 7
+KIND_SHARE = 1 / 20
 """Share of captions that say only what kind of thing a picture shows."""
 WORD_SHARE = 1 / 4
 """Share of captions that say only one other word for it, from Unicode's annotations."""

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -118,21 +119,23 @@ def build_parser(words: Sequence[str]) -> Parser:
         sub.add_argument(
             "--debug", action="store_true", help="show a traceback when something fails"
         )
+        sub.set_defaults(offered=re.findall(r"--[\w-]+", sub.format_usage()))
     return parser
 
 
 def _explain_unknown(word: str, options: argparse.Namespace) -> str:
     """Why a word is not understood, and what may have been meant."""
-    name = word.partition("=")[0].removeprefix("--").replace("-", "_")
-    if not word.startswith("-"):
-        return f"{word!r} is one word too many; see crossprompt {options.command} --help"
+    option = word.partition("=")[0]
+    see = f"see crossprompt {options.command} --help"
+    if not option.startswith("-"):
+        return f"{word!r} is one word too many; {see}"
+    field = option.removeprefix("--").removeprefix("no-").replace("-", "_")
     owners = [
-        method
-        for method, found in METHODS.items()
-        if any(setting.name == name for setting in found.Config.describe())
+        name
+        for name, method in METHODS.items()
+        if field in (setting.name for setting in method.Config.describe())
     ]
     if options.command == "fit" and owners:
-        return f"{word} is a setting of {', '.join(owners)}, not of {options.method}; leave it out"
-    near = get_close_matches(name, vars(options), n=1)
-    hint = f"did you mean --{near[0].replace('_', '-')}?" if near else "leave it out"
-    return f"{options.command} has no option {word}; {hint}"
+        return f"{option} is a setting of {', '.join(owners)}, not of {options.method}; {see}"
+    near = get_close_matches(option, options.offered, n=1)
+    return f"there is no option {option}; {f'did you mean {near[0]}?' if near else see}"

@@ -2,23 +2,32 @@
 
 import argparse
 import csv
+import io
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
-from crossprompt.artifact import load
 from crossprompt.classifier import Prediction
-from crossprompt.cli.fit import add_device_arguments
-from crossprompt.cli.terminal import warn_if_silent
+from crossprompt.cli.device import (
+    add_batch_size,
+    add_device_arguments,
+    open_classifier,
+    positive,
+)
+from crossprompt.cli.terminal import reporting, warn_if_silent
 from crossprompt.data.images import list_images
 from crossprompt.errors import RequestError
+from crossprompt.state import replace_file
 
 SUMMARY = "Classify images with a saved classifier."
-EXAMPLE = "crossprompt predict runs/photos holiday.jpg more-photos/ --top-k 3 --output answers.csv"
+EXAMPLE = "crossprompt predict runs/photos-dcp a.jpg more/ --top-k 3 --output answers.csv"
 
 FORMATS = ("table", "csv", "jsonl")
+STDIN = "-"
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -27,65 +36,118 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     parser.add_argument(
         "images",
         nargs="+",
-        help="image files, folders (searched for images), or - for a list on stdin",
+        help="image files, folders (searched for images), or - for a list on standard input, one "
+        "path a line",
     )
-    parser.add_argument("--top-k", type=int, default=1, help="classes to list (default: 1)")
+    parser.add_argument("--top-k", type=positive, default=1, help="classes to list (default: 1)")
     parser.add_argument(
-        "--output", type=Path, help="file to write, .csv or .jsonl (default: stdout)"
+        "--output", type=Path, help="file to write, .csv or .jsonl (default: standard output)"
     )
     parser.add_argument("--format", choices=FORMATS, help="default: by --output's ending, or table")
     parser.add_argument("--json", action="store_true", help="the same as --format jsonl")
-    parser.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
+    add_batch_size(parser)
     add_device_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Predict, writing each answer as soon as it is known; 1 if any image could not be read."""
     form = _format(options)
-    paths = expand(options.images)
-    classifier = load(options.run, device=options.device, dtype=options.dtype)
+    paths, total = expand(options.images)
+    classifier = open_classifier(options.run, options)
     answers = classifier.predict_stream(paths, options.top_k, options.batch_size)
     top_k = min(options.top_k, len(classifier.class_names))
     if options.output is None:
-        failed = write(answers, form, top_k, sys.stdout)
-    else:
-        partial = options.output.with_name(f".{options.output.name}.partial")
-        with partial.open("w", encoding="utf-8", newline="") as file:
+        with _answers_on_stdout() as file:
             failed = write(answers, form, top_k, file)
-        partial.replace(options.output)
+    else:
+        failed = _write_file(answers, form, top_k, options.output, total)
     if failed:
         print(f"crossprompt: {failed} images could not be read", file=sys.stderr)
     return 1 if failed else 0
 
 
-def expand(words: Sequence[str]) -> Iterator[str]:
+def expand(words: Sequence[str]) -> tuple[Iterator[str], int | None]:
     """Files as they are, folders as the images in them, ``-`` as the lines of standard input.
+
+    Args:
+        words: as the user typed them.
+
+    Returns:
+        The paths, and how many there are, None where standard input says so only in the end.
 
     Raises:
         RequestError: a word is no file and no folder, or a folder holds no image.
     """
-    missing = [word for word in words if word != "-" and not Path(word).exists()]
-    if missing:
+    if missing := [word for word in words if word != STDIN and not Path(word).exists()]:
         raise RequestError(f"no such file or folder: {', '.join(missing[:5])}")
-    empty = [word for word in words if Path(word).is_dir() and not list_images(word)]
-    if empty:
-        raise RequestError(f"no image was found in {', '.join(empty[:5])}")
-    return _expand(words)
-
-
-def _expand(words: Sequence[str]) -> Iterator[str]:
+    listed: list[Iterable[str]] = []
     for word in words:
-        if word == "-":
-            warn_if_silent()
-            yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+        if word == STDIN:
+            listed.append(_lines_of_stdin())
         elif Path(word).is_dir():
-            yield from (str(path) for path in list_images(word))
+            listed.append([str(path) for path in list_images(word)])
+            if not listed[-1]:
+                raise RequestError(f"the folder {word} holds no image files")
         else:
-            yield word
+            listed.append([word])
+    total = None if STDIN in words else sum(isinstance(x, list) and len(x) for x in listed)
+    return chain.from_iterable(listed), total
+
+
+def _lines_of_stdin() -> Iterator[str]:
+    warn_if_silent()
+    yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+
+
+def _write_file(
+    answers: Iterable[Prediction], form: str, top_k: int, output: Path, total: int | None
+) -> int:
+    """Write a file that is there only when it is complete; returns how many could not be read."""
+    if output.is_dir():
+        raise RequestError(f"--output {output} is a folder; give a file to write")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    failed = 0
+
+    def write_all(partial: Path) -> None:
+        nonlocal failed
+        with (
+            reporting() as terminal,
+            # a file name may be no text in any encoding: its bytes are kept
+            partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+        ):
+            count = terminal.count("Classifying")
+            counted = _counted(answers, lambda done: count(done, total))
+            failed = write(counted, form, top_k, file)
+
+    replace_file(output, write_all)
+    return failed
+
+
+@contextmanager
+def _answers_on_stdout() -> Iterator[IO[str]]:
+    if isinstance(sys.stdout, io.TextIOWrapper):  # not where a test or a notebook stands in
+        same = sys.stdout.encoding.lower() == "utf-8"
+        sys.stdout.reconfigure(errors="surrogateescape" if same else "backslashreplace")
+    yield sys.stdout
+
+
+def _counted(
+    answers: Iterable[Prediction], progress: Callable[[int], None]
+) -> Iterator[Prediction]:
+    for done, answer in enumerate(answers, start=1):
+        progress(done)
+        yield answer
 
 
 def write(answers: Iterable[Prediction], form: str, top_k: int, file: IO[str]) -> int:
-    """Write one row per image; returns how many could not be read."""
+    """Write one row per image; returns how many could not be read.
+
+    Args:
+        answers: one per image; taken one at a time.
+        form: one of ``FORMATS``.
+        top_k: how many classes an answer lists.
+        file: open for writing.
+    """
     rows = {"table": _table, "csv": _csv, "jsonl": _jsonl}[form]
     failed = 0
 
@@ -133,6 +195,8 @@ def _jsonl(answers: Iterator[Prediction], top_k: int, file: IO[str]) -> None:
 
 def _format(options: argparse.Namespace) -> str:
     if options.json:
+        if options.format not in (None, "jsonl"):
+            raise RequestError(f"--json and --format {options.format} differ; leave one out")
         return "jsonl"
     if options.format:
         return str(options.format)

@@ -13,7 +13,14 @@ def add_settings(
     title: str,
     skip: tuple[str, ...] = (),
 ) -> None:
-    """Add one option per field; an option that is not given leaves no trace."""
+    """Add one option per field; an option that is not given leaves no trace.
+
+    Args:
+        parser: of the command.
+        settings: whose fields they are.
+        title: of the group in the help.
+        skip: fields that have an option elsewhere.
+    """
     shown = [setting for setting in settings.describe() if setting.name not in skip]
     group = parser.add_argument_group(title) if shown else parser
     for setting in shown:
@@ -29,7 +36,13 @@ def add_settings(
 def collect(
     options: argparse.Namespace, settings: type[Settings], skip: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """The fields that the user gave."""
+    """The fields that the user gave.
+
+    Args:
+        options: what was parsed.
+        settings: whose fields they are.
+        skip: fields that have an option elsewhere.
+    """
     names = [setting.name for setting in settings.describe() if setting.name not in skip]
     return {name: getattr(options, name) for name in names if hasattr(options, name)}
 

@@ -61,11 +61,9 @@ def build_from(
 
 
 def _check_names(class_names: Sequence[str]) -> None:
-    found = "a text" if isinstance(class_names, str) else f"{len(class_names)} class names"
     if isinstance(class_names, str) or len(class_names) < 2:
         raise RequestError(
-            f"found {found} ({', '.join(map(repr, class_names))}), expected a list of at least two "
-            "class names to tell apart"
+            f"class names are {class_names!r:.80}, expected a list of at least two to tell apart"
         )
     for name, count in Counter(class_names).items():
         if not isinstance(name, str) or not name.strip():

@@ -1,0 +1,51 @@
+from typing import Any
+
+import pytest
+import torch
+
+from crossprompt.clip.model import CLIP
+from crossprompt.errors import RequestError
+from crossprompt.methods import METHODS, build_method, find_method
+from tests.backbone import NAMES, even_clip
+
+
+@pytest.fixture(scope="module")
+def clip() -> CLIP:
+    return even_clip()
+
+
+def test_the_methods_are_found_by_name() -> None:
+    assert set(METHODS) >= {"zero_shot", "linear_probe", "coop", "dcp"}
+    assert all(find_method(name).name == name for name in METHODS)
+
+
+def test_an_unknown_method_is_an_error_with_the_nearest_name() -> None:
+    with pytest.raises(RequestError, match="no method 'dpc'; did you mean 'dcp'"):
+        find_method("dpc")
+    with pytest.raises(RequestError, match="there are " + ", ".join(METHODS)):
+        find_method("resnet")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], r"class names are \[\], expected a list of at least two to tell apart"),
+        (["cat"], r"class names are \['cat'\], expected a list of at least two"),
+        ("cat", "class names are 'cat', expected a list of at least two"),
+        (["cat", "dogs", "cat"], "class name 'cat' stands for 2 classes; rename all but one"),
+        (["cat", " "], "found class name ' ', expected a text that is not blank"),
+    ],
+)
+@pytest.mark.parametrize("method", METHODS)
+def test_unusable_class_names_are_an_error(
+    clip: CLIP, method: str, names: Any, message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        build_method(method, clip, names)
+
+
+def test_a_method_is_on_the_device_of_the_backbone_and_in_fp32(clip: CLIP) -> None:
+    for name in METHODS:
+        for parameter in build_method(name, clip, NAMES).parameters():
+            assert parameter.device == clip.device
+            assert parameter.dtype == torch.float32

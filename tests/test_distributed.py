@@ -1,0 +1,83 @@
+"""Two processes with two images each are one process with four."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from crossprompt import distributed
+from crossprompt.state import LOG, STATE
+from tests.two_processes import CASES, CONFIG
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes, and one, have learned in every case."""
+    folder = tmp_path_factory.mktemp("processes")
+    command = [sys.executable, "-W", "error", "-m", "tests.two_processes", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=120)
+    return folder
+
+
+def load(folder: Path, name: str) -> Any:
+    return torch.load(folder / f"{name}.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_learn_what_one_learns_from_all_images(folder, case) -> None:
+    alone, losses = load(folder, "alone")[case]
+    first, losses_of_first = load(folder, "rank-0")[case]
+    second, losses_of_second = load(folder, "rank-1")[case]
+    assert losses_of_first == losses_of_second == pytest.approx(losses, abs=1e-5)
+    for key, expected in alone.items():
+        assert torch.equal(first[key], second[key]), key
+        assert (first[key] - expected).abs().max() <= 1e-5, key
+
+
+def test_the_rules_of_fusing_differ_so_that_the_test_tells_them_apart(folder) -> None:
+    prompts = [load(folder, "alone")[case][0]["image_prompt"] for case in CASES if case != "coop"]
+    for position, prompt in enumerate(prompts):
+        for other in prompts[:position]:
+            assert (prompt - other).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_of_the_processes_writes_the_state_and_the_log(folder, case) -> None:
+    run = folder / f"run-2-{case}"
+    assert sorted(os.listdir(run)) == [LOG, STATE]
+    lines = [json.loads(line) for line in (run / LOG).read_text().splitlines()]
+    assert len(lines) == CONFIG.epochs
+    assert [line["loss"] for line in lines] == load(folder, "rank-0")[case][1]
+
+
+def test_what_is_gathered_has_a_gradient_on_the_process_it_came_from(folder) -> None:
+    first, second = load(folder, "numbers-0"), load(folder, "numbers-1")
+    for found in (first, second):
+        assert found["gathered"].tolist() == [[0, 0], [1, 1]]
+        assert found["mean"] == 0.5
+    # each process's loss is the same sum, so that each gradient arrives twice
+    assert first["gradient"].tolist() == [2, 4]
+    assert second["gradient"].tolist() == [6, 8]
+
+
+def test_one_process_alone_needs_no_group(monkeypatch) -> None:
+    x = torch.nn.Parameter(torch.ones(2))
+    assert distributed.join() is None
+    assert (distributed.processes(), distributed.rank()) == (1, 0)
+    assert distributed.gather(x).shape == (1, 2)
+    assert distributed.mean(0.1) == 0.1
+    x.grad = torch.ones(2)
+    distributed.average_gradients([x])
+    assert x.grad.tolist() == [1, 1]
+    distributed.wait()
+    distributed.leave()
+    assert distributed.speaks()
+    monkeypatch.setenv("RANK", "1")
+    assert not distributed.speaks()

@@ -1,0 +1,102 @@
+import pytest
+import torch
+from torch import Tensor
+
+from crossprompt.clip.model import CLIP
+from crossprompt.frozen import StaticPrompts, check_tensors
+from tests.backbone import EVEN, even_clip, random_images
+
+WIDTH, EMBED, CLASSES, LENGTH = EVEN.image.width, EVEN.embed, 5, 3
+
+
+@pytest.fixture(scope="module")
+def clip() -> CLIP:
+    return even_clip()
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def state(depths: tuple[int, ...] = (0, 2)) -> dict[str, Tensor]:
+    prompts = {f"image_prompt_{depth}": draw(LENGTH, WIDTH, seed=depth) for depth in depths}
+    weights = {"class_weights": draw(CLASSES, EMBED), "scale": torch.tensor(7.0)}
+    return {**prompts, **weights, "bias": draw(CLASSES, seed=9)}
+
+
+def written_out(clip: CLIP, constants: dict[str, Tensor], image: Tensor) -> Tensor:
+    """One image, by hand: the prompt appended before the pre-norm, then overwritten."""
+    tokens = torch.cat([clip.image.embed(image[None])[0], constants["image_prompt_0"]])
+    tokens = clip.image.enter(tokens[None])
+    tokens = clip.image.blocks[1](clip.image.blocks[0](tokens))
+    tokens = torch.cat(
+        [tokens[0, : -len(constants["image_prompt_2"])], constants["image_prompt_2"]]
+    )
+    feature = clip.image.pool(clip.image.blocks[2](tokens[None]))[0]
+    products = constants["class_weights"] @ (feature / feature.norm())
+    return constants["scale"] * products + constants["bias"]
+
+
+def test_prompts_are_appended_at_0_and_written_before_later_blocks(clip: CLIP) -> None:
+    constants, images = state(), random_images(3)
+    frozen = StaticPrompts.from_state(constants, clip, CLASSES)
+    expected = torch.stack([written_out(clip, constants, image) for image in images])
+    torch.testing.assert_close(frozen(clip, images), expected, atol=1e-5, rtol=0)
+
+
+def test_without_prompts_images_are_clips_own_features(clip: CLIP) -> None:
+    images, classes = random_images(3), draw(CLASSES, EMBED)
+    frozen = StaticPrompts.of(clip, classes)
+    expected = clip.logits(clip.encode_images(images), classes)
+    torch.testing.assert_close(frozen(clip, images), expected, atol=1e-5, rtol=0)
+    assert frozen.plain
+    torch.testing.assert_close(frozen.score(clip.encode_images(images)), expected)
+    assert not StaticPrompts.from_state(state(), clip, CLASSES).plain
+
+
+def test_it_keeps_copies_in_fp32_that_no_training_reaches(clip: CLIP) -> None:
+    classes = torch.nn.Parameter(draw(CLASSES, EMBED).to(torch.bfloat16))
+    prompt = torch.nn.Parameter(draw(LENGTH, WIDTH))
+    frozen = StaticPrompts({0: prompt}, classes, torch.tensor(2.0))
+    before = frozen.image_prompt_0.clone()
+    with torch.no_grad():
+        prompt.zero_()
+    assert torch.equal(frozen.image_prompt_0, before)
+    assert list(frozen.parameters()) == []
+    assert all(x.dtype == torch.float32 for x in frozen.state_dict().values())
+    assert not any(x.requires_grad for x in frozen.state_dict().values())
+
+
+def test_the_state_round_trips(clip: CLIP) -> None:
+    constants = state((0, 1, 2))
+    frozen = StaticPrompts.from_state(constants, clip, CLASSES)
+    assert frozen.state_dict().keys() == constants.keys()
+    assert all(torch.equal(value, constants[key]) for key, value in frozen.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bias": None}, "missing bias"),
+        ({"more": draw(1)}, "unexpected more"),
+        ({"image_prompt_3": draw(LENGTH, WIDTH)}, "unexpected image_prompt_3"),
+        ({"scale": draw(1)}, r"scale is torch.float32 of shape \(1,\), expected .* shape \(\)"),
+        ({"class_weights": draw(CLASSES, EMBED + 1)}, r"class_weights is .* \(5, 49\), expected"),
+        ({"class_weights": draw(CLASSES + 1, EMBED)}, r"class_weights is .* \(6, 48\), expected"),
+        ({"image_prompt_2": draw(LENGTH, WIDTH + 1)}, r"image_prompt_2 is .* \(3, 129\), expected"),
+        ({"image_prompt_2": draw(LENGTH - 1, WIDTH)}, r"image_prompt_2 is .* \(2, 128\), expected"),
+        ({"image_prompt_2": torch.tensor(1.0)}, r"image_prompt_2 is .* \(\), expected"),
+        ({"bias": torch.zeros(CLASSES, dtype=torch.int64)}, "bias is torch.int64 .* torch.float32"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_an_error_that_names_the_key(
+    clip: CLIP, changes: dict[str, Tensor | None], message: str
+) -> None:
+    changed = {key: value for key, value in {**state(), **changes}.items() if value is not None}
+    with pytest.raises(ValueError, match=message):
+        StaticPrompts.from_state(changed, clip, CLASSES)
+
+
+def test_a_long_list_of_keys_is_cut() -> None:
+    with pytest.raises(ValueError, match=r"^missing a, b, c and 2 more, unexpected x$"):
+        check_tensors({"x": torch.zeros(1)}, dict.fromkeys("abcde", (1,)))

@@ -1,0 +1,262 @@
+"""The training loop: what is repeatable, what is kept, and what stops it."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from crossprompt import CLIP, TrainConfig, build_method, train
+from crossprompt.data import loading
+from crossprompt.data.items import Item
+from crossprompt.errors import JobError, RequestError
+from crossprompt.methods import Method
+from crossprompt.state import LOG, STATE
+from crossprompt.train import EpochReport, StepReport
+from tests.backbone import NAMES, with_blocks, write_items
+from tests.clip.random_clip import make_clip
+
+CONFIG = TrainConfig(epochs=3, batch_size=4, lr=0.0035, seed=2)
+STEPS = 6
+"""Of ``CONFIG`` on eight images."""
+
+
+@pytest.fixture
+def items(tmp_path: Path) -> list[Item]:
+    return write_items(tmp_path / "images", [0, 1, 2, 3] * 2)
+
+
+@cache
+def narrow_clip() -> CLIP:
+    return make_clip(with_blocks(2))
+
+
+def make(name: str = "coop") -> Method:
+    return build_method(name, narrow_clip(), NAMES, length=2)
+
+
+def learn(
+    items: list[Item], name: str = "coop", config: TrainConfig = CONFIG, **options: Any
+) -> tuple[dict[str, Tensor], list[float]]:
+    """The learned tensors and the loss of every epoch."""
+    method = make(name)
+    reports = train(method, narrow_clip(), items, config, **options)
+    return method.state_dict(), [report.loss for report in reports]
+
+
+def assert_identical(
+    found: tuple[dict[str, Tensor], list[float]], expected: tuple[dict[str, Tensor], list[float]]
+) -> None:
+    assert found[1] == expected[1]
+    assert found[0].keys() == expected[0].keys()
+    assert all(torch.equal(found[0][key], expected[0][key]) for key in expected[0])
+
+
+def interrupt_at(step: int) -> Callable[[StepReport], None]:
+    def interrupt(report: StepReport) -> None:
+        if report.step == step:
+            raise KeyboardInterrupt
+
+    return interrupt
+
+
+def test_the_learned_tensors_change_and_every_epoch_is_reported(items) -> None:
+    before, method, steps = make("dcp").state_dict(), make("dcp"), list[StepReport]()
+    reports = train(method, narrow_clip(), items, CONFIG, on_step=steps.append)
+    assert all(not torch.equal(value, before[key]) for key, value in method.state_dict().items())
+    assert [report.epoch for report in reports] == [1, 2, 3]
+    assert [report.lr for report in reports] == [1e-5, 0.0035, pytest.approx(0.0035 * 0.75)]
+    assert [(step.step, step.steps, step.images) for step in steps] == [
+        (number, STEPS, 4) for number in range(1, STEPS + 1)
+    ]
+    assert reports[0].loss == pytest.approx((steps[0].loss + steps[1].loss) / 2)
+    assert not method.training
+
+
+def test_the_same_seed_gives_the_same_bits_with_any_number_of_threads(items, monkeypatch) -> None:
+    expected = learn(items)
+    monkeypatch.setattr(loading, "WORKERS", 1)
+    assert_identical(learn(items), expected)
+    monkeypatch.setattr(loading, "WORKERS", 7)
+    torch.rand(3)  # nor does the global generator matter
+    assert_identical(learn(items), expected)
+
+
+def test_another_seed_gives_another_result(items) -> None:
+    assert learn(items, config=replace(CONFIG, seed=3))[1] != learn(items)[1]
+
+
+def test_without_augmentation_images_are_as_in_the_test(items) -> None:
+    clip, method = narrow_clip(), make()
+    config = TrainConfig(epochs=1, batch_size=8, augment=False)
+    (report,) = train(method, clip, items, config)
+    from crossprompt.data import read_image
+
+    images = torch.stack([clip.preprocess(read_image(item.path)) for item in items])
+    labels = torch.tensor([item.label for item in items])
+    assert report.loss == pytest.approx(make().loss(clip, images, labels).item(), abs=1e-5)
+    assert train(make(), clip, items, replace(config, augment=True))[0].loss != report.loss
+
+
+def test_training_leaves_the_global_generator_alone(items) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    learn(items)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "step"), [("coop", 1), ("coop", 2), ("coop", 3), ("coop", 6), ("dcp", 5)]
+)
+def test_a_run_interrupted_at_any_step_resumes_to_the_same_bits(
+    items, tmp_path, name, step
+) -> None:
+    expected = learn(items, name)
+    with pytest.raises(KeyboardInterrupt):
+        learn(items, name, folder=tmp_path, on_step=interrupt_at(step))
+    done = list[StepReport]()
+    found = learn(items, name, folder=tmp_path, resume=True, on_step=done.append)
+    assert_identical(found, expected)
+    assert done[0].step == 1 + 2 * ((step - 1) // 2)  # finished epochs are not computed again
+
+
+@pytest.mark.parametrize("name", [STATE, LOG])
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_run_that_dies_while_it_writes_resumes_to_the_same_bits(
+    items, tmp_path, monkeypatch, name, epoch
+) -> None:
+    from crossprompt import state
+
+    expected, replace_file, writes = learn(items), state.replace_file, []
+
+    def die(path: Path, write: Callable[[Path], object]) -> None:
+        writes.append(path.name)
+        if writes.count(name) == epoch and path.name == name:
+            path.with_name(f".{path.name}.partial").write_bytes(b"half")
+            raise KeyboardInterrupt
+        replace_file(path, write)
+
+    monkeypatch.setattr(state, "replace_file", die)
+    with pytest.raises(KeyboardInterrupt):
+        learn(items, folder=tmp_path / "run")
+    monkeypatch.undo()
+    assert_identical(learn(items, folder=tmp_path / "run", resume=True), expected)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.suffix) == [LOG, STATE]
+
+
+def test_a_finished_run_resumes_to_itself(items, tmp_path) -> None:
+    expected = learn(items, folder=tmp_path / "run")
+    (tmp_path / "run" / LOG).unlink()
+    assert_identical(learn(items, folder=tmp_path / "run", resume=True), expected)
+    assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 3
+
+
+def test_a_run_without_resume_starts_afresh(items, tmp_path) -> None:
+    learn(items, folder=tmp_path / "run")
+    done = list[StepReport]()
+    learn(items, folder=tmp_path / "run", on_step=done.append)
+    assert len(done) == STEPS
+
+
+def test_the_log_has_a_line_for_every_epoch(items, tmp_path) -> None:
+    seen = list[EpochReport]()
+    train(make(), narrow_clip(), items, CONFIG, folder=tmp_path, on_epoch=seen.append)
+    lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert [line["loss"] for line in lines] == [report.loss for report in seen]
+    assert lines[1]["lr"] == 0.0035
+    assert all(line["images_per_second"] > 0 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"lr": 0.5}, "lr 0.0035, now 0.5"), ({"seed": 9}, "seed 2, now 9"), ({"epochs": 4}, "now 4")],
+)
+def test_a_state_of_other_settings_is_refused(items, tmp_path, change, told) -> None:
+    learn(items, folder=tmp_path)
+    with pytest.raises(RequestError, match=re.escape(told)):
+        learn(items, folder=tmp_path, resume=True, config=replace(CONFIG, **change))
+
+
+def test_a_state_of_other_images_is_refused(items, tmp_path) -> None:
+    learn(items, folder=tmp_path)
+    with pytest.raises(RequestError, match=r"the state of another training .images "):
+        learn(items[::-1], folder=tmp_path, resume=True)
+
+
+def spoiled(at: int) -> Method:
+    """Whose loss is not a number in one step, counted from 1."""
+    method, calls = make(), count(1)
+
+    class Spoiled(type(method)):  # type: ignore[misc]
+        def loss(self, clip: CLIP, images: Tensor, labels: Tensor) -> Tensor:
+            return super().loss(clip, images, labels) * (torch.nan if next(calls) == at else 1)
+
+    method.__class__ = Spoiled
+    return method
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_last_good_state_kept(items, tmp_path) -> None:
+    method = spoiled(at=4)
+    with pytest.raises(JobError, match=r"loss is nan in epoch 2, step 2; the state of epoch 1 is"):
+        train(method, narrow_clip(), items, CONFIG, folder=tmp_path)
+    assert all(value.isfinite().all() for value in method.state_dict().values())
+    assert_identical(learn(items, folder=tmp_path, resume=True), learn(items))
+
+
+def test_nothing_is_said_of_a_state_where_there_is_none(items, tmp_path) -> None:
+    for at, folder in ((1, tmp_path), (4, None)):
+        with pytest.raises(JobError) as caught:
+            train(spoiled(at), narrow_clip(), items, CONFIG, folder=folder)
+        assert "kept" not in str(caught.value)
+        assert "--lr" in str(caught.value)
+        assert "fp32" not in str(caught.value)  # it is fp32 already
+
+
+def test_a_tensor_spoiled_in_an_epochs_last_step_is_not_kept(items, tmp_path) -> None:
+    method = make()
+
+    def spoil(report: StepReport) -> None:
+        if report.step == 4:
+            with torch.no_grad():
+                next(method.parameters()).view(-1)[0] = torch.inf
+
+    with pytest.raises(JobError, match=r"not finite after epoch 2; the state of epoch 1 is kept"):
+        train(method, narrow_clip(), items, CONFIG, folder=tmp_path, on_step=spoil)
+    assert_identical(learn(items, folder=tmp_path, resume=True), learn(items))
+
+
+def test_a_method_without_steps_has_no_reports_and_no_ignored_settings(items) -> None:
+    probe = build_method("linear_probe", narrow_clip(), NAMES)
+    assert train(probe, narrow_clip(), items) == []
+    for ignored in ({"epochs": 3}, {"lr": 0.1}, {"batch_size": 2}, {"augment": False}):
+        with pytest.raises(RequestError, match=f"so {next(iter(ignored))} would be ignored"):
+            train(probe, narrow_clip(), items, TrainConfig(**ignored))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"epochs": 0}, "epochs is 0, expected 1 or more"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"lr": 0.0}, "lr is 0.0, expected a number above 0"),
+        ({"lr": float("inf")}, "lr is inf"),
+    ],
+)
+def test_an_impossible_setting_is_refused(settings, told) -> None:
+    with pytest.raises(RequestError, match=told):
+        TrainConfig(**settings)
+
+
+def test_images_without_a_class_are_refused(items) -> None:
+    with pytest.raises(RequestError, match="labels go from 0 to 4 but the method was built for 4"):
+        train(make(), narrow_clip(), [*items, Item(items[0].path, 4)])
+    with pytest.raises(RequestError, match="no training images"):
+        train(make(), narrow_clip(), [])
