@@ -108,6 +108,14 @@ def test_class_names_may_hold_any_characters(clip: CLIP, items: list[Item], tmp_
         assert "- new line tab\n" in card
 
 
+def test_others_may_read_what_the_umask_lets_them(
+    saved: tuple[Classifier, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "usual").write_text("x")
+    usual = (tmp_path / "usual").stat().st_mode
+    assert [path.name for path in saved[1].iterdir() if path.stat().st_mode != usual] == []
+
+
 def test_saving_in_a_files_place_is_an_error(
     saved: tuple[Classifier, Path], tmp_path: Path
 ) -> None:

@@ -68,10 +68,12 @@ def test_a_class_that_is_never_right_counts_in_macro_f1() -> None:
 
 
 def test_confidence_and_accuracy_are_compared_within_a_bin() -> None:
-    confidence = np.array([0.61, 0.65, 0.66, 1.0, 1.0])  # three in bin 10, two in bin 15
-    right = np.array([True, False, False, True, False])
-    gap_10, gap_15 = abs(1 / 3 - (0.61 + 0.65 + 0.66) / 3), abs(1 / 2 - 1)
-    assert calibration_error(confidence, right) == pytest.approx(3 / 5 * gap_10 + 2 / 5 * gap_15)
+    # three in the bin up to 10/15, one in that up to 11/15, two in the last
+    confidence = np.array([0.61, 0.65, 0.66, 0.68, 1.0, 1.0])
+    right = np.array([True, False, False, True, True, False])
+    gaps = [abs(1 / 3 - (0.61 + 0.65 + 0.66) / 3), abs(1 - 0.68), abs(1 / 2 - 1)]
+    expected = 3 / 6 * gaps[0] + 1 / 6 * gaps[1] + 2 / 6 * gaps[2]
+    assert calibration_error(confidence, right) == pytest.approx(expected)
     assert calibration_error(np.ones(4), np.ones(4, dtype=bool)) == 0
     assert calibration_error(np.zeros(4), np.zeros(4, dtype=bool)) == 0
 

@@ -12,6 +12,7 @@ from crossprompt import load, load_dataset
 from crossprompt.data import folder as folder_of_images
 from crossprompt.errors import RequestError
 from crossprompt.fitting import Silent, fit
+from crossprompt.held_out import describe_data
 from crossprompt.job import Job
 from crossprompt.run_folder import RUN, SELECTION
 from crossprompt.state import LOG, STATE
@@ -67,7 +68,7 @@ def test_a_job_leaves_a_classifier_and_all_that_is_known_of_it(job, photos, tmp_
     assert results["test"].n == 9
     data = load_dataset(photos)
     about = load(tmp_path).information
-    assert about["data"] == {"name": "photos", "fingerprint": data.fingerprint, "shots": 2}
+    assert about["data"] == {**describe_data(data), "shots": 2}
     assert about["metrics"]["test accuracy"] == results["test"].accuracy
     assert (about["training"]["epochs"], about["training"]["lr"]) == (2, 0.002)
     assert about["training"]["final_loss"] > 0
@@ -167,7 +168,7 @@ def test_only_the_images_that_are_needed_are_read(job, tmp_path) -> None:
     listener, mine = Listener(), replace(job, data=str(photos))
     fit(mine, reporter=listener)
     assert listener.totals["Checking images"] == len(used) == 6 + 3 + 9
-    few.test.paths[0].write_bytes(b"no image")
+    few.test.paths[0].write_bytes(b"no image either")
     with pytest.raises(RequestError, match="1 of 18 images cannot be read"):
         fit(mine)
     listener = Listener()

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from crossprompt.classifier import Classifier
@@ -83,8 +84,9 @@ def save(classifier: Classifier, folder: Path) -> Path:
 
 
 def _write(classifier: Classifier, folder: Path) -> None:
-    save_file(_plain(classifier.frozen.state_dict()), folder / FROZEN)
-    save_file(_plain(classifier.method.state_dict()), folder / LEARNED)
+    # not save_file, which lets nobody but the user read the file, whatever the umask
+    (folder / FROZEN).write_bytes(to_bytes(_plain(classifier.frozen.state_dict())))
+    (folder / LEARNED).write_bytes(to_bytes(_plain(classifier.method.state_dict())))
     files = {name: _hash(folder / name) for name in (FROZEN, LEARNED)}
     description = {**describe(classifier), "files": files, **classifier.information}
     text = json.dumps(description, indent=2, ensure_ascii=False, default=str)

@@ -9,6 +9,7 @@ from crossprompt.classifier import Classifier, freeze
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Dataset
 from crossprompt.evaluate import Result, evaluate
+from crossprompt.held_out import describe_data
 from crossprompt.job import Job
 from crossprompt.methods import Method
 from crossprompt.run_folder import RunFolder, open_run
@@ -180,10 +181,6 @@ def _describe_result(
     of_training = ("seed", "dtype", "device", "processes")
     loss = {"final_loss": reports[-1].loss} if reports else {}
     return {
-        "data": {
-            "name": data.name,
-            "fingerprint": data.fingerprint,
-            "shots": settings["shots"],
-        },
+        "data": {**describe_data(data), "shots": settings["shots"]},
         "training": {**settings["training"], **{key: settings[key] for key in of_training}, **loss},
     }

@@ -1,5 +1,6 @@
 """Which images of a data set a classifier is measured on: not those that it has learned from."""
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,8 @@ from crossprompt.data.registry import load_dataset
 from crossprompt.errors import RequestError
 
 _LISTED = 5
+_HASHED = 200
+"""Images whose bytes tell one data set from another of the same file names, at most."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def choose_held_out(
 
     Args:
         source: what ``load_dataset`` takes.
-        trained_on: what the classifier says of its data: ``name`` and ``fingerprint``.
+        trained_on: what the classifier says of its data, see ``describe_data``.
         all_images: take every image of every split, whatever it was used for.
         options: for ``load_dataset``.
 
@@ -60,13 +63,27 @@ def choose_held_out(
             raise RequestError(f"{data.name} has no test images; --all-images takes every image")
         return HeldOut(_without_training(data), f"the {{}} test images of {data.name}")
     divided = _try_to_load(source, options)
-    if divided is not None and divided.fingerprint == trained_on.get("fingerprint"):
+    if divided is not None and _is_of(divided, trained_on):
         which = f"the {{}} images of {divided.name} that were held out of the training"
         return HeldOut(_without_training(divided), f"{which} (all of them: --all-images)")
     which = f"all {{}} images of {undivided.name}"
     if undivided.name == trained_on.get("name"):
-        which += ", which has changed since the training: images it learned from may be among them"
+        which += "; if it is the folder of that name that was trained on, changed since, its "
+        which += "training images are among them"
     return HeldOut(_all_for_testing(undivided), which)
+
+
+def describe_data(data: Dataset) -> dict[str, Any]:
+    """What a classifier keeps, to know the data again that it was trained on.
+
+    Args:
+        data: the whole data set, whose training images it learns from.
+    """
+    return {
+        "name": data.name,
+        "fingerprint": data.fingerprint,
+        "test_images": _digest(data.test),  # the fingerprint only knows what they are called
+    }
 
 
 def relabelled(split: Split, names: Sequence[str], known: Sequence[str]) -> Split:
@@ -87,6 +104,24 @@ def relabelled(split: Split, names: Sequence[str], known: Sequence[str]) -> Spli
             f"knows {_listed(known)}; give the data's folders its names with --class-names"
         )
     return Split(tuple(Item(item.path, numbers[names[item.label]]) for item in split))
+
+
+def _is_of(data: Dataset, trained_on: Mapping[str, Any]) -> bool:
+    if not data.test or data.fingerprint != trained_on.get("fingerprint"):
+        return False
+    return _digest(data.test) == trained_on.get("test_images")
+
+
+def _digest(split: Split) -> str:
+    """sha256 of the bytes of the images, or of some of them if there are many."""
+    digest = hashlib.sha256()
+    for path in split.paths[:: 1 + len(split) // _HASHED]:
+        try:
+            content = path.read_bytes()
+        except OSError:  # told where the images are checked
+            content = b""
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()
 
 
 def _load_undivided(source: str | os.PathLike[str], options: Mapping[str, Any]) -> Dataset | None:

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
@@ -98,11 +97,14 @@ def test_without_validation_images_c_is_fixed(clip: CLIP, tmp_path: Path) -> Non
     np.testing.assert_allclose(method.weight.detach().numpy(), expected.coef_, atol=1e-5)
 
 
-def test_to_stop_before_convergence_is_no_warning(clip: CLIP, tmp_path: Path) -> None:
+def test_to_stop_before_convergence_is_no_warning(
+    clip: CLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear_probe, "ITERATIONS", 2)
     examples = Examples(clip, write_items(tmp_path, [0, 1, 2, 3] * 2))
-    method = build_method("linear_probe", clip, NAMES, c=1e12)
+    method = build_method("linear_probe", clip, NAMES, c=1e6)
     method.prepare(clip, examples)  # warnings are errors in the tests
-    assert torch.isfinite(method(clip, random_images(2))).all()
+    assert method(clip, random_images(2)).detach().std() > 0
 
 
 def test_it_is_solved_and_not_trained() -> None:

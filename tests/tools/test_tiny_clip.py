@@ -73,4 +73,6 @@ def test_half_of_a_kind_is_kept_from_pretraining():
     kept, rest = assign(emoji, random.Random(1))
     assert (len(kept["train"]), len(kept["val"]), len(kept["test"])) == (8, 2, 5)
     assert len(rest) == 16
-    assert {entry["code"] for entry in rest}.isdisjoint(code for split in kept.values() for code in split)
+    assert {entry["code"] for entry in rest}.isdisjoint(
+        code for split in kept.values() for code in split
+    )

@@ -60,7 +60,7 @@ def _show(result: "DemoResult", output: Path) -> None:
         for method, shots in groups
     ]
     print_table(
-        f"Accuracy in % on unseen emoji of {result.classes} kinds, mean ± deviation of {seeds} seeds",
+        f"Accuracy in % on unseen emoji of {result.classes} kinds, {seeds} seeds",
         ["method", "shots", *styles],
         rows,
     )

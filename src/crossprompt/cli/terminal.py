@@ -32,7 +32,7 @@ class Terminal:
     """Reports a job on standard error.
 
     Args:
-        progress: rich's display, which must be started.
+        progress: rich's display, which is started with the first bar.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -63,6 +63,7 @@ class Terminal:
 
     def _show(self, what: str, done: int, total: int | None, detail: str) -> None:
         if what not in self._tasks:
+            self._progress.start()
             # a resumed training begins in the middle, where its speed is to be measured from
             self._tasks[what] = self._progress.add_task(
                 what, total=total, completed=max(done - 1, 0), detail=detail
@@ -81,8 +82,12 @@ def reporting() -> Iterator[Terminal]:
         TextColumn("{task.fields[detail]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    progress = Progress(*columns, console=console)
+    try:
         yield Terminal(progress)
+    finally:
+        if progress.tasks:  # else there is nothing to stop, not even with an empty line
+            progress.stop()
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

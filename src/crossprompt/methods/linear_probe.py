@@ -103,6 +103,8 @@ def _fit(features: Features, c: float) -> LogisticRegression:
     with warnings.catch_warnings():
         # to stop after so many iterations is part of the published method
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # with one image of each class, scikit-learn wonders whether labels are numbers
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         return regression.fit(features.normalised, features.labels)
 
 

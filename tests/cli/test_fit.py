@@ -1,0 +1,160 @@
+"""``crossprompt fit``."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from crossprompt.cli import main
+from crossprompt.cli.fit import chosen_method
+from crossprompt.cli.terminal import Terminal
+from crossprompt.state import LOG
+from crossprompt.train import StepReport
+
+LEARNED = ("classifier.safetensors", "method.safetensors")
+
+
+def learned(run: Path) -> list[bytes]:
+    return [(run / name).read_bytes() for name in LEARNED]
+
+
+def test_a_fit_shows_the_accuracy_and_what_to_do_next(fit_words, tmp_path, capsys) -> None:
+    assert main(fit_words(tmp_path / "run")) == 0
+    found = capsys.readouterr()
+    assert "test" in found.out
+    assert f"crossprompt predict {tmp_path / 'run'} IMAGE" in found.out
+    assert "Training" in found.err
+    assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 2
+
+
+def test_json_is_all_that_stands_on_standard_output(fit_words, tmp_path, capsys) -> None:
+    assert main(fit_words(tmp_path / "run", "--json")) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["output"] == str(tmp_path / "run")
+    assert answer["results"]["test"]["n"] == 9
+    assert 0 <= answer["results"]["test"]["accuracy"] <= 1
+
+
+def test_settings_of_job_method_and_training_reach_the_run(fit_words, tmp_path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("cat: tabby\n")
+    words = fit_words(
+        tmp_path / "run", "--seed", "4", "--lr", "0.5", "--no-augment", "--class-specific"
+    )
+    assert main([*words, "--class-names", str(names), "--dtype", "bf16", "--device", "cpu"]) == 0
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert settings["config"]["class_specific"] is True
+    assert settings["config"]["length"] == 2
+    assert settings["seed"] == settings["training"]["seed"] == 4
+    assert (settings["training"]["lr"], settings["training"]["augment"]) == (0.5, False)
+    assert settings["class_names"][0] == "tabby"
+    assert (settings["dtype"], settings["shots"]) == ("bfloat16", 2)
+
+
+def test_a_run_has_a_place_of_its_own_by_default(
+    photos, backbone, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["fit", str(photos), "--method", "zero_shot", "--backbone", backbone, "--shots", "all"]
+    assert main(words) == 0
+    assert (tmp_path / "runs" / "photos-zero_shot" / "classifier.json").exists()
+    capsys.readouterr()
+    assert main(words) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 0
+
+
+def test_a_fit_without_test_images_says_so(photos, backbone, tmp_path, capsys) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train").symlink_to(photos)
+    words = ["fit", str(tmp_path / "data"), "--method", "zero_shot", "--backbone", backbone]
+    assert main([*words, "--output", str(tmp_path / "run")]) == 0
+    found = capsys.readouterr()
+    assert "no test images to measure" in found.out
+    assert found.err.count("note: ") == 1 + 3  # no test images, and fewer than 16 shots
+
+
+def test_ctrl_c_leaves_a_run_that_can_be_resumed(
+    fit_words, run, tmp_path, monkeypatch, capsys
+) -> None:
+    def interrupt(terminal: Terminal, report: StepReport) -> None:
+        if report.step == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Terminal, "step", interrupt)
+    assert main(fit_words(tmp_path / "run")) == 1
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("crossprompt")]
+    assert line == (
+        f"crossprompt: error: stopped; {tmp_path / 'run'} keeps the finished epochs: go on with "
+        "the same command and --resume"
+    )
+    monkeypatch.undo()
+    assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 1
+    assert main(["predict", str(tmp_path / "run"), str(run)]) == 2
+    assert main(fit_words(tmp_path / "run", "--resume")) == 0
+    assert learned(tmp_path / "run") == learned(run)
+
+
+def test_an_unfinished_run_is_no_classifier_yet(
+    fit_words, photos, tmp_path, monkeypatch, capsys
+) -> None:
+    def interrupt(terminal: Terminal, report: StepReport) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Terminal, "step", interrupt)
+    assert main(fit_words(tmp_path, "--overwrite")) == 1
+    assert "--resume in place of --overwrite" in capsys.readouterr().err
+    for words in (["predict", str(tmp_path), str(photos)], ["evaluate", str(tmp_path), "x"]):
+        assert main(words) == 2
+        assert "holds a run that is not finished; finish it with" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_is_exit_code_1_and_one_line(fit_words, tmp_path, capsys) -> None:
+    assert main(fit_words(tmp_path, "--lr", "1e38")) == 1
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("crossprompt")]
+    assert "the loss is nan in epoch 2, step 2; the state of epoch 1 is kept; try a lower" in line
+
+
+def test_resuming_with_other_settings_lists_them(fit_words, run, capsys) -> None:
+    assert main(fit_words(run, "--resume", "--length", "3")) == 2
+    assert "config.length 2, now 3" in capsys.readouterr().err
+
+
+def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(fit_words, tmp_path) -> None:
+    long = ["--epochs", "30", "--batch-size", "6"]
+    words = fit_words(tmp_path / "killed", *long)
+    command = [sys.executable, "-m", "crossprompt", *words]
+    with subprocess.Popen(
+        command, stderr=subprocess.DEVNULL, env={**os.environ, "TERM": "dumb"}
+    ) as process:
+        log, deadline = tmp_path / "killed" / LOG, time.monotonic() + 100
+        while not log.exists() or log.read_text().count("\n") < 3:
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        process.kill()
+    assert process.returncode != 0
+    assert not (tmp_path / "killed" / "classifier.json").exists()
+    assert log.read_text().count("\n") < 30
+    assert main([*words, "--resume"]) == 0
+    assert main(fit_words(tmp_path / "whole", *long)) == 0
+    assert learned(tmp_path / "killed") == learned(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("fit x", "dcp"),
+        ("fit x --method coop", "coop"),
+        ("fit --method=coop x --length 3", "coop"),
+        ("fit x --method", "dcp"),
+        ("fit --template {} --method zero_shot x", "zero_shot"),
+    ],
+)
+def test_the_method_is_found_among_options_that_are_not_yet_known(words, expected) -> None:
+    assert chosen_method(words.split()) == expected

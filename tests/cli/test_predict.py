@@ -1,0 +1,147 @@
+"""``crossprompt predict``."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from crossprompt import load
+from crossprompt.cli import main
+from crossprompt.cli.predict import expand
+from crossprompt.data import list_images
+
+Ask = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def ask(run: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """Predicts; returns exit code, standard output and standard error."""
+
+    def answer(*words: str | Path) -> tuple[int, str, str]:
+        code = main(["predict", str(run), *(str(word) for word in words)])
+        return code, *capsys.readouterr()
+
+    return answer
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    path = tmp_path / "bad.png"
+    path.write_bytes(b"no image")
+    return path
+
+
+def test_files_and_folders_are_answered_in_order_as_python_does(ask, run, photos) -> None:
+    files = list_images(photos)
+    code, out, _ = ask(files[7], photos / "cat", "--json", "--top-k", "9")
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [answer["path"] for answer in answers] == [str(path) for path in (files[7], *files[:10])]
+    expected = load(run).predict([files[7]], top_k=3)[0]
+    assert answers[0]["label"] == expected.label
+    assert answers[0]["probability"] == pytest.approx(expected.probability, abs=1e-5)
+    assert [name for name, _ in answers[0]["top"]] == [name for name, _ in expected.top]
+    assert sum(share for _, share in answers[0]["top"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_person_sees_a_line_for_each_image(ask, photos) -> None:
+    code, out, _ = ask(photos / "cat" / "0.png", "--top-k", "2")
+    assert code == 0
+    path, shares = out.strip().split(": ")
+    assert path == str(photos / "cat" / "0.png")
+    assert shares.count(" %") == 2
+
+
+def test_a_list_is_read_from_standard_input(ask, photos, monkeypatch) -> None:
+    files = list_images(photos)[:3]
+    lines = "\n".join([str(files[0]), "", str(files[1])])
+    monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+    code, out, _ = ask("-", files[2], "--json")
+    assert code == 0
+    assert [json.loads(line)["path"] for line in out.splitlines()] == [str(file) for file in files]
+
+
+def test_a_csv_file_has_a_column_for_everything(ask, photos, bad, tmp_path) -> None:
+    output = tmp_path / "new folder" / "answers.csv"
+    code, out, err = ask(photos / "cat", bad, "--top-k", "2", "--output", output)
+    assert (code, out) == (1, "")
+    assert "1 images could not be read" in err
+    with output.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    columns = ["path", "label", "probability", "label_2", "probability_2", "error"]
+    assert list(rows[0]) == columns
+    assert len(rows) == 11
+    assert float(rows[0]["probability"]) >= float(rows[0]["probability_2"])
+    assert rows[0]["error"] == ""
+    assert rows[10]["label"] == rows[10]["probability_2"] == ""
+    assert "not an image" in rows[10]["error"]
+    assert [path.name for path in output.parent.iterdir()] == ["answers.csv"]
+
+
+def test_a_jsonl_file_and_standard_output_say_the_same(ask, photos, tmp_path) -> None:
+    assert ask(photos, "--output", tmp_path / "answers.jsonl")[0] == 0
+    assert ask(photos, "--format", "jsonl")[1] == (tmp_path / "answers.jsonl").read_text("utf-8")
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "jsonl"])
+def test_a_damaged_image_has_a_row_and_makes_exit_code_1(ask, photos, bad, form) -> None:
+    good = photos / "cat" / "0.png"
+    code, out, err = ask(good, bad, good, "--format", form)
+    assert code == 1
+    rows = out.splitlines()[1:] if form == "csv" else out.splitlines()
+    assert len(rows) == 3
+    assert rows[0] == rows[2]
+    assert "not an image" in rows[1]
+    assert err == "crossprompt: 1 images could not be read\n"
+
+
+def test_a_missing_file_of_a_list_has_a_row_but_a_missing_argument_is_refused(
+    ask, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("nowhere.png\n"))
+    code, out, _ = ask("-", "--json")
+    assert code == 1
+    assert "no such file" in json.loads(out)["error"]
+    code, out, err = ask("nowhere.png")
+    assert (code, out) == (2, "")
+    assert "no such file or folder: nowhere.png" in err
+
+
+def test_a_folder_without_images_is_refused(ask, tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    code, _, err = ask(tmp_path / "empty")
+    assert code == 2
+    assert "holds no image files" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--output", "answers.txt"], "no known ending; use .csv or .jsonl, or say --format"),
+        (["--output", "."], "no known ending"),
+        (["--json", "--format", "csv"], "--json and --format csv differ"),
+        (["--output", "folder.csv"], "folder.csv is a folder"),
+    ],
+)
+def test_an_impossible_output_is_refused(ask, photos, tmp_path, monkeypatch, words, told) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.csv").mkdir()
+    code, _, err = ask(photos, *words)
+    assert code == 2
+    assert told in err
+
+
+def test_names_of_any_bytes_come_through(ask, photos, tmp_path) -> None:
+    name = tmp_path / b"caf\xe9 \xc3\xbc.png".decode("utf-8", "surrogateescape")
+    name.write_bytes((photos / "cat" / "0.png").read_bytes())
+    assert ask(name, "--output", tmp_path / "a.csv")[0] == 0
+    assert b"caf\xe9 \xc3\xbc.png" in (tmp_path / "a.csv").read_bytes()
+
+
+def test_paths_are_counted_where_they_can_be(photos, monkeypatch) -> None:
+    assert expand([str(photos), str(photos / "cat" / "0.png")])[1] == 31
+    assert expand(["-", str(photos)])[1] is None
