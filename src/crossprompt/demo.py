@@ -40,8 +40,8 @@ BUDGET: dict[str, dict[str, int | float]] = {
 at a higher learning rate."""
 WORDS: dict[str, str | int] = {"length": 4, "initial_words": "a photo of a"}
 OPTIONS: dict[str, dict[str, str | int]] = {"coop": WORDS, "dcp": WORDS}
-"""Method to its settings: both prompts start from the words of the zero-shot template, for in so few
-steps a random start is not made up for."""
+"""Method to its settings: both prompts start from the words of the zero-shot template, for so few
+steps do not make up for a random start."""
 SAVED = "dcp"
 """The method whose classifier is kept: of the first seed at the most shots."""
 
