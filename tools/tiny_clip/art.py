@@ -14,7 +14,6 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import resvg_py
 from PIL import Image
 
 from crossprompt.data.emoji_art import STYLES, draw
@@ -81,6 +80,8 @@ def _render(icons: dict, name: str) -> np.ndarray:
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="{box}" width="{SIDE}" height="{SIDE}">{icon["body"]}</svg>'
     ).replace("currentColor", "#000")
+    import resvg_py  # from the extra "art": who only trains or tests on rendered art can do without
+
     png = resvg_py.svg_to_bytes(svg_string=svg, width=SIDE, height=SIDE)
     with Image.open(BytesIO(bytes(png))) as image:
         return _square(image.convert("RGBA"))
