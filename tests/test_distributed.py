@@ -67,7 +67,7 @@ def test_what_is_gathered_has_a_gradient_on_the_process_it_came_from(folder) -> 
     assert second["gradient"].tolist() == [6, 8]
 
 
-def test_one_process_alone_needs_no_group(monkeypatch) -> None:
+def test_one_process_alone_needs_no_group() -> None:
     x = torch.nn.Parameter(torch.ones(2))
     assert distributed.join() is None
     assert (distributed.processes(), distributed.rank()) == (1, 0)
@@ -78,6 +78,22 @@ def test_one_process_alone_needs_no_group(monkeypatch) -> None:
     assert x.grad.tolist() == [1, 1]
     distributed.wait()
     distributed.leave()
+
+
+@pytest.mark.parametrize("variable", distributed.RANKS)
+def test_the_first_of_the_processes_speaks(monkeypatch, variable) -> None:
     assert distributed.speaks()
-    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv(variable, "0")
+    assert distributed.speaks()
+    monkeypatch.setenv(variable, "1")
     assert not distributed.speaks()
+
+
+def test_a_launch_in_vain_is_known_by_the_address_it_leaves(monkeypatch) -> None:
+    assert not distributed.launched_in_vain()
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    assert not distributed.launched_in_vain()  # one process was asked for
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    assert distributed.launched_in_vain()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert not distributed.launched_in_vain()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crossprompt import load, load_dataset
+from crossprompt import distributed, load, load_dataset
 from crossprompt.data import folder as folder_of_images
 from crossprompt.errors import RequestError
 from crossprompt.fitting import Silent, fit
@@ -175,6 +175,22 @@ def test_only_the_images_that_are_needed_are_read(job, tmp_path) -> None:
     _, results = fit(replace(mine, skip_bad_images=True), reporter=listener)
     assert results["test"].n == 8
     assert sum(few.test.paths[0].name in text for text in listener.said) == 1
+
+
+def test_a_batch_that_processes_cannot_share_begins_no_run(job, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(distributed, "processes", lambda: 2)
+    with pytest.raises(RequestError, match="3 images a step cannot be shared by 2 processes"):
+        fit(job, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_who_asked_accelerate_for_several_processes_on_a_cpu_is_told(job, monkeypatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    listener = Listener()
+    fit(job, reporter=listener)
+    assert "has started one process" in listener.said[0]
+    assert "torchrun" in listener.said[0]
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,25 @@
 """What one process must know of the others: its share of the work, and how to agree with them.
 
-``accelerate launch`` starts the processes; with one process every function here is the identity.
+``accelerate launch``, ``torchrun`` or ``mpirun`` starts the processes; with one process every
+function here is the identity.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, distributed
 
+SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
+"""Environment variables that say how many processes a launcher has started."""
+RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK")
+"""Those that say which of them this one is."""
+
 
 def join(device: str = "auto") -> torch.device | None:
-    """Join the group that ``accelerate launch`` prepared; a second call changes nothing.
+    """Join the group that a launcher prepared; a second call changes nothing.
 
     Args:
         device: ``cpu`` keeps to the CPU although there may be GPUs.
@@ -21,12 +27,25 @@ def join(device: str = "auto") -> torch.device | None:
     Returns:
         This process's device, or None where there is no group to join.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if _from_launcher(SIZES, 1) < 2:
         return None
     from accelerate import PartialState
 
-    cpu = device == "cpu" or not torch.cuda.is_available()
-    return PartialState(cpu=cpu or os.environ.get("ACCELERATE_USE_CPU", "") == "true").device
+    return PartialState(cpu=device == "cpu" or not torch.cuda.is_available()).device
+
+
+def launched_in_vain() -> bool:
+    """Whether ``accelerate launch --cpu --num_processes N`` has started one process only.
+
+    Without an MPI host file it does (accelerate 1.15, commands/launch.py:1413); all that is left of
+    the N is the address at which the others were to meet.
+    """
+    alone = _from_launcher(SIZES, 1) < 2
+    return alone and "ACCELERATE_USE_CPU" in os.environ and "MASTER_ADDR" in os.environ
+
+
+def _from_launcher(names: Sequence[str], default: int) -> int:
+    return next((int(os.environ[name]) for name in names if name in os.environ), default)
 
 
 def leave() -> None:
@@ -47,7 +66,7 @@ def rank() -> int:
 
 def speaks() -> bool:
     """Whether this process is the one that talks to the user, also before it has joined."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return _from_launcher(RANKS, 0) == 0
 
 
 def wait() -> None:

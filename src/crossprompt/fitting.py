@@ -12,8 +12,15 @@ from crossprompt.evaluate import Result, evaluate
 from crossprompt.held_out import describe_data
 from crossprompt.job import Job
 from crossprompt.methods import Method
+from crossprompt.plan import share_of
 from crossprompt.run_folder import RunFolder, open_run
 from crossprompt.train import EpochReport, StepReport, count_shots, describe_recipe, train
+
+ONE_PROCESS = (
+    "accelerate launch has started one process, as it does on CPUs without MPI; for several: "
+    "torchrun --nproc-per-node N -m crossprompt fit …"
+)
+"""Said to who asked for more."""
 
 
 @runtime_checkable
@@ -70,10 +77,13 @@ def fit(
         JobError: the training failed; what was good is kept.
     """
     job.check()
+    reporter = reporter or Silent()
     distributed.join(job.device)
+    if distributed.launched_in_vain():
+        reporter.say(f"note: {ONE_PROCESS}")
     folder = None if output is None else open_run(output, resume=resume, overwrite=overwrite)
     if folder is not None and resume and not folder.goes_on:
-        (reporter or Silent()).say(f"note: {output} holds no run yet; it begins now")
+        reporter.say(f"note: {output} holds no run yet; it begins now")
     return fit_data(job, job.load_data(), folder, reporter)
 
 
@@ -112,16 +122,16 @@ def fit_data(
     )
     about = _describe_result(settings, data, reports)
     classifier = freeze(method, clip, few.train, val=few.val, seed=job.seed, information=about)
-    results: dict[str, Result] = {}
-    if distributed.rank() == 0:
-        results = measure(classifier, few, reporter)
-        classifier.information["metrics"] = {
-            f"{name} {key}": value
-            for name, result in results.items()
-            for key, value in (("accuracy", result.accuracy), ("macro F1", result.macro_f1))
-        }
-        if folder is not None:
-            classifier.save(folder.path)
+    if distributed.rank() != 0:
+        return classifier, {}
+    results = measure(classifier, few, reporter)
+    classifier.information["metrics"] = {
+        f"{name} {key}": value
+        for name, result in results.items()
+        for key, value in (("accuracy", result.accuracy), ("macro F1", result.macro_f1))
+    }
+    if folder is not None:
+        classifier.save(folder.path)
     return classifier, results
 
 
@@ -156,9 +166,14 @@ def describe_settings(
         method: with its settings.
         data: the whole data set.
         few: what was drawn from it.
+
+    Raises:
+        RequestError: the processes cannot share a batch evenly.
     """
     config = job.train_config()
     recipe = config.recipe_of(type(method), count_shots(few.train) if few.train else 1)
+    if recipe.epochs:
+        share_of(min(recipe.batch_size, len(few.train)))  # told before the folder is begun
     return {
         "method": method.name,
         "config": method.config.to_json(),

@@ -13,6 +13,21 @@ from crossprompt.data.loading import ImageCache, map_ahead
 from crossprompt.errors import RequestError
 
 
+def share_of(batch_size: int) -> int:
+    """How many images of a batch are each process's.
+
+    Raises:
+        RequestError: the processes cannot share it evenly.
+    """
+    processes = distributed.processes()
+    if batch_size % processes:
+        raise RequestError(
+            f"{batch_size} images a step cannot be shared by {processes} processes; set "
+            "--batch-size to a multiple"
+        )
+    return batch_size // processes
+
+
 class Plan:
     """A seeded order for every epoch, cut into batches; an incomplete last one is dropped.
 
@@ -33,12 +48,8 @@ class Plan:
         self.items, self.clip, self.seed, self.augment = items, clip, seed, augment
         self.cache = ImageCache()
         self.batch_size = min(batch_size, len(items))
+        self.share = share_of(self.batch_size)
         self.steps = len(items) // self.batch_size
-        if self.batch_size % distributed.processes():
-            raise RequestError(
-                f"{self.batch_size} images a step cannot be shared by {distributed.processes()} "
-                "processes; set --batch-size to a multiple"
-            )
 
     def batches(self, epoch: int) -> list[list[int]]:
         """Positions in ``items`` of every step's images, over all processes."""
@@ -48,8 +59,7 @@ class Plan:
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """This process's images ``[batch, 3, side, side]`` and labels ``[batch]`` of every step."""
-        share = self.batch_size // distributed.processes()
-        mine = slice(distributed.rank() * share, (distributed.rank() + 1) * share)
+        mine = slice(distributed.rank() * self.share, (distributed.rank() + 1) * self.share)
         batches = [batch[mine] for batch in self.batches(epoch)]
         positions = [position for batch in batches for position in batch]
         pixels = map_ahead(lambda position: self._read(position, epoch), positions)

@@ -223,9 +223,8 @@ def count_shots(items: Sequence[Item]) -> int:
 
 def describe_recipe(recipe: Recipe, config: TrainConfig) -> dict[str, Any]:
     """Every setting of a training as plain values; only the seed where there are no steps."""
-    if recipe.epochs == 0:
-        return {"epochs": 0, "seed": config.seed}
-    return {**asdict(recipe), "seed": config.seed, "augment": config.augment}
+    settings = {**asdict(recipe), "augment": config.augment} if recipe.epochs else {"epochs": 0}
+    return {**settings, "seed": config.seed}
 
 
 def _circumstances(method: Method, clip: CLIP, items: Sequence[Item]) -> dict[str, Any]:

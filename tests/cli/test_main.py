@@ -1,6 +1,7 @@
 """What all commands have in common: help, exit codes, one line for every failure."""
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 
 from crossprompt.cli import main
 from crossprompt.cli.main import COMMANDS, explain
+from crossprompt.data import BadImage, UnreadableImageError
 from crossprompt.errors import JobError, RequestError
 
 
@@ -113,12 +115,13 @@ def test_a_failure_is_one_line_with_its_exit_code(error, code, told, capsys, mon
         main(["fail", "--debug"])
 
 
-def test_of_several_processes_one_says_that_the_request_is_wrong(monkeypatch, capsys) -> None:
+def test_of_several_processes_one_says_what_is_wrong_for_all(monkeypatch, capsys) -> None:
     monkeypatch.setenv("RANK", "1")
-    assert explain(RequestError("wrong")) == 2
+    for error, code in ((RequestError("wrong"), 2), (JobError("nan"), 1), (KeyboardInterrupt(), 1)):
+        assert explain(error) == code
     assert capsys.readouterr().err == ""
-    assert explain(JobError("broken here only")) == 1
-    assert "broken here only" in capsys.readouterr().err
+    assert explain(UnreadableImageError(BadImage(Path("a.png"), "read here only"))) == 2
+    assert "read here only" in capsys.readouterr().err
 
 
 def test_no_arguments_mean_those_of_the_process(monkeypatch, capsys) -> None:

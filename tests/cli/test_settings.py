@@ -17,7 +17,7 @@ class Example(Settings):
     """A field of every type."""
 
     length: int = 4
-    """How many, in 100 % of cases."""
+    """how many, in 100 % of cases."""
     learning_rate: float | None = None
     """How fast."""
     variant: Literal["plain", "fancy"] = "plain"
@@ -25,7 +25,7 @@ class Example(Settings):
     words: tuple[str, ...] = ("a", "b")
     """What."""
     share: bool = True
-    """Whether."""
+    """SGD's, whether."""
 
 
 def parse(words: str, skip: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -60,10 +60,11 @@ def test_help_and_defaults_are_those_of_the_fields() -> None:
     parser = argparse.ArgumentParser()
     add_settings(parser, Example, "example")
     shown = " ".join(parser.format_help().split())
-    assert "How many, in 100 % of cases (default: 4)" in shown
-    assert "--variant {plain,fancy} Which (default: plain)" in shown
-    assert "What (default: a b)" in shown
-    assert "--learning-rate FLOAT How fast " in shown + " "
+    assert "how many, in 100 % of cases (default: 4)" in shown
+    assert "--variant {plain,fancy} which (default: plain)" in shown
+    assert "what (default: a b)" in shown
+    assert "--share, --no-share SGD's, whether (default: on)" in shown
+    assert "--learning-rate FLOAT how fast " in shown + " "
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -19,7 +19,11 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
 def add_batch_size(parser: argparse.ArgumentParser) -> None:
     """How many images to classify at a time."""
     parser.add_argument(
-        "--batch-size", type=positive, default=BATCH, help=f"images at a time (default: {BATCH})"
+        "--batch-size",
+        type=positive,
+        default=BATCH,
+        metavar="INT",
+        help=f"images at a time (default: {BATCH})",
     )
 
 

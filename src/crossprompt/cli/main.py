@@ -49,11 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def explain(error: BaseException) -> int:
     """Say in one line what went wrong, and choose the exit code."""
-    wrong = isinstance(error, RequestError)
-    # of several processes that all find the request wrong, one says so
-    if distributed.speaks() or not wrong:
+    # what these are of, all processes meet alike; anything else may be the trouble of one
+    alike = type(error) in (RequestError, JobError, KeyboardInterrupt)
+    if distributed.speaks() or not alike:
         say_error(_describe(error))
-    return WRONG if wrong else FAILED
+    return WRONG if isinstance(error, RequestError) else FAILED
 
 
 def _describe(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import Protocol, runtime_checkable
 
 from crossprompt.classifier import Prediction
 from crossprompt.cli.device import (
@@ -30,6 +30,14 @@ FORMATS = ("table", "csv", "jsonl")
 STDIN = "-"
 
 
+@runtime_checkable
+class Writable(Protocol):
+    """A file, or what stands in for one."""
+
+    def write(self, text: str, /) -> object:
+        """Add text to it."""
+
+
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the prediction."""
     parser.add_argument("run", type=Path, help="folder of a saved classifier")
@@ -39,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         help="image files, folders (searched for images), or - for a list on standard input, one "
         "path a line",
     )
-    parser.add_argument("--top-k", type=positive, default=1, help="classes to list (default: 1)")
+    parser.add_argument(
+        "--top-k", type=positive, default=1, metavar="INT", help="classes to list (default: 1)"
+    )
     parser.add_argument(
         "--output", type=Path, help="file to write, .csv or .jsonl (default: standard output)"
     )
@@ -124,7 +134,7 @@ def _write_file(
 
 
 @contextmanager
-def _answers_on_stdout() -> Iterator[IO[str]]:
+def _answers_on_stdout() -> Iterator[Writable]:
     if isinstance(sys.stdout, io.TextIOWrapper):  # not where a test or a notebook stands in
         same = sys.stdout.encoding.lower() == "utf-8"
         sys.stdout.reconfigure(errors="surrogateescape" if same else "backslashreplace")
@@ -139,7 +149,7 @@ def _counted(
         yield answer
 
 
-def write(answers: Iterable[Prediction], form: str, top_k: int, file: IO[str]) -> int:
+def write(answers: Iterable[Prediction], form: str, top_k: int, file: Writable) -> int:
     """Write one row per image; returns how many could not be read.
 
     Args:
@@ -161,7 +171,7 @@ def write(answers: Iterable[Prediction], form: str, top_k: int, file: IO[str]) -
     return failed
 
 
-def _table(answers: Iterator[Prediction], top_k: int, file: IO[str]) -> None:
+def _table(answers: Iterator[Prediction], top_k: int, file: Writable) -> None:
     for answer in answers:
         if answer.error is not None:
             print(f"{answer.path}: error: {answer.error}", file=file)
@@ -170,7 +180,7 @@ def _table(answers: Iterator[Prediction], top_k: int, file: IO[str]) -> None:
         print(f"{answer.path}: {classes}", file=file)
 
 
-def _csv(answers: Iterator[Prediction], top_k: int, file: IO[str]) -> None:
+def _csv(answers: Iterator[Prediction], top_k: int, file: Writable) -> None:
     writer = csv.writer(file, lineterminator="\n")
     ranks = [
         cell for rank in range(2, top_k + 1) for cell in (f"label_{rank}", f"probability_{rank}")
@@ -181,7 +191,7 @@ def _csv(answers: Iterator[Prediction], top_k: int, file: IO[str]) -> None:
         writer.writerow([answer.path, *(cells or [""] * (2 * top_k)), answer.error or ""])
 
 
-def _jsonl(answers: Iterator[Prediction], top_k: int, file: IO[str]) -> None:
+def _jsonl(answers: Iterator[Prediction], top_k: int, file: Writable) -> None:
     for answer in answers:
         line = {
             "path": answer.path,

@@ -28,7 +28,7 @@ def add_settings(
             f"--{setting.name.replace('_', '-')}",
             dest=setting.name,
             default=argparse.SUPPRESS,
-            help=f"{setting.help.rstrip('.')}{_default(setting)}".replace("%", "%%"),
+            help=f"{_help(setting)}{_default(setting)}".replace("%", "%%"),
             **_kind(setting),
         )
 
@@ -60,8 +60,18 @@ def _kind(setting: Setting) -> dict[str, Any]:
     return {"type": kind, "metavar": kind.__name__.upper()}
 
 
+def _help(setting: Setting) -> str:
+    """The field's sentence as argparse writes its own: from a small letter on, without a stop."""
+    text = setting.help.rstrip(".")
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
 def _default(setting: Setting) -> str:
-    if setting.default is None:
-        return ""
-    value = " ".join(setting.default) if isinstance(setting.default, tuple) else setting.default
-    return f" (default: {value})"
+    match setting.default:
+        case None:
+            return ""
+        case bool(value):
+            return f" (default: {'on' if value else 'off'})"
+        case tuple(values):
+            return f" (default: {' '.join(values)})"
+    return f" (default: {setting.default})"
