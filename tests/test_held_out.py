@@ -15,7 +15,8 @@ from tests.conftest import write_photos
 
 def trained_on(source: Path) -> dict[str, Any]:
     """What a classifier that was fitted on ``source`` says of it."""
-    return {**describe_data(load_dataset(source)), "shots": 2}
+    data = load_dataset(source)
+    return describe_data(data, data.few_shot(2))
 
 
 def paths(held_out: HeldOut) -> set[Path]:
@@ -95,14 +96,33 @@ def test_all_images_are_all_of_them(photos, divided) -> None:
         assert held_out.sentence == f"Evaluated on all 30 images of {source.name}."
 
 
-def test_a_changed_folder_is_taken_whole_with_a_word_of_caution(photos, tmp_path) -> None:
+def test_a_changed_folder_is_taken_but_for_what_was_learned_from(photos, tmp_path) -> None:
     changed = tmp_path / "photos"
     shutil.copytree(photos, changed)
-    about = trained_on(changed)
-    next(changed.rglob("*.png")).unlink()
+    about, few = trained_on(changed), load_dataset(changed).few_shot(2)
+    unused = next(path for path in few.test.paths)
+    unused.unlink()
     held_out = choose_held_out(changed, about)
-    assert len(paths(held_out)) == 29
-    assert "its training images are among them" in held_out.sentence
+    assert len(paths(held_out)) == 30 - 1 - len(few.train) - len(few.val) == 20
+    assert not paths(held_out) & {*few.train.paths, *few.val.paths}
+    assert held_out.sentence == (
+        "Evaluated on the 20 images of photos that it has not learned from (all: --all-images)."
+    )
+
+
+def test_what_was_learned_from_is_known_by_any_name(photos, tmp_path) -> None:
+    few = load_dataset(photos).few_shot(2)
+    (tmp_path / "new" / "cat").mkdir(parents=True)
+    shutil.copy(few.train.paths[0], tmp_path / "new" / "cat" / "renamed.png")
+    with pytest.raises(RequestError, match="has learned from every image of new; --all-images"):
+        choose_held_out(tmp_path / "new", trained_on(photos))
+    assert len(choose_held_out(tmp_path / "new", {}).data.test) == 1
+
+
+def test_a_file_that_cannot_be_read_is_left_to_the_check_of_images(photos, tmp_path) -> None:
+    (tmp_path / "new" / "cat").mkdir(parents=True)
+    (tmp_path / "new" / "cat" / "nowhere.png").symlink_to(tmp_path / "nowhere")
+    assert len(choose_held_out(tmp_path / "new", trained_on(photos)).data.test) == 1
 
 
 def test_a_folder_without_test_images_is_refused(divided) -> None:

@@ -108,7 +108,10 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path) -> None:
     with pytest.raises(OSError, match="disk full"):
         replace_file(path, fail)
     assert path.read_text() == "old"
-    replace_file(path, lambda partial: partial.write_text("new"))
+    assert os.listdir(tmp_path) == ["answers.txt"]
+    with path.open() as opened:  # who reads it meanwhile reads the old file to its end
+        replace_file(path, lambda partial: partial.write_text("new"))
+        assert opened.read() == "old"
     assert path.read_text() == "new"
     assert os.listdir(tmp_path) == ["answers.txt"]
 

@@ -120,7 +120,7 @@ def fit_data(
         resume=folder is not None and folder.goes_on,
         on_step=reporter.step,
     )
-    about = _describe_result(settings, data, reports)
+    about = _describe_result(settings, data, few, reports)
     classifier = freeze(method, clip, few.train, val=few.val, seed=job.seed, information=about)
     if distributed.rank() != 0:
         return classifier, {}
@@ -190,12 +190,14 @@ def describe_settings(
 
 
 def _describe_result(
-    settings: dict[str, Any], data: Dataset, reports: list[EpochReport]
+    settings: dict[str, Any], data: Dataset, few: Dataset, reports: list[EpochReport]
 ) -> dict[str, Any]:
     """What a saved classifier says of where it comes from."""
+    about = describe_data(data, few)
     of_training = ("seed", "dtype", "device", "processes")
     loss = {"final_loss": reports[-1].loss} if reports else {}
     return {
-        "data": {**describe_data(data), "shots": settings["shots"]},
+        **about,
+        "data": {**about["data"], "shots": settings["shots"]},
         "training": {**settings["training"], **{key: settings[key] for key in of_training}, **loss},
     }

@@ -11,8 +11,8 @@ from crossprompt.data.registry import load_dataset
 from crossprompt.errors import RequestError
 
 _LISTED = 5
-_HASHED = 200
-"""Images whose bytes tell one data set from another of the same file names, at most."""
+_HASHED = 50_000
+"""Images that a classifier remembers having learned from, at most."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class HeldOut:
 
 def choose_held_out(
     source: str | os.PathLike[str],
-    trained_on: Mapping[str, Any],
+    information: Mapping[str, Any],
     *,
     all_images: bool = False,
     **options: Any,
@@ -41,48 +41,59 @@ def choose_held_out(
     """Find the images to measure on.
 
     Where the data says which images are for testing, those are taken. Where it does not (a folder
-    of class folders, a CSV file without splits), all are, unless the classifier was trained on this
-    very data: then the images that were held out.
+    of class folders, a CSV file without splits), all that the classifier has not learned from are;
+    but of the very data that it was trained on only those that its fit has measured on, too.
 
     Args:
         source: what ``load_dataset`` takes.
-        trained_on: what the classifier says of its data, see ``describe_data``.
+        information: what the classifier knows of its training, see ``describe_data``.
         all_images: take every image of every split, whatever it was used for.
         options: for ``load_dataset``.
 
     Raises:
-        RequestError: the data cannot be loaded, or has no test images.
+        RequestError: the data cannot be loaded, or has no images to measure on.
     """
     undivided = _load_undivided(source, options)
     if all_images:
         data = undivided or load_dataset(source, **options)
-        return HeldOut(_all_for_testing(data), f"all {{}} images of {data.name}")
+        return HeldOut(_for_testing(data, _items_of(data)), f"all {{}} images of {data.name}")
     if undivided is None:
         data = load_dataset(source, **options)
         if not (data.test or any(data.shifted.values())):
             raise RequestError(f"{data.name} has no test images; --all-images takes every image")
-        return HeldOut(_without_training(data), f"the {{}} test images of {data.name}")
+        data = replace(data, train=Split(), val=Split())
+        return HeldOut(data, f"the {{}} test images of {data.name}")
     divided = _try_to_load(source, options)
-    if divided is not None and _is_of(divided, trained_on):
+    if divided is not None and _is_of_the_training(divided, information):
         which = f"the {{}} images of {divided.name} that were held out of the training"
-        return HeldOut(_without_training(divided), f"{which} (all of them: --all-images)")
-    which = f"all {{}} images of {undivided.name}"
-    if undivided.name == trained_on.get("name"):
-        which += "; if it is the folder of that name that was trained on, changed since, its "
-        which += "training images are among them"
-    return HeldOut(_all_for_testing(undivided), which)
+        return HeldOut(_for_testing(divided, divided.test), f"{which} (all of them: --all-images)")
+    return _unseen(undivided, set(information.get("learned_from", ())))
 
 
-def describe_data(data: Dataset) -> dict[str, Any]:
-    """What a classifier keeps, to know the data again that it was trained on.
+def _unseen(data: Dataset, learned_from: set[str]) -> HeldOut:
+    unseen = [item for item in data.test if not learned_from or _hash(item) not in learned_from]
+    if not unseen:
+        raise RequestError(
+            f"the classifier has learned from every image of {data.name}; --all-images takes them "
+            "all the same"
+        )
+    which = f"all {{}} images of {data.name}"
+    if len(unseen) < len(data.test):
+        which = f"the {{}} images of {data.name} that it has not learned from (all: --all-images)"
+    return HeldOut(_for_testing(data, unseen), which)
+
+
+def describe_data(data: Dataset, few: Dataset) -> dict[str, Any]:
+    """What a classifier keeps, so that it is never measured on what it has learned from.
 
     Args:
-        data: the whole data set, whose training images it learns from.
+        data: the whole data set.
+        few: what was drawn from it; the hashes of up to 50,000 of its images are kept.
     """
+    items = [*few.train, *few.val]
     return {
-        "name": data.name,
-        "fingerprint": data.fingerprint,
-        "test_images": _digest(data.test),  # the fingerprint only knows what they are called
+        "data": {"name": data.name, "fingerprint": data.fingerprint},
+        "learned_from": [_hash(item) for item in items] if len(items) <= _HASHED else [],
     }
 
 
@@ -106,22 +117,20 @@ def relabelled(split: Split, names: Sequence[str], known: Sequence[str]) -> Spli
     return Split(tuple(Item(item.path, numbers[names[item.label]]) for item in split))
 
 
-def _is_of(data: Dataset, trained_on: Mapping[str, Any]) -> bool:
-    if not data.test or data.fingerprint != trained_on.get("fingerprint"):
+def _is_of_the_training(data: Dataset, information: Mapping[str, Any]) -> bool:
+    if not data.test or data.fingerprint != information.get("data", {}).get("fingerprint"):
         return False
-    return _digest(data.test) == trained_on.get("test_images")
+    # the fingerprint only knows what images are called: another folder may call them the same
+    known = {_hash(item) for item in (*data.train, *data.val)}
+    return known >= set(information.get("learned_from", ()))
 
 
-def _digest(split: Split) -> str:
-    """sha256 of the bytes of the images, or of some of them if there are many."""
-    digest = hashlib.sha256()
-    for path in split.paths[:: 1 + len(split) // _HASHED]:
-        try:
-            content = path.read_bytes()
-        except OSError:  # told where the images are checked
-            content = b""
-        digest.update(hashlib.sha256(content).digest())
-    return digest.hexdigest()
+def _hash(item: Item) -> str:
+    """The beginning of the sha256 of the file's bytes."""
+    try:
+        return hashlib.sha256(item.path.read_bytes()).hexdigest()[:16]
+    except OSError:  # told where the images are checked
+        return ""
 
 
 def _load_undivided(source: str | os.PathLike[str], options: Mapping[str, Any]) -> Dataset | None:
@@ -140,13 +149,13 @@ def _try_to_load(source: str | os.PathLike[str], options: Mapping[str, Any]) -> 
         return None
 
 
-def _all_for_testing(data: Dataset) -> Dataset:
-    every = Split(tuple(item for split in data.splits.values() for item in split))
-    return replace(_without_training(data), test=every, shifted={})
+def _items_of(data: Dataset) -> list[Item]:
+    return [item for split in data.splits.values() for item in split]
 
 
-def _without_training(data: Dataset) -> Dataset:
-    return replace(data, train=Split(), val=Split())
+def _for_testing(data: Dataset, items: Sequence[Item]) -> Dataset:
+    test = Split(tuple(items))
+    return replace(data, train=Split(), val=Split(), test=test, shifted={}, selection=None)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -83,7 +83,8 @@ def test_bad_images_are_listed_or_left_out(evaluate, run, tmp_path, capsys) -> N
 def test_only_the_images_that_are_measured_are_read(evaluate, photos, tmp_path) -> None:
     same = tmp_path / "photos"
     shutil.copytree(photos, same)
-    unused = next(iter(set(list_images(same)) - set(load_dataset(same).test.paths)))
-    unused.write_bytes(b"damaged")
+    few = load_dataset(same).few_shot(2)
+    used = {*few.train.paths, *few.val.paths, *few.test.paths}
+    next(path for path in list_images(same) if path not in used).write_bytes(b"damaged")
     found = evaluate(same, "--batch-size", "4")
     assert (found["results"]["test"]["n"], found["results"]["test"]["batch_size"]) == (9, 4)

@@ -24,12 +24,13 @@ def learned(run: Path) -> list[bytes]:
 
 
 def test_a_fit_shows_the_accuracy_and_what_to_do_next(fit_words, tmp_path, capsys) -> None:
-    assert main(fit_words(tmp_path / "run")) == 0
+    run = tmp_path / "my run"
+    assert main(fit_words(run)) == 0
     found = capsys.readouterr()
     assert "test" in found.out
-    assert f"crossprompt predict {tmp_path / 'run'} IMAGE" in found.out
+    assert f"crossprompt predict '{run}' IMAGE" in found.out
     assert "Training" in found.err
-    assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 2
+    assert len((run / LOG).read_text().splitlines()) == 2
 
 
 def test_json_is_all_that_stands_on_standard_output(fit_words, tmp_path, capsys) -> None:

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         classifier = open_classifier(options.run, options)
         held_out = choose_held_out(
             options.data,
-            classifier.information.get("data", {}),
+            classifier.information,
             all_images=options.all_images,
             root=options.root,
             **names,

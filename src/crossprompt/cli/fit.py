@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -114,7 +115,8 @@ def _show(results: dict[str, Result], output: Path, as_json: bool) -> None:
         show_results(results)
     else:
         print("There were no test images to measure the accuracy on.")
-    print(f"Saved in {output}. Classify images with: crossprompt predict {output} IMAGE")
+    command = shlex.join(["crossprompt", "predict", str(output), "IMAGE"])
+    print(f"Saved in {output}. Classify images with: {command}")
 
 
 def _shots(word: str) -> int | None:
