@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from crossprompt.clip.model import CLIP, CLIPConfig
+from crossprompt.clip.model import CLIP
 from crossprompt.clip.preprocess import Preprocess
 from crossprompt.clip.tokenizer import Tokenizer
 from crossprompt.clip.weights import save_clip
-from tools.pretrain_tiny_clip import EMBED, IMAGE, text_config
+from tools.pretrain_tiny_clip import IMAGE, clip_config
 
 ASSETS = Path(__file__).resolve().parents[1] / "src/crossprompt/assets/tiny-clip"
 
@@ -26,7 +26,7 @@ def main() -> None:
     arguments = parser.parse_args()
     state = torch.load(arguments.run / "state.pt", weights_only=True)
     tokenizer = Tokenizer.from_file(arguments.run / "tokenizer.json")
-    clip = CLIP(CLIPConfig(IMAGE, text_config(tokenizer.size), EMBED))
+    clip = CLIP(clip_config(tokenizer.size))
     weights = {
         k.removeprefix("clip."): v for k, v in state["model"].items() if k.startswith("clip.")
     }

@@ -1,6 +1,6 @@
 """Train the embedded ``tiny`` CLIP from scratch on openly licensed emoji art.
 
-    python -m tools.pretrain_tiny_clip --iconify FOLDER --run FOLDER [--steps 7500]
+    python -m tools.pretrain_tiny_clip --iconify FOLDER --run FOLDER [--steps 5600]
 
 Seeded, and resumable: run the same command again after an interruption. Nothing that the ``emoji``
 data set trains, validates or tests on is read: only the emoji in
@@ -25,6 +25,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig, initialise
 from crossprompt.clip.text_tokens import TokenizedTexts
+from crossprompt.precision import has_fast_bf16
 from tools.tiny_clip import art, pictures, vocabulary
 from tools.tiny_clip.captions import TEMPLATES, Captions
 
@@ -33,9 +34,10 @@ IMAGE = ImageConfig(side=72, patch=12, width=192, blocks=6, heads=3, mlp_width=7
 EMBED = 192
 
 
-def text_config(words: int) -> TextConfig:
-    """The text tower for a vocabulary of ``words``."""
-    return TextConfig(words, context=77, width=128, blocks=6, heads=2, mlp_width=512)
+def clip_config(words: int) -> CLIPConfig:
+    """The sizes of both towers for a vocabulary of ``words``."""
+    text = TextConfig(words, context=77, width=128, blocks=6, heads=2, mlp_width=512)
+    return CLIPConfig(IMAGE, text, EMBED, "gelu")
 
 
 @dataclass(frozen=True)
@@ -45,37 +47,33 @@ class Recipe:
     steps: int
     batch: int = 128
     lr: float = 1e-3
+    inner_lr: float = 2e-3
+    """Of the matrices inside the blocks."""
     weight_decay: float = 0.1
     warm_up: int = 100
-    kept: float = 0.75
+    kept: float = 0.5
     """Share of patches that the image tower sees in training, as in FLIP (arXiv 2212.00794)."""
     whole: float = 0.1
     """Share of the steps, at the end, in which it sees all of them."""
     helper: float = 0.5
-    """Weight of naming emoji and kind from the image alone."""
+    """Weight of naming the emoji from the image alone."""
     seed: int = 1
 
 
 class Helper(torch.nn.Module):
-    """Names the emoji and its kind from the image feature alone; it speeds up training and is then
-    thrown away.
+    """Names the emoji from the image feature alone; it speeds up training and is then thrown away.
 
     Args:
-        emoji: the pre-training list.
+        names: number of different emoji.
     """
 
-    def __init__(self, emoji: list[dict]) -> None:
+    def __init__(self, names: int) -> None:
         super().__init__()
-        kinds = sorted({entry["kind"] for entry in emoji if entry["kind"]})
-        self.kinds = torch.tensor([kinds.index(e["kind"]) if e["kind"] else -1 for e in emoji])
-        self.name = torch.nn.Linear(EMBED, len(emoji))
-        self.kind = torch.nn.Linear(EMBED, len(kinds))
+        self.name = torch.nn.Linear(EMBED, names)
 
     def forward(self, features: Tensor, rows: Tensor) -> Tensor:
-        """Cross-entropy of both, for image features of the emoji in ``rows``."""
-        features = normalize(features, dim=-1) * EMBED**0.5
-        by_name = cross_entropy(self.name(features), rows)
-        return by_name + cross_entropy(self.kind(features), self.kinds[rows], ignore_index=-1)
+        """Cross-entropy for image features of the emoji in ``rows``."""
+        return cross_entropy(self.name(normalize(features, dim=-1) * EMBED**0.5), rows)
 
 
 def load_art(emoji: list[dict], iconify: Path, cache: Path) -> tuple[Tensor, list[int]]:
@@ -125,21 +123,30 @@ def contrast(logits: Tensor, true: Tensor) -> Tensor:
     return (image_loss + text_loss) / 2
 
 
-def learning_rate(step: int, recipe: Recipe) -> float:
-    """Linear warm-up, then cosine to zero."""
+def schedule(step: int, recipe: Recipe) -> float:
+    """Part of the full learning rate: linear warm-up, then cosine to zero."""
     warm_up = min(1.0, (step + 1) / recipe.warm_up)
-    return recipe.lr * warm_up * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
+    return warm_up * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
 
 
-def build_optimiser(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW; norms, biases, positions and the scale are not decayed."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
+def build_optimisers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the blocks, which learns several times faster than AdamW here;
+    AdamW for everything else, where norms, biases, positions and the scale are not decayed."""
+    named = dict(model.named_parameters())
+    inner = {name for name, p in named.items() if p.ndim == 2 and ".blocks." in name}
+    outer = [p for name, p in named.items() if p.ndim > 1 and name not in inner]
+    vectors = [p for p in named.values() if p.ndim <= 1]
+    muon = torch.optim.Muon(
+        [named[name] for name in sorted(inner)],
+        lr=recipe.inner_lr,
+        weight_decay=recipe.weight_decay,
+        adjust_lr_fn="match_rms_adamw",
+    )
     groups = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": outer, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98), eps=1e-6)
+    return [muon, torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98), eps=1e-6)]
 
 
 def save_state(path: Path, state: dict) -> None:
@@ -156,19 +163,20 @@ def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
     pixels, shown = load_art(emoji, iconify, run / "art.npz")
     tokenizer = load_tokenizer(emoji, run / "tokenizer.json")
     captions = Captions(emoji)
-    config = CLIPConfig(IMAGE, text_config(tokenizer.get_vocab_size()), EMBED)
+    config = clip_config(tokenizer.get_vocab_size())
     torch.manual_seed(recipe.seed)
     clip = initialise(CLIP(config), torch.Generator().manual_seed(recipe.seed))
     with torch.no_grad():
         clip.text.positions.mul_(0.01 / clip.text.positions.std())  # as OpenAI's: the words count
-    helper = Helper(emoji)
+    helper = Helper(len(emoji))
     both = torch.nn.ModuleDict({"clip": clip, "helper": helper})
-    optimiser = build_optimiser(both, recipe)
+    optimisers = build_optimisers(both, recipe)
     start, state_path = 0, run / "state.pt"
     if state_path.exists():
         state = torch.load(state_path, weights_only=True)
         both.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
+        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
         start = state["step"]
     began = time.time()
     for step in range(start, recipe.steps):
@@ -177,20 +185,22 @@ def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
         picked = choice.sample(range(len(shown)), recipe.batch)
         texts, true = captions.draw([shown[row] for row in picked], choice)
         ids = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
-        text_features = clip.encode_texts(TokenizedTexts.of(ids, texts))[0]
         kept = 1.0 if step >= recipe.steps * (1 - recipe.whole) else recipe.kept
         images = pictures.batch(pixels[picked], IMAGE.side, generator)
-        image_features = encode_visible(clip, images, kept, generator)
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(torch.device("cpu"))):
+            text_features = clip.encode_texts(TokenizedTexts.of(ids, texts))[0].float()
+            image_features = encode_visible(clip, images, kept, generator).float()
         cosines = normalize(image_features, dim=-1) @ normalize(text_features, dim=-1).T
         contrastive = contrast(clip.logit_scale.exp() * cosines, torch.from_numpy(true))
         naming = helper(image_features, torch.tensor([shown[row] for row in picked]))
         loss = contrastive + recipe.helper * naming
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, recipe)
-        optimiser.zero_grad(set_to_none=True)
+        both.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(both.parameters(), 1.0)
-        optimiser.step()
+        for optimiser, lr in zip(optimisers, (recipe.inner_lr, recipe.lr), strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = lr * schedule(step, recipe)
+            optimiser.step()
         with torch.no_grad():
             clip.logit_scale.clamp_(max=math.log(100))
         if (step + 1) % 20 == 0:
@@ -206,7 +216,7 @@ def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
         if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
             state = {
                 "model": both.state_dict(),
-                "optimiser": optimiser.state_dict(),
+                "optimisers": [optimiser.state_dict() for optimiser in optimisers],
                 "step": step + 1,
             }
             save_state(state_path, state)
@@ -218,7 +228,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--iconify", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=7500)
+    parser.add_argument("--steps", type=int, default=5600)
     arguments = parser.parse_args()
     train(Recipe(arguments.steps), arguments.iconify, arguments.run)
 
