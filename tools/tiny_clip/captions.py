@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-KIND_SHARE = 1 / 20
-"""Share of captions that say only what kind of thing a picture shows."""
 WORD_SHARE = 1 / 4
 """Share of captions that say only one other word for it, from Unicode's annotations."""
 
@@ -37,10 +35,7 @@ class Captions:
         return [generator.choice(TEMPLATES).format(text) for _, text in drawn], np.array(table)
 
     def _draw(self, entry: dict, generator: random.Random) -> tuple[str, str]:
-        chance = generator.random()
-        if entry["kind"] and chance < KIND_SHARE:
-            return "kind", entry["kind"]
-        if entry["words"] and chance > 1 - WORD_SHARE:
+        if entry["words"] and generator.random() < WORD_SHARE:
             return "words", generator.choice(entry["words"])
         return "name", entry["name"]
 

@@ -51,7 +51,7 @@ def load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
     def list_split(style: str, split: str) -> Split:
         return Split(
             tuple(
-                Item(_drawn(folder, style, code), label)
+                Item(drawn_picture(style, code, folder), label)
                 for label, kind in enumerate(classes)
                 for code in classes[kind][split]
             )
@@ -69,8 +69,18 @@ def load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
     )
 
 
-def _drawn(folder: Path, style: str, code: str) -> Path:
-    path = folder / style / f"{code}.png"
+def drawn_picture(style: str, code: str, folder: Path | None = None) -> Path:
+    """The picture of an emoji, drawn if it is not there yet.
+
+    Args:
+        style: one of ``STYLES``.
+        code: its code point, hexadecimal.
+        folder: for the pictures; the user's cache folder by default.
+
+    Raises:
+        RequestError: the package with the art is not installed.
+    """
+    path = (folder or _cache_folder()) / style / f"{code}.png"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         picture = draw(style, code).resize((SIDE, SIDE), Image.Resampling.BICUBIC)

@@ -1,0 +1,85 @@
+"""Compare training settings for the demo, without its test emoji.
+
+    python -m tools.choose_demo_settings zero_shot linear_probe dcp:epochs=8,lr=0.01,length=4
+
+The 10 training and validation emoji of every kind are divided into folds; in each fold 8 of a kind
+are learned from and 2 are tested on, in every style. What ``crossprompt.demo.BUDGET`` says was
+chosen by this.
+"""
+
+import argparse
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from crossprompt.classifier import freeze
+from crossprompt.clip.weights import load_clip
+from crossprompt.data.emoji import SOURCE, TEMPLATE, drawn_picture, read_split
+from crossprompt.data.emoji_art import STYLES
+from crossprompt.data.items import Item, Split
+from crossprompt.evaluate import evaluate
+from crossprompt.methods import build_method
+from crossprompt.train import TrainConfig, train
+
+FOLDS, TESTED = 5, 2
+
+
+def fold_of(fold: int) -> tuple[Split, dict[str, Split]]:
+    """The training pictures of a fold, and style to its test pictures."""
+    first, classes = fold * TESTED, read_split()
+    kinds = [[*kind["train"], *kind["val"]] for kind in classes.values()]
+
+    def pictures(style: str, tested: bool) -> Split:
+        return Split(
+            tuple(
+                Item(drawn_picture(style, code), label)
+                for label, codes in enumerate(kinds)
+                for place, code in enumerate(codes)
+                if (first <= place < first + TESTED) == tested
+            )
+        )
+
+    return pictures(SOURCE, False), {style: pictures(style, True) for style in STYLES}
+
+
+def measure(words: str, backbone: str, fold: int) -> dict[str, float]:
+    """Train with the settings in ``words`` on one fold: style to accuracy in per cent."""
+    name, _, settings = words.partition(":")
+    options: dict[str, Any] = {}
+    for pair in filter(None, settings.split(",")):
+        key, _, value = pair.partition("=")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    of_training = {field.name for field in fields(TrainConfig)}
+    training = {key: options.pop(key) for key in list(options) if key in of_training}
+    learned, tests = fold_of(fold)
+    clip = load_clip(backbone, device="cpu")
+    method = build_method(name, clip, tuple(read_split()), seed=fold, **options)
+    train(method, clip, learned, TrainConfig.of({"seed": fold, **training}, "demo"))
+    classifier = freeze(method, clip, learned, seed=fold)
+    return {style: 100 * evaluate(classifier, split).accuracy for style, split in tests.items()}
+
+
+def main() -> None:
+    """Print a line for each of the settings."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("settings", nargs="+", help="METHOD or METHOD:KEY=VALUE,KEY=VALUE…")
+    parser.add_argument("--backbone", default="tiny")
+    parser.add_argument("--folds", type=int, default=FOLDS)
+    parser.add_argument("--jobs", type=int, default=joblib.cpu_count())
+    options = parser.parse_args()
+    backbone = options.backbone if options.backbone == "tiny" else str(Path(options.backbone))
+    for words in options.settings:
+        runs = [joblib.delayed(measure)(words, backbone, k) for k in range(options.folds)]
+        found = joblib.Parallel(options.jobs)(runs)
+        means = {style: sum(run[style] for run in found) / len(found) for style in STYLES}
+        print(words, *(f"{style} {mean:.1f}" for style, mean in means.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
