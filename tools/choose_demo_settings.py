@@ -17,7 +17,7 @@ import joblib
 
 from crossprompt.classifier import freeze
 from crossprompt.clip.weights import load_clip
-from crossprompt.data.emoji import SOURCE, TEMPLATE, drawn_picture, read_split
+from crossprompt.data.emoji import SOURCE, drawn_picture, read_split
 from crossprompt.data.emoji_art import STYLES
 from crossprompt.data.items import Item, Split
 from crossprompt.evaluate import evaluate

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from crossprompt.clip.attention import Heads, attend_to_all
 from crossprompt.clip.preprocess import Preprocess
 from crossprompt.clip.text_tokens import TextTokens, TokenizedTexts
 from crossprompt.clip.tokenizer import Tokenizer
@@ -27,8 +28,8 @@ from crossprompt.shapes import (
     TextFeatures,
 )
 
-Heads = Float[Tensor, "rows heads tokens head_width"]
 Attend = Callable[[Heads, Heads, Heads], Heads]
+ClassToken = Float[Tensor, "batch 1 width"]
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ class QuickGELU(nn.Module):
     """x * sigmoid(1.702 x), OpenAI's approximation of GELU."""
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Apply elementwise."""
-        return x * torch.sigmoid(1.702 * x)
+        """Apply elementwise, as the fused SiLU of 1.702 x: fewer passes over the widest tensors."""
+        return functional.silu(1.702 * x) / 1.702
 
 
 class Attention(nn.Module):
@@ -105,8 +106,30 @@ class Attention(nn.Module):
         self, x: Float[Tensor, "rows tokens width"], attend: Attend
     ) -> Float[Tensor, "rows tokens width"]:
         """Mix the tokens of every row."""
-        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = self._split(self.qkv(x))
         return self.out(attend(query, key, value).transpose(1, 2).flatten(2))
+
+    def ask(
+        self,
+        asking: Float[Tensor, "rows asking width"],
+        x: Float[Tensor, "rows tokens width"],
+        attend: Attend,
+    ) -> Float[Tensor, "rows asking width"]:
+        """What some tokens learn from all: as ``forward``, without the other tokens' queries."""
+        width = x.shape[-1]
+        weights, biases = (
+            part.split([width, 2 * width]) for part in (self.qkv.weight, self.qkv.bias)
+        )
+        (query,) = self._split(functional.linear(asking, weights[0], biases[0]))
+        key, value = self._split(functional.linear(x, weights[1], biases[1]))
+        return self.out(attend(query, key, value).transpose(1, 2).flatten(2))
+
+    def _split(
+        self, x: Float[Tensor, "rows tokens parts"]
+    ) -> Float[Tensor, "part rows heads tokens head"]:
+        """Parts of the model's width, each in heads."""
+        head = self.out.in_features // self.heads
+        return x.unflatten(-1, (-1, self.heads, head)).permute(2, 0, 3, 1, 4)
 
 
 class Block(nn.Module):
@@ -130,13 +153,37 @@ class Block(nn.Module):
         x = x + self.attention(self.norm_1(x), attend)
         return x + self.mlp(self.norm_2(x))
 
+    def mix_into(
+        self,
+        asking: Float[Tensor, "rows asking width"],
+        x: Float[Tensor, "rows tokens width"],
+        attend: Attend,
+    ) -> Float[Tensor, "rows asking width"]:
+        """``mix`` for the tokens that are read afterwards; the others' answers are never computed.
+
+        Args:
+            asking: those tokens, as they stand in ``x``.
+            x: all tokens.
+            attend: from the asking tokens to all.
+        """
+        asking = asking + self.attention.ask(self.norm_1(asking), self.norm_1(x), attend)
+        return asking + self.mlp(self.norm_2(asking))
+
 
 class ImageBlock(Block):
     """A block in which every token of an image sees every other."""
 
     def forward(self, tokens: ImageTokens) -> ImageTokens:
         """Tokens to tokens."""
-        return self.mix(tokens, functional.scaled_dot_product_attention)
+        return self.mix(tokens, attend_to_all)
+
+
+class LastImageBlock(Block):
+    """An image block of which only the class token is kept: no other is read after it."""
+
+    def forward(self, tokens: ImageTokens) -> ClassToken:
+        """Tokens to the class token."""
+        return self.mix_into(tokens[:, :1], tokens, attend_to_all)
 
 
 class TextBlock(Block):
@@ -145,6 +192,15 @@ class TextBlock(Block):
     def forward(self, tokens: TextTokens) -> TextTokens:
         """Tokens to tokens."""
         return tokens.with_states(self.mix(tokens.states, tokens.attend))
+
+
+class LastTextBlock(Block):
+    """A text block of which only the end-of-text tokens are kept: no other is read after it."""
+
+    def forward(self, tokens: TextTokens) -> TextTokens:
+        """Tokens to end-of-text tokens."""
+        ends = tokens.ends()
+        return tokens.only_ends(self.mix_into(ends, tokens.states, tokens.attend_from_ends))
 
 
 class ImageTower(nn.Module):
@@ -157,9 +213,9 @@ class ImageTower(nn.Module):
         self.class_token = nn.Parameter(torch.empty(config.width))
         self.positions = nn.Parameter(torch.empty(1 + config.patches, config.width))
         self.pre_norm = nn.LayerNorm(config.width)
+        kinds = [ImageBlock] * (config.blocks - 1) + [LastImageBlock]
         self.blocks = nn.ModuleList(
-            ImageBlock(config.width, config.heads, config.mlp_width, activation)
-            for _ in range(config.blocks)
+            kind(config.width, config.heads, config.mlp_width, activation) for kind in kinds
         )
         self.post_norm = nn.LayerNorm(config.width)
         self.projection = nn.Linear(config.width, embed, bias=False)
@@ -189,9 +245,9 @@ class TextTower(nn.Module):
         words = torch.empty(config.vocabulary, config.width)
         self.words = nn.Embedding.from_pretrained(words, freeze=False)
         self.positions = nn.Parameter(torch.empty(config.context, config.width))
+        kinds = [TextBlock] * (config.blocks - 1) + [LastTextBlock]
         self.blocks = nn.ModuleList(
-            TextBlock(config.width, config.heads, config.mlp_width, activation)
-            for _ in range(config.blocks)
+            kind(config.width, config.heads, config.mlp_width, activation) for kind in kinds
         )
         self.post_norm = nn.LayerNorm(config.width)
         self.projection = nn.Linear(config.width, embed, bias=False)

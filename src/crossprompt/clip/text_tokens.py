@@ -26,6 +26,9 @@ from crossprompt.errors import RequestError
 from crossprompt.shapes import TextPrompt
 
 Heads = Float[Tensor, "groups heads tokens head_width"]
+Ends = Float[Tensor, "groups heads texts head_width"]
+Asking = Float[Tensor, "groups heads texts asking head_width"]
+Answers = Float[Tensor, "groups heads texts*asking head_width"]
 
 
 @dataclass(frozen=True)
@@ -163,15 +166,10 @@ class TextTokens:
         """The end-of-text token of every text, in the caller's order."""
         return self.states[:, self._own_positions(offset=-1).to(self.states.device)]
 
-    def _own_positions(self, offset: int) -> Int[Tensor, " texts"]:
-        """Where each text's own token ``offset`` stands among ``states``, in the caller's order."""
-        positions = [
-            torch.arange(bucket.start, bucket.stop, bucket.length) + offset % bucket.length
-            for bucket in self.texts.buckets
-        ]
-        index = torch.empty(len(self.texts.order), dtype=torch.long)
-        index[torch.tensor(self.texts.order)] = self.shared + torch.cat(positions)
-        return index
+    def only_ends(self, states: Float[Tensor, "groups texts width"]) -> "TextTokens":
+        """The texts with nothing left of them but new end-of-text tokens, in the caller's order."""
+        ends = replace(self.texts, shared=(), own=tuple(own[-1:] for own in self.texts.own))
+        return TextTokens(states, 0, ends)
 
     def attend(self, query: Heads, key: Heads, value: Heads) -> Heads:
         """Causal attention within each text; the shared keys and values are never repeated."""
@@ -181,21 +179,46 @@ class TextTokens:
                 query[:, :, :shared], key[:, :, :shared], value[:, :, :shared], is_causal=True
             )
         ]
-        query = query[:, :, shared:] * query.shape[-1] ** -0.5
-        to_shared = query @ key[:, :, :shared].transpose(-1, -2)  # one product for all texts
         for bucket in self.texts.buckets:
-            own = slice(bucket.start, bucket.stop)
+            asking = query[:, :, shared:][:, :, bucket.start : bucket.stop]
             size = (bucket.texts, bucket.length)
-            k, v = (x[:, :, shared:][:, :, own].unflatten(2, size) for x in (key, value))
-            to_own = query[:, :, own].unflatten(2, size) @ k.transpose(-1, -2)
-            future = torch.ones(
-                bucket.length, bucket.length, dtype=torch.bool, device=query.device
-            ).triu(1)
-            scores = [
-                to_shared[:, :, own].unflatten(2, size),
-                to_own.masked_fill(future, -torch.inf),
-            ]
-            weights = softmax(torch.cat(scores, dim=-1), dim=-1)
-            from_shared = weights[..., :shared].flatten(2, 3) @ value[:, :, :shared]
-            parts.append(from_shared + (weights[..., shared:] @ v).flatten(2, 3))
+            parts.append(self._attend_within(bucket, asking.unflatten(2, size), key, value))
         return torch.cat(parts, dim=2)
+
+    def attend_from_ends(self, query: Ends, key: Heads, value: Heads) -> Ends:
+        """``attend`` for the end-of-text tokens alone, in the caller's order."""
+        order = torch.tensor(self.texts.order, device=query.device)
+        parts, start = [], 0
+        for bucket in self.texts.buckets:
+            asking = query[:, :, order[start : start + bucket.texts], None]
+            parts.append(self._attend_within(bucket, asking, key, value))
+            start += bucket.texts
+        return torch.cat(parts, dim=2)[:, :, order.argsort()]
+
+    def _attend_within(self, bucket: Bucket, query: Asking, key: Heads, value: Heads) -> Answers:
+        """What the last tokens of each text of a bucket learn from it, one text after the other."""
+        asked, size = query.shape[3], (bucket.texts, bucket.length)
+        query = query * query.shape[-1] ** -0.5
+        to_shared = query.flatten(2, 3) @ key[:, :, : self.shared].transpose(-1, -2)
+        k, v = (
+            x[:, :, self.shared :][:, :, bucket.start : bucket.stop].unflatten(2, size)
+            for x in (key, value)
+        )
+        future = torch.ones(asked, bucket.length, dtype=torch.bool, device=query.device)
+        future = future.triu(1 + bucket.length - asked)
+        to_own = (query @ k.transpose(-1, -2)).masked_fill(future, -torch.inf)
+        scores = torch.cat([to_shared.unflatten(2, (bucket.texts, asked)), to_own], dim=-1)
+        weights = softmax(scores, dim=-1)
+        # one product for all texts, as they share what it reads
+        from_shared = weights[..., : self.shared].flatten(2, 3) @ value[:, :, : self.shared]
+        return from_shared + (weights[..., self.shared :] @ v).flatten(2, 3)
+
+    def _own_positions(self, offset: int) -> Int[Tensor, " texts"]:
+        """Where each text's own token ``offset`` stands among ``states``, in the caller's order."""
+        positions = [
+            torch.arange(bucket.start, bucket.stop, bucket.length) + offset % bucket.length
+            for bucket in self.texts.buckets
+        ]
+        index = torch.empty(len(self.texts.order), dtype=torch.long)
+        index[torch.tensor(self.texts.order)] = self.shared + torch.cat(positions)
+        return index

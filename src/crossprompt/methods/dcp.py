@@ -37,6 +37,8 @@ from crossprompt.shapes import (
 )
 
 ImagePrompts = Float[Tensor, "groups length image_width"]
+Mixed = Float[Tensor, "batch mixed_tokens image_width"]
+"""What a block makes of image tokens: as many, or the class token alone."""
 Own = Float[Tensor, "groups length width"]
 Other = Float[Tensor, "groups length other_width"]
 
@@ -151,7 +153,7 @@ class DCP(Method):
         return new_image[0], new_text
 
 
-def by_parts(block: nn.Module, tokens: ImageTokens) -> ImageTokens:
+def by_parts(block: nn.Module, tokens: ImageTokens) -> Mixed:
     """The block's answer for every image, worked out for some images at a time."""
     return torch.cat([block(part) for part in tokens.split(IMAGES_AT_ONCE)])
 
