@@ -9,12 +9,13 @@ import torch
 from crossprompt import distributed
 from crossprompt.data.items import Item
 from crossprompt.errors import RequestError
-from crossprompt.plan import Plan
+from crossprompt.plan import Plan, features_of, images_of
 from tests.backbone import even_clip, write_items
 
 
 def plan(items: list[Item], batch_size: int = 4, seed: int = 1, augment: bool = True) -> Plan:
-    return Plan(items, even_clip(), batch_size, seed, augment)
+    read = images_of(items, even_clip(), seed, augment)
+    return Plan([item.label for item in items], batch_size, seed, read)
 
 
 def unread(count: int) -> list[Item]:
@@ -60,6 +61,14 @@ def test_augmentation_differs_between_epochs_and_images(tmp_path) -> None:
     assert not torch.equal(first[0], first[1])
     assert not torch.equal(first, second)
     assert torch.equal(first, next(plan([item, item], batch_size=2).epoch(1))[0])
+
+
+def test_features_are_those_of_the_images_in_their_order(tmp_path) -> None:
+    items, clip = write_items(tmp_path, [0, 1, 2]), even_clip()
+    pixels, features = images_of(items, clip, 1, False), features_of(items, clip)
+    for position in (2, 0, 1):
+        alone = clip.encode_images(pixels(position, 1)[None])[0]
+        torch.testing.assert_close(features(position, 7), alone, atol=1e-5, rtol=0)
 
 
 def test_processes_share_the_very_batches_of_one(tmp_path, monkeypatch) -> None:

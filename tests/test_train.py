@@ -105,6 +105,24 @@ def test_without_augmentation_images_are_as_in_the_test(items) -> None:
     assert train(make(), clip, items, replace(config, augment=True))[0].loss != report.loss
 
 
+@pytest.mark.parametrize(("name", "encoded"), [("coop", 8), ("dcp", 3 * 8)])
+def test_an_image_that_does_not_change_is_encoded_once(items, name, encoded) -> None:
+    clip = make_clip(with_blocks(2))
+    seen = []
+    clip.image.patches.register_forward_hook(lambda *call: seen.append(len(call[1][0])))
+    method = build_method(name, clip, NAMES, length=2)
+    train(method, clip, items, replace(CONFIG, augment=False))
+    assert sum(seen) == encoded  # of 8 images in 3 epochs
+
+
+def test_cached_features_teach_the_same_as_the_images(items, monkeypatch) -> None:
+    config = replace(CONFIG, augment=False)
+    cached, _ = learn(items, config=config)
+    monkeypatch.setattr("crossprompt.train.FeatureMethod", ())  # nothing is one
+    slow, _ = learn(items, config=config)
+    torch.testing.assert_close(cached, slow, atol=1e-5, rtol=0)
+
+
 def test_training_leaves_the_global_generator_alone(items) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()

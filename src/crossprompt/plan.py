@@ -1,7 +1,7 @@
 """Which images make up each step of a training, the same for any number of processes."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -11,6 +11,10 @@ from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Item
 from crossprompt.data.loading import ImageCache, map_ahead
 from crossprompt.errors import RequestError
+from crossprompt.examples import encode_split
+
+Read = Callable[[int, int], Tensor]
+"""What a method is shown of the item at a position in an epoch."""
 
 
 def share_of(batch_size: int) -> int:
@@ -28,50 +32,64 @@ def share_of(batch_size: int) -> int:
     return batch_size // processes
 
 
+def images_of(items: Sequence[Item], clip: CLIP, seed: int, augment: bool) -> Read:
+    """Pixels ``[3, side, side]``.
+
+    Args:
+        items: labelled training images.
+        clip: for the transform.
+        seed: of the augmentation.
+        augment: random crops and flips, instead of the test transform.
+    """
+    cache = ImageCache()
+
+    def read(position: int, epoch: int) -> Tensor:
+        image = cache.read(items[position].path)
+        if not augment:
+            return clip.preprocess(image)
+        # seeded by the image and the epoch, not by when a thread comes to it
+        return clip.preprocess.train(image, random.Random(f"{seed}:{epoch}:{position}"))
+
+    return read
+
+
+def features_of(items: Sequence[Item], clip: CLIP) -> Read:
+    """Features ``[embed]`` with the test transform, of images that are encoded once and for all."""
+    features = encode_split(clip, items).features
+    return lambda position, epoch: features[position]
+
+
 class Plan:
     """A seeded order for every epoch, cut into batches; an incomplete last one is dropped.
 
     Args:
-        items: labelled training images.
-        clip: for the transform and the device.
+        labels: of the training images.
         batch_size: images in a step, over all processes; fewer only if there are not so many.
-        seed: of the order and the augmentation.
-        augment: random crops and flips, instead of the test transform.
+        seed: of the order.
+        read: what to show of an image.
 
     Raises:
         RequestError: the processes cannot share a batch evenly.
     """
 
-    def __init__(
-        self, items: Sequence[Item], clip: CLIP, batch_size: int, seed: int, augment: bool
-    ) -> None:
-        self.items, self.clip, self.seed, self.augment = items, clip, seed, augment
-        self.cache = ImageCache()
-        self.batch_size = min(batch_size, len(items))
+    def __init__(self, labels: Sequence[int], batch_size: int, seed: int, read: Read) -> None:
+        self.labels, self.seed, self.read = labels, seed, read
+        self.batch_size = min(batch_size, len(labels))
         self.share = share_of(self.batch_size)
-        self.steps = len(items) // self.batch_size
+        self.steps = len(labels) // self.batch_size
 
     def batches(self, epoch: int) -> list[list[int]]:
-        """Positions in ``items`` of every step's images, over all processes."""
-        order = list(range(len(self.items)))
+        """Positions of every step's images, over all processes."""
+        order = list(range(len(self.labels)))
         random.Random(f"{self.seed}:{epoch}").shuffle(order)
         return [order[i * self.batch_size : (i + 1) * self.batch_size] for i in range(self.steps)]
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """This process's images ``[batch, 3, side, side]`` and labels ``[batch]`` of every step."""
+        """What this process is shown ``[batch, …]`` and labels ``[batch]``, of every step."""
         mine = slice(distributed.rank() * self.share, (distributed.rank() + 1) * self.share)
         batches = [batch[mine] for batch in self.batches(epoch)]
         positions = [position for batch in batches for position in batch]
-        pixels = map_ahead(lambda position: self._read(position, epoch), positions)
+        shown = map_ahead(lambda position: self.read(position, epoch), positions)
         for batch in batches:
-            images = torch.stack([next(pixels) for _ in batch])
-            labels = torch.tensor([self.items[position].label for position in batch])
-            yield images.to(self.clip.device), labels.to(self.clip.device)
-
-    def _read(self, position: int, epoch: int) -> Tensor:
-        image = self.cache.read(self.items[position].path)
-        if not self.augment:
-            return self.clip.preprocess(image)
-        # seeded by the image and the epoch, not by when a thread comes to it
-        generator = random.Random(f"{self.seed}:{epoch}:{position}")
-        return self.clip.preprocess.train(image, generator)
+            labels = torch.tensor([self.labels[position] for position in batch])
+            yield torch.stack([next(shown) for _ in batch]), labels

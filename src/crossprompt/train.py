@@ -18,11 +18,14 @@ from crossprompt.data.items import Item
 from crossprompt.data.split import Split, fingerprint_of
 from crossprompt.errors import JobError
 from crossprompt.examples import Examples
-from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.base import FeatureMethod, Method, Recipe
 from crossprompt.optimiser import build_optimiser, learning_rate
-from crossprompt.plan import Plan
+from crossprompt.plan import Plan, features_of, images_of
 from crossprompt.settings import Settings, require
 from crossprompt.state import TrainingState
+
+Loss = Callable[[CLIP, Tensor, Tensor], Tensor]
+"""Of the backbone, what is shown (images, or their features) and labels."""
 
 
 @dataclass(frozen=True)
@@ -141,12 +144,17 @@ def train(
     method.prepare(clip, Examples(clip, train, val, config.seed))
     if recipe.epochs == 0:
         return []
-    plan = Plan(train, clip, recipe.batch_size, config.seed, config.augment)
+    loss: Loss = method.loss
+    if isinstance(method, FeatureMethod) and not config.augment:
+        loss, read = method.loss_on_features, features_of(train, clip)
+    else:
+        read = images_of(train, clip, config.seed, config.augment)
+    plan = Plan([item.label for item in train], recipe.batch_size, config.seed, read)
     optimiser = build_optimiser(method, recipe)
     settings = {**describe_recipe(recipe, config), **_circumstances(method, clip, train)}
     state = TrainingState(folder, method, optimiser, settings)
     reports = [EpochReport(**line) for line in state.begin(resume)]
-    loop = _Loop(method, clip, plan, optimiser, recipe, folder is not None, on_step)
+    loop = _Loop(method, clip, loss, plan, optimiser, recipe, folder is not None, on_step)
     with _training(method, clip.device):
         for epoch in range(len(reports) + 1, recipe.epochs + 1):
             reports.append(loop.run(epoch))
@@ -162,6 +170,7 @@ class _Loop:
 
     method: Method
     clip: CLIP
+    loss: Loss
     plan: Plan
     optimiser: torch.optim.Optimizer
     recipe: Recipe
@@ -175,11 +184,11 @@ class _Loop:
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         began, losses = time.perf_counter(), []
-        for number, (images, labels) in enumerate(plan.epoch(epoch), start=1):
+        for number, (shown, labels) in enumerate(plan.epoch(epoch), start=1):
             step = (epoch - 1) * plan.steps + number
             # for methods with dropout, which draw from the global generator
             torch.manual_seed(plan.seed * 1_000_003 + step)
-            losses.append(self._step(images, labels, epoch, number))
+            losses.append(self._step(shown, labels, epoch, number))
             if self.on_step is not None:
                 steps = plan.steps * epochs
                 self.on_step(StepReport(step, steps, losses[-1], lr, plan.batch_size))
@@ -188,9 +197,10 @@ class _Loop:
             raise self._diverged(f"a learned tensor is not finite after epoch {epoch}", epoch)
         return EpochReport(epoch, epochs, sum(losses) / len(losses), lr, round(rate, 2))
 
-    def _step(self, images: Tensor, labels: Tensor, epoch: int, number: int) -> float:
+    def _step(self, shown: Tensor, labels: Tensor, epoch: int, number: int) -> float:
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self.method.loss(self.clip, images, labels)
+        device = self.clip.device
+        loss = self.loss(self.clip, shown.to(device), labels.to(device))
         value = distributed.mean(loss.item())
         if not math.isfinite(value):
             raise self._diverged(f"the loss is {value} in epoch {epoch}, step {number}", epoch)

@@ -9,7 +9,7 @@ import torch
 
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
-from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.base import FeatureMethod, Method, Recipe
 from crossprompt.methods.coop import CoOp
 from crossprompt.methods.dcp import DCP
 from crossprompt.methods.linear_probe import LinearProbe
@@ -74,4 +74,12 @@ def _check_names(class_names: Sequence[str]) -> None:
             )
 
 
-__all__ = ["METHODS", "Method", "Recipe", "build_from", "build_method", "find_method"]
+__all__ = [
+    "METHODS",
+    "FeatureMethod",
+    "Method",
+    "Recipe",
+    "build_from",
+    "build_method",
+    "find_method",
+]

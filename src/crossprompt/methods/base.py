@@ -12,7 +12,7 @@ from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen
 from crossprompt.settings import Settings
-from crossprompt.shapes import Images, Labels, Logits, Scalar
+from crossprompt.shapes import ImageFeatures, Images, Labels, Logits, Scalar
 
 
 @dataclass(frozen=True)
@@ -98,3 +98,32 @@ class Method(nn.Module, ABC):
             clip: the backbone it was trained with.
             examples: the training images, for prompts that depend on images.
         """
+
+
+class FeatureMethod(Method):
+    """A method that leaves the image tower as it is, and so needs every image encoded only once.
+
+    Where training images are not augmented, the training hands it features instead of images.
+    """
+
+    @abstractmethod
+    def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
+        """Score image features ``[batch, embed]``, not normalised: ``[batch, classes]``."""
+
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        """Score images by their features."""
+        return self.score(clip, clip.encode_images(images))
+
+    def loss(self, clip: CLIP, images: Images, labels: Labels) -> Scalar:
+        """``loss_on_features`` of the images' features."""
+        return self.loss_on_features(clip, clip.encode_images(images), labels)
+
+    def loss_on_features(self, clip: CLIP, features: ImageFeatures, labels: Labels) -> Scalar:
+        """What training lowers: cross-entropy, unless the method has another.
+
+        Args:
+            clip: the frozen backbone.
+            features: ``[batch, embed]``, not normalised.
+            labels: ``[batch]``, indices of classes.
+        """
+        return cross_entropy(self.score(clip, features), labels)

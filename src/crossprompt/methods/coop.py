@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen, StaticPrompts
-from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.base import FeatureMethod, Recipe
 from crossprompt.methods.prompts import prompt_from_words, random_prompt
 from crossprompt.settings import require
-from crossprompt.shapes import ClassFeatures, Images, Logits
+from crossprompt.shapes import ClassFeatures, ImageFeatures, Logits
 
 
-class CoOp(Method):
+class CoOp(FeatureMethod):
     """Context optimisation: a learned text prompt, one for all classes or one for each."""
 
     name = "coop"
@@ -24,7 +24,7 @@ class CoOp(Method):
     paper = "Zhou et al., IJCV 2022, arXiv 2109.01134"
 
     @dataclass(frozen=True)
-    class Config(Method.Config):
+    class Config(FeatureMethod.Config):
         """Settings of CoOp."""
 
         length: int = 16
@@ -63,9 +63,9 @@ class CoOp(Method):
         epochs = 50 if shots <= 1 else 100 if shots <= 4 else 200
         return Recipe(epochs=epochs, batch_size=32, lr=0.002)
 
-    def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images against the prompted classes."""
-        return clip.logits(clip.encode_images(images), self._encode_classes(clip))
+    def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
+        """Score image features against the prompted classes."""
+        return clip.logits(features, self._encode_classes(clip))
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
         """The prompted classes; the image tower has no prompt."""

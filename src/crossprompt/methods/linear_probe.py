@@ -19,9 +19,9 @@ from torch.nn.functional import normalize
 from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples, Features
 from crossprompt.frozen import Frozen, StaticPrompts
-from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.base import FeatureMethod, Recipe
 from crossprompt.settings import require
-from crossprompt.shapes import Images, Logits
+from crossprompt.shapes import ImageFeatures, Logits
 
 C_WITHOUT_VALIDATION = 30.0
 """About 0.3 on features of norm 10, the setting that CLIP's authors found typical."""
@@ -31,7 +31,7 @@ ITERATIONS = 1000
 """At most, of L-BFGS, as published."""
 
 
-class LinearProbe(Method):
+class LinearProbe(FeatureMethod):
     """Logistic regression on image features."""
 
     name = "linear_probe"
@@ -39,7 +39,7 @@ class LinearProbe(Method):
     paper = "Radford et al., ICML 2021, arXiv 2103.00020"
 
     @dataclass(frozen=True)
-    class Config(Method.Config):
+    class Config(FeatureMethod.Config):
         """Settings of the linear probe."""
 
         c: float | None = None
@@ -88,10 +88,9 @@ class LinearProbe(Method):
             self.weight.copy_(torch.from_numpy(weight))
             self.bias.copy_(torch.from_numpy(bias))
 
-    def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images by their normalised features alone."""
-        features = normalize(clip.encode_images(images).float(), dim=-1)
-        return features @ self.weight.T + self.bias
+    def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
+        """Score normalised image features alone."""
+        return normalize(features.float(), dim=-1) @ self.weight.T + self.bias
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
         """The regression's weights, in place of class features."""

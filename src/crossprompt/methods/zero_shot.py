@@ -12,12 +12,12 @@ from torch.nn.functional import normalize
 from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen, StaticPrompts
-from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.base import FeatureMethod, Recipe
 from crossprompt.settings import require
-from crossprompt.shapes import ClassFeatures, Images, Logits
+from crossprompt.shapes import ClassFeatures, ImageFeatures, Logits
 
 
-class ZeroShot(Method):
+class ZeroShot(FeatureMethod):
     """Hand-written templates, nothing learned."""
 
     name = "zero_shot"
@@ -25,7 +25,7 @@ class ZeroShot(Method):
     paper = "Radford et al., ICML 2021, arXiv 2103.00020"
 
     @dataclass(frozen=True)
-    class Config(Method.Config):
+    class Config(FeatureMethod.Config):
         """Settings of zero-shot CLIP."""
 
         template: tuple[str, ...] = ("a photo of a {}.",)
@@ -55,9 +55,9 @@ class ZeroShot(Method):
         """Nothing to train."""
         return Recipe(epochs=0, batch_size=32, lr=0.0)
 
-    def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images against the class texts."""
-        return clip.logits(clip.encode_images(images), self._encode_classes(clip))
+    def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
+        """Score image features against the class texts."""
+        return clip.logits(features, self._encode_classes(clip))
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
         """The class texts' features."""
