@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from crossprompt.train import EpochReport, StepReport
 from tests.backbone import NAMES, with_blocks, write_items
 from tests.clip.random_clip import make_clip
 
+train_module = import_module("crossprompt.train")  # the package's own `train` is the function
 CONFIG = TrainConfig(epochs=3, batch_size=4, lr=0.0035, seed=2)
 STEPS = 6
 """Of ``CONFIG`` on eight images."""
@@ -118,7 +120,7 @@ def test_an_image_that_does_not_change_is_encoded_once(items, name, encoded) -> 
 def test_cached_features_teach_the_same_as_the_images(items, monkeypatch) -> None:
     config = replace(CONFIG, augment=False)
     cached, _ = learn(items, config=config)
-    monkeypatch.setattr("crossprompt.train.FeatureMethod", ())  # nothing is one
+    monkeypatch.setattr(train_module, "FeatureMethod", ())  # nothing is one
     slow, _ = learn(items, config=config)
     torch.testing.assert_close(cached, slow, atol=1e-5, rtol=0)
 
