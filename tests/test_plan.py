@@ -14,7 +14,7 @@ from tests.backbone import even_clip, write_items
 
 
 def plan(items: list[Item], batch_size: int = 4, seed: int = 1, augment: bool = True) -> Plan:
-    read = images_of(items, even_clip(), seed, augment)
+    read = images_of(items, even_clip(), seed, 0.08 if augment else None)
     return Plan([item.label for item in items], batch_size, seed, read)
 
 
@@ -63,9 +63,23 @@ def test_augmentation_differs_between_epochs_and_images(tmp_path) -> None:
     assert torch.equal(first, next(plan([item, item], batch_size=2).epoch(1))[0])
 
 
+def test_crops_keep_as_much_as_they_should(tmp_path) -> None:
+    items, clip = write_items(tmp_path, [0]), even_clip()
+    whole, _ = next(Plan([0], 1, 1, images_of(items, clip, 1, None)).epoch(1))
+
+    def nearest(smallest_crop: float) -> float:
+        read = images_of(items, clip, 1, smallest_crop)
+        shown = [read(0, epoch) for epoch in range(20)]
+        return sum(
+            min((x - y).abs().mean().item() for y in (whole[0], whole[0].flip(-1))) for x in shown
+        )
+
+    assert nearest(0.9) < 0.5 * nearest(0.08)
+
+
 def test_features_are_those_of_the_images_in_their_order(tmp_path) -> None:
     items, clip = write_items(tmp_path, [0, 1, 2]), even_clip()
-    pixels, features = images_of(items, clip, 1, False), features_of(items, clip)
+    pixels, features = images_of(items, clip, 1, None), features_of(items, clip)
     for position in (2, 0, 1):
         alone = clip.encode_images(pixels(position, 1)[None])[0]
         torch.testing.assert_close(features(position, 7), alone, atol=1e-5, rtol=0)

@@ -256,7 +256,13 @@ def test_a_tensor_spoiled_in_an_epochs_last_step_is_not_kept(items, tmp_path) ->
 def test_a_method_without_steps_has_no_reports_and_no_ignored_settings(items) -> None:
     probe = build_method("linear_probe", narrow_clip(), NAMES)
     assert train(probe, narrow_clip(), items) == []
-    for ignored in ({"epochs": 3}, {"lr": 0.1}, {"batch_size": 2}, {"augment": False}):
+    for ignored in (
+        {"epochs": 3},
+        {"lr": 0.1},
+        {"batch_size": 2},
+        {"augment": False},
+        {"smallest_crop": 0.5},
+    ):
         with pytest.raises(RequestError, match=f"so {next(iter(ignored))} would be ignored"):
             train(probe, narrow_clip(), items, TrainConfig(**ignored))
 
@@ -268,6 +274,8 @@ def test_a_method_without_steps_has_no_reports_and_no_ignored_settings(items) ->
         ({"batch_size": -1}, "batch_size is -1"),
         ({"lr": 0.0}, "lr is 0.0, expected a number above 0"),
         ({"lr": float("inf")}, "lr is inf"),
+        ({"smallest_crop": 0.0}, "smallest_crop is 0.0, expected more than 0, at most 1"),
+        ({"smallest_crop": 0.5, "augment": False}, "no augmentation, so it would be ignored"),
     ],
 )
 def test_an_impossible_setting_is_refused(settings, told) -> None:

@@ -32,23 +32,24 @@ def share_of(batch_size: int) -> int:
     return batch_size // processes
 
 
-def images_of(items: Sequence[Item], clip: CLIP, seed: int, augment: bool) -> Read:
+def images_of(items: Sequence[Item], clip: CLIP, seed: int, smallest_crop: float | None) -> Read:
     """Pixels ``[3, side, side]``.
 
     Args:
         items: labelled training images.
         clip: for the transform.
         seed: of the augmentation.
-        augment: random crops and flips, instead of the test transform.
+        smallest_crop: part of an image's area; None for the test transform, without augmentation.
     """
     cache = ImageCache()
 
     def read(position: int, epoch: int) -> Tensor:
         image = cache.read(items[position].path)
-        if not augment:
+        if smallest_crop is None:
             return clip.preprocess(image)
         # seeded by the image and the epoch, not by when a thread comes to it
-        return clip.preprocess.train(image, random.Random(f"{seed}:{epoch}:{position}"))
+        generator = random.Random(f"{seed}:{epoch}:{position}")
+        return clip.preprocess.train(image, generator, scale=(smallest_crop, 1.0))
 
     return read
 

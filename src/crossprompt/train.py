@@ -42,6 +42,9 @@ class TrainConfig(Settings):
     """Of the order of the images and their augmentation."""
     augment: bool = True
     """Random crops and flips of the training images; without it the test transform."""
+    smallest_crop: float = 0.08
+    """Smallest part of a training image's area that a random crop keeps: for things that fill the
+    image, 0.5 or so."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -49,6 +52,13 @@ class TrainConfig(Settings):
             require(value is None or value >= 1, f"train: {name} is {value}, expected 1 or more")
         fine = self.lr is None or (math.isfinite(self.lr) and self.lr > 0)
         require(fine, f"train: lr is {self.lr}, expected a number above 0")
+        crop = self.smallest_crop
+        require(0 < crop <= 1, f"train: smallest_crop is {crop}, expected more than 0, at most 1")
+        require(
+            self.augment or crop == TrainConfig.smallest_crop,
+            f"train: smallest_crop is {crop} but there is no augmentation, so it would be ignored; "
+            "leave one of them out",
+        )
 
     def recipe_of(self, method: type[Method], shots: int) -> Recipe:
         """The method's recipe with what was set here.
@@ -63,7 +73,12 @@ class TrainConfig(Settings):
         recipe = method.recipe(shots)
         chosen = {name: getattr(self, name) for name in ("epochs", "batch_size", "lr")}
         chosen = {name: value for name, value in chosen.items() if value is not None}
-        ignored = [*chosen, *([] if self.augment else ["augment"])]
+        changed = [
+            name
+            for name in ("augment", "smallest_crop")
+            if getattr(self, name) != getattr(TrainConfig, name)
+        ]
+        ignored = [*chosen, *changed]
         require(
             recipe.epochs > 0 or not ignored,
             f"{method.name} is not trained in steps, so {', '.join(ignored)} would be ignored; "
@@ -148,7 +163,8 @@ def train(
     if isinstance(method, FeatureMethod) and not config.augment:
         loss, read = method.loss_on_features, features_of(train, clip)
     else:
-        read = images_of(train, clip, config.seed, config.augment)
+        smallest_crop = config.smallest_crop if config.augment else None
+        read = images_of(train, clip, config.seed, smallest_crop)
     plan = Plan([item.label for item in train], recipe.batch_size, config.seed, read)
     optimiser = build_optimiser(method, recipe)
     settings = {**describe_recipe(recipe, config), **_circumstances(method, clip, train)}
@@ -233,7 +249,11 @@ def count_shots(items: Sequence[Item]) -> int:
 
 def describe_recipe(recipe: Recipe, config: TrainConfig) -> dict[str, Any]:
     """Every setting of a training as plain values; only the seed where there are no steps."""
-    settings = {**asdict(recipe), "augment": config.augment} if recipe.epochs else {"epochs": 0}
+    settings = (
+        {**asdict(recipe), "augment": config.augment, "smallest_crop": config.smallest_crop}
+        if recipe.epochs
+        else {"epochs": 0}
+    )
     return {**settings, "seed": config.seed}
 
 
