@@ -146,6 +146,27 @@ def test_random_prompts_have_a_deviation_of_a_fiftieth(clip: CLIP) -> None:
         assert method.state_dict()[key].std() == pytest.approx(0.02, rel=0.05)
 
 
+@pytest.mark.parametrize("share", [True, False])
+def test_cmpa_may_start_as_the_identity(clip: CLIP, share: bool) -> None:
+    method = build_method("dcp", clip, NAMES, start="identity", share=share, length=2)
+    image, text = (
+        torch.randn(1, 2, clip.config.image.width),
+        torch.randn(1, 2, clip.config.text.width),
+    )
+    for cmpa in method.cmpa:
+        new_image, new_text = cmpa(image, text)
+        assert torch.equal(new_image, image)
+        assert torch.equal(new_text, text)
+    method.loss(clip, random_images(2), torch.tensor([0, 1])).backward()
+    moved = [
+        name for name, p in method.cmpa.named_parameters() if p.grad is not None and p.grad.any()
+    ]
+    assert {name.split(".", 2)[2].removesuffix(".weight") for name in moved} >= {
+        "attention.out_proj",
+        "mlp.2",
+    }
+
+
 def test_the_recipe_is_the_published_one() -> None:
     recipe = DCP.recipe(16)
     assert (recipe.epochs, recipe.batch_size, recipe.lr) == (20, 4, 0.0035)

@@ -75,6 +75,10 @@ class DCP(Method):
         """Words whose first tokens, as many as the length, the text prompt starts from; only for a
         length of at most 4. By default it starts at random."""
 
+        start: Literal["random", "identity"] = "random"
+        """What CMPA does before it has learned anything: PyTorch's random start, as published, or
+        the identity, which leaves prompts as they are; better where there are few steps."""
+
         def __post_init__(self) -> None:
             require(self.length >= 1, f"dcp: length is {self.length}, expected 1 or more")
             require(self.depth >= 1, f"dcp: depth is {self.depth}, expected 1 or more")
@@ -110,7 +114,9 @@ class DCP(Method):
         )
         self.image_prompt = random_prompt(length, image.width)
         modules = 1 if config.share else self.last
-        self.cmpa = nn.ModuleList(CMPA(image.width, text.width) for _ in range(modules))
+        self.cmpa = nn.ModuleList(
+            CMPA(image.width, text.width, config.start) for _ in range(modules)
+        )
 
     @classmethod
     def recipe(cls, shots: int) -> Recipe:
@@ -178,12 +184,13 @@ class CMPA(nn.Module):
     Args:
         image_width: width of the image prompt.
         text_width: width of the text prompt.
+        start: ``random`` or ``identity``.
     """
 
-    def __init__(self, image_width: int, text_width: int) -> None:
+    def __init__(self, image_width: int, text_width: int, start: str = "random") -> None:
         super().__init__()
-        self.image = CMPASide(image_width, text_width)
-        self.text = CMPASide(text_width, image_width)
+        self.image = CMPASide(image_width, text_width, start)
+        self.text = CMPASide(text_width, image_width, start)
 
     def forward(self, image: ImagePrompts, text: TextPrompt) -> tuple[ImagePrompts, TextPrompt]:
         """New prompts of the shapes of the old ones, ``[1, length, width]``."""
@@ -196,9 +203,10 @@ class CMPASide(nn.Module):
     Args:
         width: width of the own prompt.
         other_width: width of the other side's prompt.
+        start: ``identity`` makes what is added to the own prompt zero, but not its gradient.
     """
 
-    def __init__(self, width: int, other_width: int) -> None:
+    def __init__(self, width: int, other_width: int, start: str = "random") -> None:
         super().__init__()
         self.project = nn.Linear(other_width, width)
         self.norm_1 = nn.LayerNorm(width)
@@ -207,6 +215,10 @@ class CMPASide(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width), QuickGELU(), nn.Linear(4 * width, width)
         )
+        if start == "identity":
+            for name, parameter in self.named_parameters():
+                if name.startswith(("attention.out_proj", "mlp.2")):
+                    nn.init.zeros_(parameter)
 
     def forward(self, own: Own, other: Other) -> Own:
         """The own prompt, rewritten: ``[1, length, width]``."""
