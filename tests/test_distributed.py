@@ -97,3 +97,17 @@ def test_a_launch_in_vain_is_known_by_the_address_it_leaves(monkeypatch) -> None
     assert distributed.launched_in_vain()
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert not distributed.launched_in_vain()
+
+
+def test_accelerate_launches_two_processes_on_a_cpu_by_the_command_of_the_readme(
+    photos, backbone, tmp_path
+) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    launch = "accelerate launch --multi_gpu --num_processes 2 -m crossprompt fit"
+    assert launch in readme
+    module, *words = launch.split()[1:]
+    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", module, *words]
+    command += [str(photos), "--backbone", backbone, "--shots", "2", "--output", str(tmp_path)]
+    subprocess.run([*command, "--epochs", "1", "--length", "2"], check=True, timeout=120)
+    assert json.loads((tmp_path / "run.json").read_text())["settings"]["processes"] == 2
+    assert (tmp_path / "classifier.json").exists()

@@ -122,6 +122,25 @@ def test_resuming_with_other_settings_lists_them_and_changes_nothing(job, tmp_pa
     assert content(tmp_path) == expected
 
 
+def test_images_changed_under_the_same_name_are_not_resumed(job, tmp_path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(job.data, photos)
+    mine = replace(job, data=str(photos))
+    with pytest.raises(KeyboardInterrupt):
+        fit(mine, tmp_path / "run", reporter=Listener(3))
+    first, second = load_dataset(photos).few_shot(2, seed=1).train.paths[:2]
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(RequestError, match=r"the images are not those .* contents differ"):
+        fit(mine, tmp_path / "run", resume=True)
+
+
+def test_a_wrong_backbone_is_told_before_any_image_is_read(job) -> None:
+    listener = Listener()
+    with pytest.raises(RequestError, match="no checkpoint, file or folder"):
+        fit(replace(job, backbone="nowhere.pt"), reporter=listener)
+    assert not listener.totals
+
+
 def test_the_same_data_by_another_path_is_no_other_setting(job, tmp_path, monkeypatch) -> None:
     fit(job, tmp_path)
     dtype = json.loads((tmp_path / RUN).read_text())["settings"]["dtype"]
@@ -195,7 +214,7 @@ def test_who_asked_accelerate_for_several_processes_on_a_cpu_is_told(job, monkey
     listener = Listener()
     fit(job, reporter=listener)
     assert "has started one process" in listener.said[0]
-    assert "torchrun" in listener.said[0]
+    assert "accelerate launch --multi_gpu --num_processes N" in listener.said[0]
 
 
 @pytest.mark.parametrize(

@@ -271,6 +271,7 @@ def test_a_method_without_steps_has_no_reports_and_no_ignored_settings(items) ->
     ("settings", "told"),
     [
         ({"epochs": 0}, "epochs is 0, expected 1 or more"),
+        ({"seed": 10**12}, "seed is 1000000000000, expected 0 to"),
         ({"batch_size": -1}, "batch_size is -1"),
         ({"lr": 0.0}, "lr is 0.0, expected a number above 0"),
         ({"lr": float("inf")}, "lr is inf"),

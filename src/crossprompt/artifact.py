@@ -146,7 +146,10 @@ def load(folder: str | os.PathLike[str], clip: CLIP | None = None, **options: An
     description = _read_description(folder / DESCRIPTION)
     backbone, names = description["backbone"], description["class_names"]
     if clip is None:
-        with _told(f"the backbone of {folder} cannot be loaded"):
+        with _told(
+            f"the backbone of {folder} cannot be loaded (if it lies elsewhere now: --backbone "
+            "PLACE, in Python clip=load_clip(PLACE))"
+        ):
             clip = load_clip(backbone["name"], **options)
     elif options:
         raise RequestError(f"{', '.join(options)} is for loading a backbone, but clip was given")

@@ -9,7 +9,7 @@ from crossprompt.classifier import Classifier, freeze
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Dataset
 from crossprompt.evaluate import Result, evaluate
-from crossprompt.held_out import describe_data
+from crossprompt.held_out import describe_data, hash_all
 from crossprompt.job import Job
 from crossprompt.methods import Method
 from crossprompt.plan import share_of
@@ -17,8 +17,8 @@ from crossprompt.run_folder import RunFolder, open_run
 from crossprompt.train import EpochReport, StepReport, count_shots, describe_recipe, train
 
 ONE_PROCESS = (
-    "accelerate launch has started one process, as it does on CPUs without MPI; for several: "
-    "torchrun --nproc-per-node N -m crossprompt fit …"
+    "accelerate launch has started one process, as it does on a CPU unless told otherwise; for "
+    "several: accelerate launch --multi_gpu --num_processes N -m crossprompt fit …"
 )
 """Said to who asked for more."""
 
@@ -101,10 +101,15 @@ def fit_data(
     reporter = reporter or Silent()
     job.check()
     device = distributed.join(job.device)
-    few = prepare_data(job, data, reporter)
+    few = data if job.shots is None else data.few_shot(job.shots, job.seed)
+    # before the images are read, which may take minutes: what is wrong here is told at once
     clip = job.load_backbone(device)
     method = job.build_method(clip, few)
+    describe_settings(job, clip, method, data, few)
+    few = check_data(job, few, reporter)
     settings = describe_settings(job, clip, method, data, few)
+    about_data = describe_data(data, few)
+    settings["data"]["content"] = hash_all(about_data["learned_from"])
     if folder is not None:
         distributed.wait()  # until all have looked into the folder, which now changes
         for note in folder.begin(job, settings, few):
@@ -120,7 +125,7 @@ def fit_data(
         resume=folder is not None and folder.goes_on,
         on_step=reporter.step,
     )
-    about = _describe_result(settings, data, few, reports)
+    about = _describe_result(settings, about_data, reports)
     classifier = freeze(method, clip, few.train, val=few.val, seed=job.seed, information=about)
     if distributed.rank() != 0:
         return classifier, {}
@@ -135,10 +140,8 @@ def fit_data(
     return classifier, results
 
 
-def prepare_data(job: Job, data: Dataset, reporter: Reporter) -> Dataset:
-    """Draw the few shots, and read every image that is left once."""
-    if job.shots is not None:
-        data = data.few_shot(job.shots, job.seed)
+def check_data(job: Job, data: Dataset, reporter: Reporter) -> Dataset:
+    """Read every image once."""
     data = data.checked(job.skip_bad_images, reporter.count("Checking images"))
     for note in data.notes:
         reporter.say(f"note: {note}")
@@ -190,10 +193,9 @@ def describe_settings(
 
 
 def _describe_result(
-    settings: dict[str, Any], data: Dataset, few: Dataset, reports: list[EpochReport]
+    settings: dict[str, Any], about: dict[str, Any], reports: list[EpochReport]
 ) -> dict[str, Any]:
     """What a saved classifier says of where it comes from."""
-    about = describe_data(data, few)
     of_training = ("seed", "dtype", "device", "processes")
     loss = {"final_loss": reports[-1].loss} if reports else {}
     return {

@@ -133,6 +133,11 @@ def _hash(item: Item) -> str:
         return ""
 
 
+def hash_all(hashes: Sequence[str]) -> str:
+    """One hash of those of many images, in order."""
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
 def _load_undivided(source: str | os.PathLike[str], options: Mapping[str, Any]) -> Dataset | None:
     """The data with all images for testing; None where it says itself which are for what."""
     try:

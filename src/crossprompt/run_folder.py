@@ -56,7 +56,13 @@ class RunFolder:
         if self.goes_on:
             return self._compare(run)
         if distributed.rank() == 0:
-            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise RequestError(
+                    f"cannot make the run folder {self.path} ({error.strerror}); choose another "
+                    "--output"
+                ) from error
             # first of all, so that a new run can never be taken for what an older one left
             for name in (DESCRIPTION, RUN, SELECTION):
                 (self.path / name).unlink(missing_ok=True)
@@ -69,12 +75,19 @@ class RunFolder:
 
     def _compare(self, run: Mapping[str, Any]) -> list[str]:
         earlier = read_run(self.path)
-        if changed := list(differences(earlier["settings"], run["settings"])):
+        was, now = (dict(settings) for settings in (earlier["settings"], run["settings"]))
+        same_data = was.pop("data", None) == now.pop("data", None)
+        if changed := list(differences(was, now)):
             more = [f"and {len(changed) - _LISTED} more"] * (len(changed) > _LISTED)
             raise RequestError(
                 f"{self.path} was begun with other settings: "
                 f"{'; '.join([*changed[:_LISTED], *more])}; resume it with those it was begun "
                 "with, or start afresh with --overwrite"
+            )
+        if not same_data:
+            raise RequestError(
+                f"the images are not those that {self.path} was begun with: their names, number, "
+                "labels or contents differ; resume it with those, or start afresh with --overwrite"
             )
         if newer := list(differences(earlier["versions"], run["versions"])):
             return [f"other versions than when the run began, so bits may differ: {newer[0]}"]
@@ -95,6 +108,9 @@ def open_run(path: Path, *, resume: bool = False, overwrite: bool = False) -> Ru
     """
     if path.exists() and not path.is_dir():
         raise RequestError(f"{path} is a file; give a folder for the run with --output")
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise RequestError(f"cannot make the run folder {path} in {there}; choose another --output")
     found = [name for name in (RUN, DESCRIPTION) if (path / name).exists()]
     if overwrite or not found:
         return RunFolder(path, goes_on=False)

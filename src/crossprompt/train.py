@@ -24,6 +24,8 @@ from crossprompt.plan import Plan, features_of, images_of
 from crossprompt.settings import Settings, require
 from crossprompt.state import TrainingState
 
+SEEDS = 2**32
+"""Seeds there are."""
 Loss = Callable[[CLIP, Tensor, Tensor], Tensor]
 """Of the backbone, what is shown (images, or their features) and labels."""
 
@@ -47,6 +49,7 @@ class TrainConfig(Settings):
     image, 0.5 or so."""
 
     def __post_init__(self) -> None:
+        require(0 <= self.seed < SEEDS, f"train: seed is {self.seed}, expected 0 to {SEEDS - 1}")
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"train: {name} is {value}, expected 1 or more")
@@ -228,7 +231,8 @@ class _Loop:
     def _diverged(self, what: str, epoch: int) -> JobError:
         kept = f"; the state of epoch {epoch - 1} is kept" if self.keeps and epoch > 1 else ""
         precise = "" if self.clip.dtype == torch.float32 else " or --dtype fp32"
-        return JobError(f"{what}{kept}; try a lower learning rate (--lr){precise}")
+        afresh = ", with --overwrite" if self.keeps else ""
+        return JobError(f"{what}{kept}; try a lower learning rate (--lr){precise}{afresh}")
 
 
 @contextmanager

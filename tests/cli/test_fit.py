@@ -91,8 +91,8 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(
     assert main(fit_words(tmp_path / "run")) == 1
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("crossprompt")]
     assert line == (
-        f"crossprompt: error: stopped; {tmp_path / 'run'} keeps the finished epochs: go on with "
-        "the same command and --resume"
+        f"crossprompt: error: stopped; {tmp_path / 'run'} keeps the finished epochs, if there "
+        "are any: go on with the same command and --resume"
     )
     monkeypatch.undo()
     assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 1

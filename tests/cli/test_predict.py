@@ -56,6 +56,13 @@ def test_a_person_sees_a_line_for_each_image(ask, photos) -> None:
     assert shares.count(" %") == 2
 
 
+def test_the_backbone_may_lie_elsewhere(ask, photos, backbone) -> None:
+    assert ask(photos / "cat" / "0.png", "--backbone", backbone)[0] == 0
+    code, _, told = ask(photos / "cat" / "0.png", "--backbone", "tiny")
+    assert code == 2
+    assert "load the one it was made with" in told
+
+
 def test_a_list_is_read_from_standard_input(ask, photos, monkeypatch) -> None:
     files = list_images(photos)[:3]
     lines = "\n".join([str(files[0]), "", str(files[1])])
@@ -69,7 +76,7 @@ def test_a_csv_file_has_a_column_for_everything(ask, photos, bad, tmp_path) -> N
     output = tmp_path / "new folder" / "answers.csv"
     code, out, err = ask(photos / "cat", bad, "--top-k", "2", "--output", output)
     assert (code, out) == (1, "")
-    assert "1 images could not be read" in err
+    assert "1 image could not be read" in err
     with output.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     columns = ["path", "label", "probability", "label_2", "probability_2", "error"]
@@ -96,7 +103,7 @@ def test_a_damaged_image_has_a_row_and_makes_exit_code_1(ask, photos, bad, form)
     assert len(rows) == 3
     assert rows[0] == rows[2]
     assert "not an image" in rows[1]
-    assert err == "crossprompt: 1 images could not be read\n"
+    assert err == "crossprompt: 1 image could not be read\n"
 
 
 def test_a_missing_file_of_a_list_has_a_row_but_a_missing_argument_is_refused(

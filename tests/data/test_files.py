@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from crossprompt.data import files
-from crossprompt.data.files import find_copies
+from crossprompt.data.files import find_copies, find_equal
 
 
 @pytest.fixture
@@ -31,3 +31,16 @@ def test_only_files_of_one_size_are_read(
     monkeypatch.setattr(files, "_hash", lambda path: read.append(path))
     find_copies([paths["longer"], paths["copy of a"]], [paths["a"]])
     assert set(read) == {paths["a"], paths["copy of a"]}
+
+
+def test_equal_files_are_grouped(paths: dict[str, Path], tmp_path: Path) -> None:
+    assert find_equal([*paths.values(), tmp_path / "missing"]) == [[paths["a"], paths["copy of a"]]]
+
+
+def test_a_file_of_a_size_of_its_own_is_not_read(
+    paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(files, "_hash", lambda path: read.append(path))
+    find_equal(paths.values())
+    assert paths["longer"] not in read

@@ -194,6 +194,14 @@ def test_copies_do_not_become_test_images_of_a_division(write_images) -> None:
     assert "cat/copy " in data.notes[0]
 
 
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_an_image_that_is_two_things_is_told(write_images, split) -> None:
+    root = write_images({f"{split}cat": 5, f"{split}dog": 5})
+    shutil.copy(root / f"{split}cat/0.png", root / f"{split}dog/0.png")
+    (note,) = [note for note in load_folder(root).notes if "different classes" in note]
+    assert f"{split}dog/0.png is {split}cat/0.png" in note
+
+
 def test_class_names_can_be_given(write_images) -> None:
     root = write_images({"n01": 2, "n02": 2})
     assert load_folder(root, class_names=["a hen", "an owl"]).class_names == ("a hen", "an owl")

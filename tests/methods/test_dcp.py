@@ -227,6 +227,13 @@ def test_an_impossible_setting_is_an_error_that_names_it(
         build(clip, **options)
 
 
+def test_a_depth_beyond_the_blocks_is_an_error_unless_it_is_the_default(clip: CLIP) -> None:
+    blocks = clip.config.image.blocks
+    with pytest.raises(RequestError, match=f"depth is 99 but this backbone has {blocks} blocks"):
+        build(clip, depth=99)
+    build(make_clip(with_blocks(2)))  # 9 by default
+
+
 def test_towers_of_different_depth_are_an_error_that_says_both() -> None:
     clip = make_clip(replace(EVEN, text=replace(EVEN.text, blocks=5)))
     with pytest.raises(RequestError, match=r"has 3 image and 5 text blocks; use one"):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from crossprompt.artifact import DESCRIPTION, load
 from crossprompt.classifier import BATCH, Classifier
+from crossprompt.clip.weights import load_clip
 from crossprompt.errors import RequestError
 from crossprompt.precision import choose_device, choose_dtype
 from crossprompt.run_folder import RUN
@@ -14,6 +15,15 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """Where, and in what, to compute."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--dtype", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
+
+
+def add_backbone(parser: argparse.ArgumentParser) -> None:
+    """Where the backbone is, if it has moved since the classifier was fitted."""
+    parser.add_argument(
+        "--backbone",
+        help="hub id, folder or file of the backbone, where it is not (any more) where the "
+        "classifier was fitted",
+    )
 
 
 def add_batch_size(parser: argparse.ArgumentParser) -> None:
@@ -46,4 +56,7 @@ def open_classifier(run: Path, options: argparse.Namespace) -> Classifier:
             "and --resume"
         )
     device = choose_device(options.device)
-    return load(run, device=device, dtype=choose_dtype(options.dtype, device))
+    dtype = choose_dtype(options.dtype, device)
+    if options.backbone is None:
+        return load(run, device=device, dtype=dtype)
+    return load(run, load_clip(options.backbone, device=device, dtype=dtype))

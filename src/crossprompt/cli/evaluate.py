@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from crossprompt.cli.device import add_batch_size, add_device_arguments, open_classifier
+from crossprompt.cli.device import (
+    add_backbone,
+    add_batch_size,
+    add_device_arguments,
+    open_classifier,
+)
 from crossprompt.cli.results import show_classes, show_results
 from crossprompt.cli.terminal import reporting
 from crossprompt.errors import RequestError
@@ -32,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         "classifier was trained on this folder, or all of a folder that it has not seen",
     )
     add_batch_size(parser)
+    add_backbone(parser)
     parser.add_argument(
         "--skip-bad-images", action="store_true", help="leave out images that cannot be read"
     )

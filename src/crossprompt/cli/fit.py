@@ -97,8 +97,8 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         instead = " in place of --overwrite" if options.overwrite else ""
         raise JobError(
-            f"stopped; {output} keeps the finished epochs: go on with the same command and "
-            f"--resume{instead}"
+            f"stopped; {output} keeps the finished epochs, if there are any: go on with the same "
+            f"command and --resume{instead}"
         ) from None
     if distributed.rank() == 0:
         _show(results, output, options.json)

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from importlib.metadata import version
 from typing import NoReturn
 
+from safetensors import SafetensorError
 from torch.cuda import OutOfMemoryError
 
 from crossprompt import distributed
@@ -68,6 +69,8 @@ def _describe(error: BaseException) -> str:
                 "the device's memory is full; try a smaller --batch-size, --dtype bf16 or "
                 "--device cpu"
             )
+        case OSError() | SafetensorError() if "No space left" in text:
+            return f"there is no space left to write to; free some and try again ({text})"
         case OSError(strerror=str(reason), filename=str(path)):
             return f"{path}: {reason}"
     return f"unexpected {type(error).__name__}: {text} (a traceback: --debug)"

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from crossprompt.classifier import Prediction
 from crossprompt.cli.device import (
+    add_backbone,
     add_batch_size,
     add_device_arguments,
     open_classifier,
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     parser.add_argument("--format", choices=FORMATS, help="default: by --output's ending, or table")
     parser.add_argument("--json", action="store_true", help="the same as --format jsonl")
     add_batch_size(parser)
+    add_backbone(parser)
     add_device_arguments(parser)
 
 
@@ -72,7 +74,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         failed = _write_file(answers, form, top_k, options.output, total)
     if failed:
-        print(f"crossprompt: {failed} images could not be read", file=sys.stderr)
+        images = "image" if failed == 1 else "images"
+        print(f"crossprompt: {failed} {images} could not be read", file=sys.stderr)
     return 1 if failed else 0
 
 

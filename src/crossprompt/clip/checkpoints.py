@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -146,8 +147,11 @@ def _from_state(path: Path, state: Any, torchscript: bool) -> Checkpoint:
 
 
 def _damaged(path: Path, error: Exception) -> RequestError:
-    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    # torch's own words are about its loader, not about the file
+    torch_says = isinstance(error, (UnpicklingError, KeyError))
+    reason = "" if torch_says else str(error).strip().partition("\n")[0]
+    found = f" ({reason})" if reason else ""
     return RequestError(
-        f"{path} is not a checkpoint, or is damaged ({reason}); expected safetensors, a PyTorch "
+        f"{path} is not a checkpoint, or is damaged{found}; expected safetensors, a PyTorch "
         "state dict or OpenAI's TorchScript archive; get the file again"
     )

@@ -71,12 +71,17 @@ class Hub:
             f"{self._repository} was asked for, but its {what} ({' or '.join(names)}) is not in "
             "the local cache and the hub cannot be reached; on a connected machine run 'hf "
             f"download {self._repository} --local-dir FOLDER' (older: huggingface-cli download), "
-            'copy the folder here and give its path: load_clip("path/to/FOLDER")'
+            'copy the folder here and give its path: load_clip("path/to/FOLDER"), or on the '
+            "command line --backbone path/to/FOLDER"
         )
 
     def _get(self, name: str, offline: bool) -> Path | None:
         # not at the top: its import takes a while, and whoever loads a local folder needs no hub
         from huggingface_hub import errors, hf_hub_download
+        from huggingface_hub.utils import logging
+
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        # its retries take lines; what it says in the end is told
 
         try:
             path = hf_hub_download(

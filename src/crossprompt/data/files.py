@@ -56,6 +56,16 @@ def find_copies(paths: Iterable[Path], originals: Iterable[Path]) -> dict[Path, 
     return copies
 
 
+def find_equal(paths: Iterable[Path]) -> list[list[Path]]:
+    """Groups of two or more files of the same bytes; only files of equal size are read."""
+    groups: dict[str, list[Path]] = {}
+    for candidates in _by_size(paths).values():
+        for path in candidates if len(candidates) > 1 else []:
+            if digest := _hash(path):
+                groups.setdefault(digest, []).append(path)
+    return [group for group in groups.values() if len(group) > 1]
+
+
 def _visible(folder: Path) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         return [entry for entry in entries if is_visible(entry.name)]

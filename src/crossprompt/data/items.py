@@ -212,6 +212,9 @@ class Dataset:
     def _shortages(self, shots: int) -> list[str]:
         counts = Counter(self.train.labels)
         notes = []
+        if not self.train:
+            found = ", ".join(name for name, split in self.splits.items() if split) or "nothing"
+            raise RequestError(f"{self.name} has no training images, only {found}; add some")
         for label, name in enumerate(self.class_names):
             if not (count := counts[label]):
                 raise RequestError(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crossprompt.data.class_names import ClassNames, listed, name_classes
-from crossprompt.data.files import find_copies, sort_key
+from crossprompt.data.files import find_copies, find_equal, sort_key
 from crossprompt.data.items import Dataset, Item, Split
 from crossprompt.data.sampling import Share, positions_by_label, split_class
 from crossprompt.errors import RequestError
@@ -59,10 +59,14 @@ def divide(
         }
     divided = [replace(file, split=split_of[file.path]) for file in files]
     copies = _copies(divided)
+    contradictions = note_contradictions(files, root)
     if not copies:
-        return divided, []
+        return divided, contradictions
     note = f"test images left out as copies of others: {len(copies)} ({_pairs(copies, root)})"
-    return [file for file in divided if file.split != "test" or file.path not in copies], [note]
+    return [file for file in divided if file.split != "test" or file.path not in copies], [
+        note,
+        *contradictions,
+    ]
 
 
 def check_division(
@@ -82,10 +86,25 @@ def check_division(
             f"{len(copies)} test images are also in train or val, so their accuracy means nothing: "
             f"{_pairs(copies, source)}; remove them from one of the splits"
         )
-    found = {file.split for file in files}
+    found, notes = {file.split for file in files}, note_contradictions(files, source)
     if "train" in found and "test" not in found:
-        return [f"{source} has no test images: an accuracy can only be measured on other data"]
-    return []
+        notes.append(f"{source} has no test images: an accuracy can only be measured on other data")
+    return notes
+
+
+def note_contradictions(files: Sequence[LabelledFile], root: Path) -> list[str]:
+    """A note for the user if the same image is labelled as different classes."""
+    label_of = {file.path: file.label for file in files}
+    pairs = {
+        other: group[0]
+        for group in find_equal([*label_of])
+        for other in group[1:]
+        if label_of[other] != label_of[group[0]]
+    }
+    if not pairs:
+        return []
+    told = _pairs(pairs, root)
+    return [f"{len(pairs)} images are labelled as different classes in several places: {told}"]
 
 
 def assemble(

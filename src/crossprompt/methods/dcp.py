@@ -97,6 +97,11 @@ class DCP(Method):
             "dcp couples the towers block by block, but this backbone has "
             f"{image.blocks} image and {text.blocks} text blocks; use one with as many of both",
         )
+        require(
+            config.depth <= image.blocks or config.depth == type(config).depth,
+            f"dcp: depth is {config.depth} but this backbone has {image.blocks} blocks, so part of "
+            "it would be ignored; choose a smaller one",
+        )
         for width in (image.width, text.width):
             require(
                 width % HEAD_WIDTH == 0,
