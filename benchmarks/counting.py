@@ -1,0 +1,72 @@
+"""How much work is done, without a clock: tokens that the blocks of each tower handle."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from crossprompt.clip.model import CLIP
+
+
+@dataclass
+class Counts:
+    """Of one tower, a number per block."""
+
+    calls: list[int]
+    """Times that the block ran."""
+    entered: list[int]
+    """Tokens that went in, and became keys and values."""
+    answered: list[int]
+    """Tokens whose new states were computed: the rows of the MLP."""
+
+
+@dataclass
+class Work:
+    """What both towers did."""
+
+    image: Counts
+    text: Counts
+    handles: list[Any] = field(default_factory=list, repr=False)
+
+    @property
+    def text_encodings(self) -> int:
+        """Times that any block of the text tower ran, at most one encoding each."""
+        return max(self.text.calls)
+
+
+@contextmanager
+def count_work(clip: CLIP) -> Iterator[Work]:
+    """Count what the blocks do while the context is open."""
+    towers = (clip.image.blocks, clip.text.blocks)
+    image, text = (Counts(*([0] * len(blocks) for _ in range(3))) for blocks in towers)
+    work = Work(image, text)
+    for blocks, counts in zip(towers, (work.image, work.text), strict=True):
+        for depth, block in enumerate(blocks):
+            work.handles += _watch(block, counts, depth)
+    try:
+        yield work
+    finally:
+        for handle in work.handles:
+            handle.remove()
+
+
+def _watch(block: nn.Module, counts: Counts, depth: int) -> list[Any]:
+    def enter(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        tokens = arguments[0]
+        counts.calls[depth] += 1
+        counts.entered[depth] += _rows(getattr(tokens, "states", tokens))
+
+    def answer(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        counts.answered[depth] += _rows(arguments[0])
+
+    return [
+        block.register_forward_pre_hook(enter),
+        block.mlp.register_forward_pre_hook(answer),
+    ]
+
+
+def _rows(states: Tensor) -> int:
+    """Tokens, whatever the axes before the width."""
+    return states.shape[:-1].numel()
