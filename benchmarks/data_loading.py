@@ -1,0 +1,130 @@
+"""Images/s of reading JPEG files, next to the image tower that waits for them.
+
+    python -m benchmarks.data_loading --pictures 256 --threads 1 2 --repeats 5
+
+The plain loop is what most scripts have: open a file, convert it, transform it, then the next.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from PIL import Image
+
+from benchmarks import document
+from benchmarks.document import Document
+from benchmarks.pictures import write_pictures
+from benchmarks.timing import Function, alternate, medians
+from benchmarks.workload import random_clip, random_images
+from crossprompt.clip.preprocess import Preprocess
+from crossprompt.data import loading
+from crossprompt.precision import DTYPES, choose_dtype
+
+BATCH = 16
+PREPROCESS = Preprocess(side=224, resize=224)
+Transform = Callable[[Image.Image], torch.Tensor]
+TRANSFORMS: dict[str, Transform] = {
+    "test": PREPROCESS,
+    "training": lambda image: PREPROCESS.train(image, Random(0)),
+}
+"""What is done with a picture: the whole of it, or a random box."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    cores = os.cpu_count() or 1
+    parser = document.build_parser(__doc__)
+    parser.add_argument("--pictures", type=int, default=256, help="files that are read (256)")
+    parser.add_argument("--size", type=int, nargs=2, default=[500, 375], help="width and height")
+    threads = list(range(1, cores + 1))
+    parser.add_argument("--threads", type=int, nargs="+", default=threads, help="1 to all cores")
+    parser.add_argument("--dtypes", nargs="+", choices=list(DTYPES), help="of the image tower")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds that count (5)")
+    chosen = parser.parse_args(arguments)
+    device = document.device_of(chosen)
+    names = {torch.float32: "fp32", torch.bfloat16: "bf16"}
+    dtypes = chosen.dtypes or [names[choose_dtype("auto", device)]]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = write_pictures(Path(folder), chosen.pictures, *chosen.size)
+        size = sum(path.stat().st_size for path in paths) / len(paths)
+        rows = measure(paths, chosen.threads, dtypes, chosen.repeats, device)
+    about = {"pictures": len(paths), "size": chosen.size, "bytes": round(size)}
+    found = document.document("data_loading", device, rows, repeats=chosen.repeats, **about)
+    document.show(found, table, chosen.json)
+
+
+def measure(
+    paths: Sequence[Path],
+    threads: Sequence[int],
+    dtypes: Sequence[str],
+    repeats: int,
+    device: torch.device,
+) -> list[dict[str, Any]]:
+    """Images/s of every way to read, and of the image tower in every dtype."""
+    functions: dict[str, Function] = {}
+    for name, transform in TRANSFORMS.items():
+        functions[f"plain loop, {name}"] = partial(read_plainly, paths, transform)
+        for count in threads:
+            functions[f"{count} threads, {name}"] = partial(read, paths, transform, count)
+    for dtype in dtypes:
+        clip = random_clip(DTYPES[dtype], device)
+        images = random_images(clip, BATCH)
+        functions[f"tower, {dtype}"] = partial(torch.no_grad()(clip.encode_images), images)
+    seconds = medians(alternate(functions, repeats, device))
+    counts = {name: BATCH if name.startswith("tower") else len(paths) for name in seconds}
+    return [
+        {"what": name, "images_per_second": counts[name] / value} for name, value in seconds.items()
+    ]
+
+
+def read_plainly(paths: Sequence[Path], transform: Transform) -> None:
+    """One picture after the other."""
+    for path in paths:
+        with Image.open(path) as image:
+            transform(image.convert("RGB"))
+
+
+def read(paths: Sequence[Path], transform: Transform, threads: int) -> None:
+    """As training and prediction read."""
+    with use_threads(threads):
+        for _ in loading.read_batches(paths, transform, BATCH):
+            pass
+
+
+@contextmanager
+def use_threads(threads: int) -> Iterator[None]:
+    """Have ``crossprompt`` read with so many threads."""
+    usual, loading.WORKERS = loading.WORKERS, threads
+    try:
+        yield
+    finally:
+        loading.WORKERS = usual
+
+
+def table(found: Document) -> str:
+    """Images/s of reading, with each transform, and how many times the image tower's that is."""
+    rates = {row["what"]: row["images_per_second"] for row in found["rows"]}
+    towers = {name: rate for name, rate in rates.items() if name.startswith("tower")}
+    fastest = max(towers.values())
+    header = ["reading", "test transform (images/s)", "x the image tower's"]
+    header += ["training transform (images/s)", "x the image tower's"]
+    ways = dict.fromkeys(name.rsplit(", ", 1)[0] for name in rates if name not in towers)
+    rows = []
+    for way in ways:
+        cells = [way.replace("1 threads", "1 thread")]
+        for transform in TRANSFORMS:
+            rate = rates[f"{way}, {transform}"]
+            cells += [f"{rate:.0f}", f"{rate / fastest:.1f}"]
+        rows.append(cells)
+    lines = [f"The image {name} alone: {rate:.1f} images/s." for name, rate in towers.items()]
+    return "\n\n".join([document.markdown(header, rows), " ".join(lines)])
+
+
+if __name__ == "__main__":
+    main()
