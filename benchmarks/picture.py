@@ -1,0 +1,42 @@
+"""The picture of docs/performance.md: time and memory against the number of classes."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.document import Document
+
+STYLES: dict[str, dict[str, Any]] = {
+    "dense fp32": {"color": "#6b7280", "marker": "s", "label": "dense, as published (fp32)"},
+    "ours fp32": {"color": "#4c8bb8", "marker": "o", "label": "ours (fp32)"},
+    "limit fp32": {"color": "#4c8bb8", "linestyle": ":", "label": "its products alone"},
+    "ours bf16": {"color": "#c8385a", "marker": "o", "label": "ours (bf16)"},
+    "limit bf16": {"color": "#c8385a", "linestyle": ":", "label": "its products alone"},
+}
+"""Of every line."""
+
+
+def plot(step_time: Document, memory: Document, path: Path) -> None:
+    """Two log-log panels from the documents of both scripts; names of one length only."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _draw(left, step_time, "seconds", "seconds a training step")
+    _draw(right, memory, "peak_gb", "GB at the peak")
+    left.legend(frameon=False)
+    figure.suptitle("DCP, ViT-B/16, names of 4 tokens")
+    figure.savefig(path, dpi=120)
+
+
+def _draw(axes: Axes, found: Document, values: str, label: str) -> None:
+    rows: list[dict[str, Any]] = [row for row in found["rows"] if row["case"] != "imagenet"]
+    for name, style in STYLES.items():
+        points = [(row["classes"], row[values][name]) for row in rows if name in row[values]]
+        if points:
+            axes.plot(*zip(*sorted(points), strict=True), **style)
+    axes.set(xscale="log", yscale="log", xlabel="classes", ylabel=label)
+    ticks = sorted({row["classes"] for row in rows})
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.grid(alpha=0.25, which="both")
+    axes.spines[["top", "right"]].set_visible(False)

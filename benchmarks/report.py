@@ -1,0 +1,81 @@
+"""Writes the tables and the picture of docs/performance.md from what the benchmarks measured.
+
+    python -m benchmarks.step_time --json > runs/step_time.json
+    python -m benchmarks.memory --json > runs/memory.json
+    python -m benchmarks.report runs/step_time.json runs/memory.json
+
+A table goes between ``<!-- step_time -->`` and ``<!-- /step_time -->``, and so on; what else is in
+the document stays. Where there is no document, one is begun.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from benchmarks import data_loading, inference, machine, memory, step_time
+from benchmarks.document import Document
+from benchmarks.picture import plot
+
+TABLES: dict[str, Callable[[Document], str]] = {
+    "step_time": step_time.table,
+    "memory": memory.table,
+    "inference": inference.table,
+    "data_loading": data_loading.table,
+}
+TITLES = {
+    "step_time": "Training step",
+    "memory": "Peak memory",
+    "inference": "Inference",
+    "data_loading": "Reading images",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the documents, write the report."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    parser.add_argument("documents", type=Path, nargs="+", help="from the scripts' --json")
+    parser.add_argument("--output", type=Path, default=Path("docs/performance.md"))
+    parser.add_argument("--suffix", default="", help="of the markers, for another machine: -cuda")
+    chosen = parser.parse_args(arguments)
+    found = {}
+    for path in chosen.documents:
+        read = json.loads(path.read_text("utf-8"))
+        found[read["benchmark"]] = read
+    written = chosen.output.read_text("utf-8") if chosen.output.exists() else "# Performance\n"
+    chosen.output.parent.mkdir(parents=True, exist_ok=True)
+    chosen.output.write_text(insert(written, found, chosen.suffix), "utf-8")
+    if {"step_time", "memory"} <= found.keys():
+        name = f"{chosen.output.stem}{chosen.suffix}.png"
+        plot(found["step_time"], found["memory"], chosen.output.with_name(name))
+
+
+def insert(written: str, found: Mapping[str, Document], suffix: str = "") -> str:
+    """The document with every table in its place.
+
+    Raises:
+        ValueError: a table's first marker is there without its last.
+    """
+    for name, measured in found.items():
+        begin, end = f"<!-- {name}{suffix} -->", f"<!-- /{name}{suffix} -->"
+        if begin not in written:
+            written += f"\n## {TITLES[name]}{suffix}\n\n{begin}\n{end}\n"
+        before, rest = written.split(begin, 1)
+        if end not in rest:
+            raise ValueError(f"found {begin} without {end}; put it where the table ends")
+        after = rest.split(end, 1)[1]
+        written = f"{before}{begin}\n{section(measured)}\n{end}{after}"
+    return written
+
+
+def section(measured: Document) -> str:
+    """The machine, the command and the table."""
+    return (
+        f"`{measured['command']}`\n\n{machine.in_words(measured['machine'])}\n\n"
+        f"{TABLES[measured['benchmark']](measured)}"
+    )
+
+
+if __name__ == "__main__":
+    main()
