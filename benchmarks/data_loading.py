@@ -21,10 +21,10 @@ from benchmarks import document
 from benchmarks.document import Document
 from benchmarks.pictures import write_pictures
 from benchmarks.timing import Function, alternate, medians
-from benchmarks.workload import random_clip, random_images
+from benchmarks.workload import Setting, random_images
 from crossprompt.clip.preprocess import Preprocess
 from crossprompt.data import loading
-from crossprompt.precision import DTYPES, choose_dtype
+from crossprompt.precision import has_fast_bf16
 
 BATCH = 16
 PREPROCESS = Preprocess(side=224, resize=224)
@@ -40,31 +40,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     cores = os.cpu_count() or 1
     parser = document.build_parser(__doc__)
+    document.add_repeats(parser)
     parser.add_argument("--pictures", type=int, default=256, help="files that are read (256)")
     parser.add_argument("--size", type=int, nargs=2, default=[500, 375], help="width and height")
     threads = list(range(1, cores + 1))
     parser.add_argument("--threads", type=int, nargs="+", default=threads, help="1 to all cores")
-    parser.add_argument("--dtypes", nargs="+", choices=list(DTYPES), help="of the image tower")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds that count (5)")
+    dtypes = ["bf16" if has_fast_bf16(torch.device("cpu")) else "fp32"]
+    parser.add_argument("--dtypes", nargs="+", default=dtypes, help="of the image tower")
+    parser.set_defaults(batch_size=BATCH)
     chosen = parser.parse_args(arguments)
-    device = document.device_of(chosen)
-    names = {torch.float32: "fp32", torch.bfloat16: "bf16"}
-    dtypes = chosen.dtypes or [names[choose_dtype("auto", device)]]
+    setting = document.setting_of(chosen)
     with tempfile.TemporaryDirectory() as folder:
         paths = write_pictures(Path(folder), chosen.pictures, *chosen.size)
         size = sum(path.stat().st_size for path in paths) / len(paths)
-        rows = measure(paths, chosen.threads, dtypes, chosen.repeats, device)
+        rows = measure(paths, chosen.threads, setting)
     about = {"pictures": len(paths), "size": chosen.size, "bytes": round(size)}
-    found = document.document("data_loading", device, rows, repeats=chosen.repeats, **about)
+    found = document.document("data_loading", setting, rows, **about)
     document.show(found, table, chosen.json)
 
 
 def measure(
-    paths: Sequence[Path],
-    threads: Sequence[int],
-    dtypes: Sequence[str],
-    repeats: int,
-    device: torch.device,
+    paths: Sequence[Path], threads: Sequence[int], setting: Setting
 ) -> list[dict[str, Any]]:
     """Images/s of every way to read, and of the image tower in every dtype."""
     functions: dict[str, Function] = {}
@@ -72,11 +68,11 @@ def measure(
         functions[f"plain loop, {name}"] = partial(read_plainly, paths, transform)
         for count in threads:
             functions[f"{count} threads, {name}"] = partial(read, paths, transform, count)
-    for dtype in dtypes:
-        clip = random_clip(DTYPES[dtype], device)
-        images = random_images(clip, BATCH)
-        functions[f"tower, {dtype}"] = partial(torch.no_grad()(clip.encode_images), images)
-    seconds = medians(alternate(functions, repeats, device))
+    for dtype in setting.dtypes:
+        clip = setting.clip(dtype)
+        encode = torch.no_grad()(clip.encode_images)
+        functions[f"tower, {dtype}"] = partial(encode, random_images(clip, BATCH))
+    seconds = medians(alternate(functions, setting.repeats, setting.device))
     counts = {name: BATCH if name.startswith("tower") else len(paths) for name in seconds}
     return [
         {"what": name, "images_per_second": counts[name] / value} for name, value in seconds.items()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, scaled_dot_product_attention
 
-from benchmarks.workload import PROMPT, VIT_B_16
+from benchmarks.workload import PROMPT
 from crossprompt.clip.model import CLIP, Block, CLIPConfig
 from crossprompt.methods.dcp import DCP
 
@@ -89,7 +89,7 @@ def run_block(block: Block, x: Tensor, causal: bool) -> Tensor:
     return x + shrink(hidden * torch.sigmoid(1.702 * hidden))
 
 
-def estimated_memory(classes: int, batch: int, config: CLIPConfig = VIT_B_16) -> float:
+def estimated_memory(classes: int, batch: int, config: CLIPConfig) -> float:
     """Bytes that a training step takes at its peak, in fp32: the weights and what is kept.
 
     Args:

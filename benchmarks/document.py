@@ -7,9 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-
 from benchmarks import machine
+from benchmarks.workload import BACKBONES, Setting
 from crossprompt.precision import DTYPES, choose_device
 
 Document = dict[str, Any]
@@ -22,11 +21,18 @@ def build_parser(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=form)
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda or mps")
     parser.add_argument("--json", action="store_true", help="print one JSON document, no table")
+    parser.add_argument("--backbone", choices=list(BACKBONES), default="vit-b-16")
     return parser
 
 
-def add_cases(parser: argparse.ArgumentParser, classes: Sequence[str]) -> None:
+def add_cases(
+    parser: argparse.ArgumentParser, classes: Sequence[str], batch_size: int, repeats: bool = True
+) -> None:
     """The options of the scripts that measure DCP."""
+    images = f"images at a time ({batch_size})"
+    parser.add_argument("--batch-size", type=int, default=batch_size, help=images)
+    if repeats:
+        add_repeats(parser)
     parser.add_argument(
         "--classes",
         nargs="+",
@@ -36,15 +42,34 @@ def add_cases(parser: argparse.ArgumentParser, classes: Sequence[str]) -> None:
     parser.add_argument("--dtypes", nargs="+", choices=list(DTYPES), default=["fp32", "bf16"])
 
 
+def add_repeats(parser: argparse.ArgumentParser) -> None:
+    """The option of the scripts that measure time."""
+    parser.add_argument("--repeats", type=int, default=5, help="rounds that count (5)")
+
+
+def setting_of(chosen: argparse.Namespace) -> Setting:
+    """What was asked for."""
+    return Setting(
+        chosen.backbone,
+        choose_device(chosen.device),
+        tuple(chosen.dtypes),
+        chosen.batch_size,
+        getattr(chosen, "repeats", 1),
+    )
+
+
 def document(
-    benchmark: str, device: torch.device, rows: list[dict[str, Any]], **others: Any
+    benchmark: str, setting: Setting, rows: list[dict[str, Any]], **others: Any
 ) -> Document:
     """Rows with what they hold for."""
     command = shlex.join(argument for argument in sys.argv[1:] if argument != "--json")
     return {
         "benchmark": benchmark,
         "command": f"python -m benchmarks.{benchmark} {command}".strip(),
-        "machine": machine.describe(device),
+        "machine": machine.describe(setting.device),
+        "backbone": setting.backbone,
+        "batch_size": setting.batch_size,
+        "repeats": setting.repeats,
         **others,
         "rows": rows,
     }
@@ -75,11 +100,6 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     ]
     rule = ["-" * (width - 1) + ":" if place else "-" * width for place, width in enumerate(widths)]
     return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
-
-
-def device_of(arguments: argparse.Namespace) -> torch.device:
-    """The device that was asked for."""
-    return choose_device(arguments.device)
 
 
 def case_in_words(case: str) -> str:

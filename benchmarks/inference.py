@@ -20,11 +20,10 @@ from benchmarks.dense import Dense
 from benchmarks.document import Document
 from benchmarks.pictures import write_pictures
 from benchmarks.timing import Function, alternate, medians
-from benchmarks.workload import Workload, names_of, random_clip, random_images
+from benchmarks.workload import Setting, Workload, names_of, random_images
 from crossprompt import freeze
 from crossprompt.classifier import Classifier
 from crossprompt.data.items import Item
-from crossprompt.precision import DTYPES
 
 CALIBRATION = 8
 """Pictures that the prompts are frozen on."""
@@ -33,42 +32,35 @@ CALIBRATION = 8
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = document.build_parser(__doc__)
-    document.add_cases(parser, ("100",))
-    parser.add_argument("--repeats", type=int, default=5, help="rounds that count (5)")
-    parser.add_argument("--batch-size", type=int, default=16, help="images at a time (16)")
+    document.add_cases(parser, ("100",), batch_size=16)
     chosen = parser.parse_args(arguments)
-    device = document.device_of(chosen)
+    setting = document.setting_of(chosen)
     rows = []
     for case in chosen.classes:
         document.say(f"inference: {case} classes")
-        rows.append(measure(case, chosen.dtypes, chosen.batch_size, chosen.repeats, device))
-    settings = {"repeats": chosen.repeats, "batch_size": chosen.batch_size}
-    found = document.document("inference", device, rows, **settings)
-    document.show(found, table, chosen.json)
+        rows.append(measure(case, setting))
+    document.show(document.document("inference", setting, rows), table, chosen.json)
 
 
 @torch.no_grad()
-def measure(
-    case: str, dtypes: Sequence[str], batch: int, repeats: int, device: torch.device
-) -> dict[str, Any]:
-    """A row of the table: images/s of every function, and the text encodings of all calls."""
-    names = names_of(case)
+def measure(case: str, setting: Setting) -> dict[str, Any]:
+    """A row of the table: images/s of every function, and the text encodings of a call."""
     functions: dict[str, Function] = {}
     encodings = {}
-    dense = Workload.of(random_clip(torch.float32, device), names, batch)
-    dense_form = Dense(dense.clip, dense.method)
-    functions["dense fp32"] = partial(dense_form.logits, dense.images)
-    for dtype in dtypes:
-        classifier = frozen_classifier(Workload.of(random_clip(DTYPES[dtype], device), names))
-        images = random_images(classifier.clip, batch)
+    workload = setting.workload(case, "fp32")
+    dense = Dense(workload.clip, workload.method)
+    functions["dense fp32"] = partial(dense.logits, workload.images)
+    for dtype in setting.dtypes:
+        classifier = frozen_classifier(setting.workload(case, dtype))
+        images = random_images(classifier.clip, setting.batch_size)
         functions[f"frozen {dtype}"] = partial(classifier.logits, images)
         functions[f"tower {dtype}"] = partial(classifier.clip.encode_images, images)
         with count_work(classifier.clip) as work:
             classifier.logits(images)
         encodings[dtype] = work.text_encodings
-    seconds = alternate(functions, repeats, device)
-    rates = {name: batch / value for name, value in medians(seconds).items()}
-    row = {"case": case, "classes": len(names), "images_per_second": rates}
+    seconds = alternate(functions, setting.repeats, setting.device)
+    rates = {name: setting.batch_size / value for name, value in medians(seconds).items()}
+    row = {"case": case, "classes": len(names_of(case)), "images_per_second": rates}
     return {**row, "text_encodings_after_freezing": encodings, "all_seconds": seconds}
 
 

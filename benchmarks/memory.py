@@ -13,15 +13,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 from benchmarks import document, machine
-from benchmarks.dense import estimated_memory
 from benchmarks.document import Document
-from benchmarks.step_time import CASES, dense_step
+from benchmarks.step_time import CASES, dense_step, too_large
 from benchmarks.timing import Function
-from benchmarks.workload import BATCH, Workload, names_of, random_clip
-from crossprompt.precision import DTYPES
+from benchmarks.workload import BATCH, Setting, names_of
 
 STEPS = 2
 """Of training in every process: the optimiser's state exists from the first."""
@@ -30,53 +26,52 @@ STEPS = 2
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = document.build_parser(__doc__)
-    document.add_cases(parser, CASES)
-    parser.add_argument("--batch-size", type=int, default=BATCH, help="images in a step (4)")
+    document.add_cases(parser, CASES, batch_size=BATCH, repeats=False)
     parser.add_argument("--only", choices=["ours", "dense"], help="in this very process, as JSON")
     chosen = parser.parse_args(arguments)
-    device, batch = document.device_of(chosen), chosen.batch_size
+    setting = document.setting_of(chosen)
     if chosen.only:
-        print(json.dumps(measure(chosen.only, chosen.classes[0], chosen.dtypes[0], batch, device)))
+        print(json.dumps(measure(chosen.only, chosen.classes[0], setting)))
         return
     rows = []
     for case in chosen.classes:
         document.say(f"memory: {case} classes")
-        rows.append(_row(case, chosen.dtypes, batch, device))
-    found = document.document("memory", device, rows, batch_size=batch)
-    document.show(found, table, chosen.json)
+        rows.append(_row(case, setting))
+    document.show(document.document("memory", setting, rows), table, chosen.json)
 
 
-def measure(
-    which: str, case: str, dtype: str, batch: int, device: torch.device
-) -> dict[str, float]:
+def measure(which: str, case: str, setting: Setting) -> dict[str, float]:
     """Run a few steps here and ask how much memory this process has taken."""
     step: Function
     if which == "dense":
-        step = dense_step(case, batch, device)
+        step = dense_step(case, setting)
     else:
-        step = Workload.of(random_clip(DTYPES[dtype], device), names_of(case), batch).step
+        step = setting.workload(case, setting.dtypes[0]).step
     for _ in range(STEPS):
         step()
-    return {"peak_gb": machine.peak_memory(device) / machine.GB}
+    return {"peak_gb": machine.peak_memory(setting.device) / machine.GB}
 
 
-def _row(case: str, dtypes: Sequence[str], batch: int, device: torch.device) -> dict[str, Any]:
+def _row(case: str, setting: Setting) -> dict[str, Any]:
     """A row of the table: GB of every process."""
-    peak = {f"ours {dtype}": _in_a_process("ours", case, dtype, batch, device) for dtype in dtypes}
-    row: dict[str, Any] = {"case": case, "classes": len(names_of(case)), "peak_gb": peak}
-    need = estimated_memory(row["classes"], batch)
-    if need < machine.available_memory(device):
-        peak["dense fp32"] = _in_a_process("dense", case, "fp32", batch, device)
-    else:
-        row["dense_left_out"] = f"needs about {need / machine.GB:.0f} GB"
-    return row
+    row: dict[str, Any] = {"case": case, "classes": len(names_of(case))}
+    left_out = too_large(row["classes"], setting)
+    if left_out:
+        row["dense_left_out"] = left_out
+    names = [("ours", dtype) for dtype in setting.dtypes]
+    names += [] if left_out else [("dense", "fp32")]
+    peak = {
+        f"{which} {dtype}": _in_a_process(which, case, dtype, setting) for which, dtype in names
+    }
+    return {**row, "peak_gb": peak}
 
 
-def _in_a_process(which: str, case: str, dtype: str, batch: int, device: torch.device) -> float:
-    options = {"only": which, "classes": case, "dtypes": dtype, "batch-size": batch}
-    words = [f"--{name}={value}" for name, value in {**options, "device": device}.items()]
+def _in_a_process(which: str, case: str, dtype: str, setting: Setting) -> float:
+    options = {"only": which, "classes": case, "dtypes": dtype, "backbone": setting.backbone}
+    options |= {"batch-size": str(setting.batch_size), "device": str(setting.device)}
+    words = [f"--{name}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "benchmarks.memory", *words]
-    finished = subprocess.run(command, check=True, capture_output=True, text=True)
+    finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return float(json.loads(finished.stdout)["peak_gb"])
 
 

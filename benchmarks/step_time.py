@@ -9,14 +9,12 @@ where its estimated memory is not there.
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 from benchmarks import document, limit, machine
 from benchmarks.dense import Dense, estimated_memory
 from benchmarks.document import Document
+from benchmarks.machine import GB
 from benchmarks.timing import Function, alternate, medians
-from benchmarks.workload import BATCH, Workload, names_of, random_clip
-from crossprompt.precision import DTYPES
+from benchmarks.workload import BATCH, Setting, names_of
 
 CASES = ("10", "100", "1000", "imagenet")
 
@@ -24,46 +22,48 @@ CASES = ("10", "100", "1000", "imagenet")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = document.build_parser(__doc__)
-    document.add_cases(parser, CASES)
-    parser.add_argument("--repeats", type=int, default=5, help="rounds that count (5)")
-    parser.add_argument("--batch-size", type=int, default=BATCH, help="images in a step (4)")
+    document.add_cases(parser, CASES, batch_size=BATCH)
     chosen = parser.parse_args(arguments)
-    device = document.device_of(chosen)
+    setting = document.setting_of(chosen)
     rows = []
     for case in chosen.classes:
         document.say(f"step_time: {case} classes")
-        rows.append(measure(case, chosen.dtypes, chosen.batch_size, chosen.repeats, device))
-    settings = {"repeats": chosen.repeats, "batch_size": chosen.batch_size}
-    found = document.document("step_time", device, rows, **settings)
-    document.show(found, table, chosen.json)
+        rows.append(measure(case, setting))
+    document.show(document.document("step_time", setting, rows), table, chosen.json)
 
 
-def measure(
-    case: str, dtypes: Sequence[str], batch: int, repeats: int, device: torch.device
-) -> dict[str, Any]:
+def measure(case: str, setting: Setting) -> dict[str, Any]:
     """A row of the table: medians and all calls of every function, in seconds."""
-    names = names_of(case)
-    row: dict[str, Any] = {"case": case, "classes": len(names)}
+    row: dict[str, Any] = {"case": case, "classes": len(names_of(case))}
     functions: dict[str, Function] = {}
-    need, there = estimated_memory(len(names), batch), machine.available_memory(device)
-    if need < there:
-        functions["dense fp32"] = dense_step(case, batch, device)
+    left_out = too_large(row["classes"], setting)
+    if left_out:
+        row["dense_left_out"] = left_out
     else:
-        row["dense_left_out"] = f"needs about {need / machine.GB:.0f} GB"
-        document.say(f"  no dense form: it {row['dense_left_out']}, {there / machine.GB:.0f} free")
-    for dtype in dtypes:
-        workload = Workload.of(random_clip(DTYPES[dtype], device), names, batch)
+        functions["dense fp32"] = dense_step(case, setting)
+    for dtype in setting.dtypes:
+        workload = setting.workload(case, dtype)
         products = limit.record(workload.backward)
         functions[f"ours {dtype}"] = workload.step
-        functions[f"limit {dtype}"] = limit.replay(products, device)
+        functions[f"limit {dtype}"] = limit.replay(products, setting.device)
         row |= {"gflop": products.flops / 1e9, "name_tokens": workload.name_tokens()}
-    seconds = alternate(functions, repeats, device)
+    seconds = alternate(functions, setting.repeats, setting.device)
     return {**row, "seconds": medians(seconds), "all_seconds": seconds}
 
 
-def dense_step(case: str, batch: int, device: torch.device) -> Function:
+def too_large(classes: int, setting: Setting) -> str | None:
+    """Why the dense form cannot run here, if it cannot."""
+    need = estimated_memory(classes, setting.batch_size, setting.config)
+    there = machine.available_memory(setting.device)
+    if need < there:
+        return None
+    document.say(f"  no dense form: about {need / GB:.0f} GB needed, {there / GB:.0f} GB free")
+    return f"needs about {need / GB:.0f} GB"
+
+
+def dense_step(case: str, setting: Setting) -> Function:
     """The authors' training step, from random pixels to the optimiser, in fp32."""
-    workload = Workload.of(random_clip(torch.float32, device), names_of(case), batch)
+    workload = setting.workload(case, "fp32")
     dense = Dense(workload.clip, workload.method)
 
     def step() -> None:

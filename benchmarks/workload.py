@@ -14,12 +14,22 @@ from crossprompt.clip.tokenizer import END, START, SUFFIX, Tokenizer, clip_backe
 from crossprompt.methods import build_method
 from crossprompt.methods.dcp import DCP
 from crossprompt.optimiser import build_optimiser
+from crossprompt.precision import DTYPES
 
 VIT_B_16 = CLIPConfig(
     image=ImageConfig(side=224, patch=16, width=768, blocks=12, heads=12, mlp_width=3072),
     text=TextConfig(vocabulary=49408, context=77, width=512, blocks=12, heads=8, mlp_width=2048),
     embed=512,
 )
+NARROW = replace(
+    VIT_B_16,
+    image=replace(VIT_B_16.image, side=48, width=64, heads=1, mlp_width=64),
+    text=replace(VIT_B_16.text, vocabulary=1300, width=64, heads=1, mlp_width=64),
+    embed=32,
+)
+"""As many blocks, but one head and few patches: to try a script, and for tests."""
+BACKBONES = {"vit-b-16": VIT_B_16, "narrow": NARROW}
+"""Names on the command line."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORDS = tuple(first + second for first in LETTERS for second in LETTERS)
 """Every one is a single token of ``make_tokenizer``."""
@@ -84,6 +94,35 @@ def random_clip(
     clip.preprocess = Preprocess(config.image.side, config.image.side)
     clip.name, clip.weights_hash = "random", "none"
     return clip.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What was asked for on the command line."""
+
+    backbone: str
+    """One of ``BACKBONES``."""
+    device: torch.device
+    """Where to compute."""
+    dtypes: tuple[str, ...]
+    """What ours computes in, one after the other."""
+    batch_size: int
+    """Images at a time."""
+    repeats: int = 1
+    """Rounds that count."""
+
+    @property
+    def config(self) -> CLIPConfig:
+        """Sizes of the towers."""
+        return BACKBONES[self.backbone]
+
+    def clip(self, dtype: str) -> CLIP:
+        """The backbone."""
+        return random_clip(DTYPES[dtype], self.device, self.config)
+
+    def workload(self, case: str, dtype: str) -> "Workload":
+        """The training step for a case's classes."""
+        return Workload.of(self.clip(dtype), names_of(case), self.batch_size)
 
 
 def random_images(clip: CLIP, count: int, seed: int = 0) -> Tensor:

@@ -7,11 +7,10 @@ import torch
 
 from benchmarks.counting import count_work
 from benchmarks.limit import record
-from benchmarks.workload import BATCH, Workload, imagenet_names, names, random_clip
+from benchmarks.workload import BATCH, NARROW, Workload, imagenet_names, names, random_clip
 from crossprompt import freeze
 from crossprompt.clip.model import CLIP
 from tests.backbone import random_images, write_items
-from tests.benchmarks.narrow import NARROW
 
 PROMPT, BLOCKS, CONTEXT = 16, 12, 77
 PATCHES = NARROW.image.patches

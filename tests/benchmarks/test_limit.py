@@ -5,8 +5,7 @@ from torch.nn.functional import conv2d, linear, scaled_dot_product_attention
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.limit import record, replay
-from benchmarks.workload import Workload, names, random_clip
-from tests.benchmarks.narrow import NARROW
+from benchmarks.workload import NARROW, Workload, names, random_clip
 
 CPU = torch.device("cpu")
 

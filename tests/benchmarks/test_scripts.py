@@ -1,0 +1,67 @@
+"""Every script runs, on narrow towers, and the report takes what it prints."""
+
+import json
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import data_loading, inference, memory, report, step_time
+
+NARROW = ["--backbone", "narrow", "--classes", "20"]
+ONCE = ["--repeats", "1"]
+SCRIPTS: dict[str, tuple[Any, list[str]]] = {
+    "step_time": (step_time, [*NARROW, *ONCE]),
+    "memory": (memory, [*NARROW, "--dtypes", "bf16"]),
+    "inference": (inference, [*NARROW, *ONCE, "--batch-size", "2"]),
+    "data_loading": (data_loading, ["--backbone", "narrow", "--pictures", "3", *ONCE]),
+}
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("documents")
+    paths = {name: folder / f"{name}.json" for name in SCRIPTS}
+    for name, (module, arguments) in SCRIPTS.items():
+        with paths[name].open("w", encoding="utf-8") as file, redirect_stdout(file):
+            module.main([*arguments, "--json"])
+    return paths
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_prints_one_json_document_and_a_table(
+    name: str, documents: dict[str, Path]
+) -> None:
+    found = json.loads(documents[name].read_text("utf-8"))
+    assert found["benchmark"] == name
+    assert found["machine"]["cores"] >= 1
+    lines = [line for line in SCRIPTS[name][0].table(found).splitlines() if line.startswith("|")]
+    assert len(lines) > 2
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_the_report_keeps_what_stands_around_its_tables(
+    documents: dict[str, Path], tmp_path: Path
+) -> None:
+    output = tmp_path / "performance.md"
+    output.write_text("Before.\n<!-- memory -->\nold\n<!-- /memory -->\nAfter.\n", "utf-8")
+    arguments = [*map(str, documents.values()), "--output", str(output)]
+    report.main(arguments)
+    once = output.read_text("utf-8")
+    assert once.startswith("Before.\n<!-- memory -->\n`python -m benchmarks.memory")
+    assert "old" not in once
+    assert "After.\n" in once
+    assert (tmp_path / "performance.png").stat().st_size > 10_000
+    report.main(arguments)
+    assert output.read_text("utf-8") == once
+
+
+def test_a_table_without_an_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="without <!-- /memory -->"):
+        report.insert("<!-- memory -->", {"memory": {}})
+
+
+def test_no_text_is_encoded_after_freezing(documents: dict[str, Path]) -> None:
+    (row,) = json.loads(documents["inference"].read_text("utf-8"))["rows"]
+    assert row["text_encodings_after_freezing"] == {"fp32": 0, "bf16": 0}
