@@ -22,10 +22,9 @@ def main() -> None:
     """Read the last state, write fp16 weights and the training log."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--state", default="text-state.pt", help="state.pt for the first stage's")
     parser.add_argument("--output", type=Path, default=ASSETS)
     arguments = parser.parse_args()
-    state = torch.load(arguments.run / arguments.state, weights_only=True)
+    state = torch.load(arguments.run / "state.pt", weights_only=True)
     tokenizer = Tokenizer.from_file(arguments.run / "tokenizer.json")
     clip = CLIP(clip_config(tokenizer.size))
     weights = {

@@ -57,8 +57,6 @@ class Recipe:
     """Share of the steps, at the end, in which it sees all of them."""
     helper: float = 0.5
     """Weight of naming emoji and kind from the image alone."""
-    scale: float = 24.0
-    """Logit scale of the second stage, about what the first ends with."""
     seed: int = 1
 
 
@@ -107,12 +105,6 @@ def load_tokenizer(emoji: list[dict], path: Path) -> Tokenizer:
         frames = 20 * [template.format("") for template in TEMPLATES]
         vocabulary.learn(phrases + frames).save(str(path))
     return Tokenizer.from_file(str(path))
-
-
-def start_positions(clip: CLIP) -> None:
-    """Scale the text positions to a deviation of 0.01, as OpenAI's: so the words count."""
-    with torch.no_grad():
-        clip.text.positions.mul_(0.01 / clip.text.positions.std())
 
 
 def encode_visible(clip: CLIP, images: Tensor, kept: float, generator: torch.Generator) -> Tensor:
@@ -182,7 +174,8 @@ def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
     config = clip_config(tokenizer.get_vocab_size())
     torch.manual_seed(recipe.seed)
     clip = initialise(CLIP(config), torch.Generator().manual_seed(recipe.seed))
-    start_positions(clip)
+    with torch.no_grad():
+        clip.text.positions.mul_(0.01 / clip.text.positions.std())  # as OpenAI's: the words count
     helper = Helper(emoji)
     both = torch.nn.ModuleDict({"clip": clip, "helper": helper})
     optimisers = build_optimisers(both, recipe)

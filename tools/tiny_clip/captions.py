@@ -17,14 +17,6 @@ TEMPLATES = (
     "{}",
 )
 
-LONG_TEMPLATES = (
-    "this is a small and simple picture of a {}.",
-    "here you can see what people draw when they think of a {}.",
-    "one of the many little pictures that are sent in messages, which shows a {}.",
-    "a drawing, not a photo, in a few lines and colours, of what is called a {}.",
-)
-"""For the second stage: a prompt may be as long."""
-
 
 @dataclass(frozen=True)
 class Captions:
@@ -32,22 +24,18 @@ class Captions:
 
     Args:
         emoji: entries with ``name``, ``kind`` (or None) and ``words``.
-        word_share: part of the captions that say only one other word for a thing.
-        templates: sentences to draw from.
     """
 
     emoji: list[dict]
-    word_share: float = WORD_SHARE
-    templates: tuple[str, ...] = TEMPLATES
 
     def draw(self, rows: list[int], generator: random.Random) -> tuple[list[str], np.ndarray]:
         """One caption per row, and a ``[rows, captions]`` table of what each caption is true of."""
         drawn = [self._draw(self.emoji[row], generator) for row in rows]
         table = [[self.is_true(caption, self.emoji[row]) for caption in drawn] for row in rows]
-        return [generator.choice(self.templates).format(text) for _, text in drawn], np.array(table)
+        return [generator.choice(TEMPLATES).format(text) for _, text in drawn], np.array(table)
 
     def _draw(self, entry: dict, generator: random.Random) -> tuple[str, str]:
-        if entry["words"] and generator.random() < self.word_share:
+        if entry["words"] and generator.random() < WORD_SHARE:
             return "words", generator.choice(entry["words"])
         return "name", entry["name"]
 
