@@ -19,12 +19,12 @@ ASSETS = Path(__file__).resolve().parents[1] / "src/crossprompt/assets/tiny-clip
 
 
 def main() -> None:
-    """Read the last state, write fp16 weights and the training log."""
+    """Read the state after both stages, write fp16 weights and the training logs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=ASSETS)
     arguments = parser.parse_args()
-    state = torch.load(arguments.run / "state.pt", weights_only=True)
+    state = torch.load(arguments.run / "text-state.pt", weights_only=True)
     tokenizer = Tokenizer.from_file(arguments.run / "tokenizer.json")
     clip = CLIP(clip_config(tokenizer.size))
     weights = {
@@ -33,7 +33,8 @@ def main() -> None:
     clip.load_state_dict(weights)
     clip.tokenizer, clip.preprocess = tokenizer, Preprocess(IMAGE.side, IMAGE.side)
     save_clip(clip, arguments.output, torch.float16)
-    shutil.copy(arguments.run / "log.jsonl", arguments.output / "training-log.jsonl")
+    for log, kept in (("log", "training-log"), ("text-log", "text-training-log")):
+        shutil.copy(arguments.run / f"{log}.jsonl", arguments.output / f"{kept}.jsonl")
     size = sum(path.stat().st_size for path in arguments.output.iterdir())
     print(f"{arguments.output}: step {state['step']}, {size / 2**20:.1f} MiB")
 

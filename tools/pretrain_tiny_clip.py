@@ -107,6 +107,12 @@ def load_tokenizer(emoji: list[dict], path: Path) -> Tokenizer:
     return Tokenizer.from_file(str(path))
 
 
+def start_positions(clip: CLIP) -> None:
+    """Scale the text positions to a deviation of 0.01, as OpenAI's: so the words count."""
+    with torch.no_grad():
+        clip.text.positions.mul_(0.01 / clip.text.positions.std())
+
+
 def encode_visible(clip: CLIP, images: Tensor, kept: float, generator: torch.Generator) -> Tensor:
     """Image features from a random share of the patches, the same number for every image."""
     tokens = clip.image.embed(images)
@@ -174,8 +180,7 @@ def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
     config = clip_config(tokenizer.get_vocab_size())
     torch.manual_seed(recipe.seed)
     clip = initialise(CLIP(config), torch.Generator().manual_seed(recipe.seed))
-    with torch.no_grad():
-        clip.text.positions.mul_(0.01 / clip.text.positions.std())  # as OpenAI's: the words count
+    start_positions(clip)
     helper = Helper(emoji)
     both = torch.nn.ModuleDict({"clip": clip, "helper": helper})
     optimisers = build_optimisers(both, recipe)

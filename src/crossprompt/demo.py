@@ -34,8 +34,8 @@ SEEDS = (1, 2, 3)
 BUDGET: dict[str, dict[str, Any]] = {
     "zero_shot": {},
     "linear_probe": {},
-    "coop": {"epochs": 25, "lr": 0.02, "augment": False},
-    "dcp": {"epochs": 12, "batch_size": 8, "lr": 0.03, "augment": False},
+    "coop": {"epochs": 50, "lr": 0.1, "augment": False},
+    "dcp": {"epochs": 30, "batch_size": 8, "lr": 0.03, "augment": False},
 }
 """Method to training settings, chosen on folds of the training and validation emoji by
 ``tools/choose_demo_settings.py``: fewer epochs than published, so that a laptop is done in minutes,

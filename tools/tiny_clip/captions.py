@@ -18,6 +18,19 @@ TEMPLATES = (
 )
 
 
+LONG_TEMPLATES = (
+    "this is a small and simple picture of a {}.",
+    "here you can see what people draw when they think of a {}.",
+    "one of the many little pictures that are sent in messages, which shows a {}.",
+    "a drawing, not a photo, in a few lines and colours, of what is called a {}.",
+)
+"""For the second stage: they put the name where a prompt may put it."""
+LONG_SHARE = 1 / 4
+"""Share of the second stage's captions that are long."""
+RARE_WORD_SHARE = 0.01
+"""As ``WORD_SHARE``, in the second stage: the words teach kinds."""
+
+
 @dataclass(frozen=True)
 class Captions:
     """Draws captions for emoji, given by their row in the pre-training list.
@@ -44,3 +57,26 @@ class Captions:
         """Whether a drawn caption says something true of an emoji."""
         part, text = caption
         return text in entry["words"] if part == "words" else text == entry[part]
+
+
+def draw_names(entries: list[dict], generator: random.Random) -> tuple[list[str], np.ndarray]:
+    """The second stage's captions: one for each of ``entries``, and what each is true of.
+
+    Args:
+        entries: of the pre-training list, one per picture.
+        generator: source of every random choice.
+
+    Returns:
+        The captions, and a ``[entries, captions]`` table.
+    """
+    drawn, texts = [], []
+    for entry in entries:
+        caption = ("name", entry["name"])
+        if generator.random() > 1 - RARE_WORD_SHARE and entry["words"]:
+            caption = ("words", generator.choice(entry["words"]))
+        long = generator.random() < LONG_SHARE
+        template = generator.choice(LONG_TEMPLATES if long else TEMPLATES)
+        drawn.append(caption)
+        texts.append(template.format(caption[1]))
+    table = [[Captions.is_true(caption, entry) for caption in drawn] for entry in entries]
+    return texts, np.array(table)

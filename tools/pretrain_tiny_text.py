@@ -1,0 +1,117 @@
+"""Second stage of the embedded model: a text tower for the finished image tower, from names.
+
+    python -m tools.pretrain_tiny_text --run FOLDER [--steps 700]
+
+The image tower is locked and the text tower drawn anew, as in LiT (arXiv 2111.07991). Captions say
+what a thing is called and hardly ever what kind of thing it is, so that there is something for
+prompts to learn. Seeded; it reads the ``state.pt`` and the art of ``tools.pretrain_tiny_clip``, and
+writes ``text-state.pt`` and ``text-log.jsonl`` beside them in about five minutes.
+"""
+
+import argparse
+import json
+import math
+import random
+import time
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from crossprompt.clip.model import CLIP, initialise
+from crossprompt.clip.text_tokens import TokenizedTexts
+from crossprompt.precision import has_fast_bf16
+from tools.pretrain_tiny_clip import (
+    EMOJI,
+    IMAGE,
+    Recipe,
+    build_optimisers,
+    clip_config,
+    contrast,
+    load_art,
+    save_state,
+    schedule,
+    start_positions,
+)
+from tools.tiny_clip import pictures
+from tools.tiny_clip.captions import draw_names
+
+VIEWS = 6
+"""Random views of every picture whose features are drawn from."""
+SCALE = 8.0
+"""The logit scale, fixed: a tower as sure of a kind's name as of an emoji's is mostly wrong, and the
+first thing that training a prompt then does is to make all classes alike."""
+
+
+@torch.no_grad()
+def encode_views(clip: CLIP, pixels: Tensor) -> Tensor:
+    """Normalised features of random views of all pictures: ``[pictures, VIEWS, embed]``."""
+    generator = torch.Generator().manual_seed(1)
+    parts = []
+    for part in pixels.split(64):
+        images = pictures.batch(part.repeat_interleave(VIEWS, 0), IMAGE.side, generator)
+        features = normalize(clip.encode_images(images).float(), dim=-1)
+        parts.append(features.unflatten(0, (-1, VIEWS)))
+    return torch.cat(parts)
+
+
+def train(run: Path, recipe: Recipe) -> None:
+    """Train the text tower; the image tower stays as it is."""
+    emoji = json.loads(EMOJI.read_text("utf-8"))
+    pixels, shown = load_art(emoji, run, run / "art.npz")
+    tokenizer = Tokenizer.from_file(str(run / "tokenizer.json"))
+    generator = torch.Generator().manual_seed(recipe.seed)
+    clip = initialise(CLIP(clip_config(tokenizer.get_vocab_size())), generator)
+    start_positions(clip)
+    prefix, first = "clip.image.", torch.load(run / "state.pt", weights_only=True)["model"]
+    clip.image.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in first.items() if k.startswith(prefix)}
+    )
+    clip.logit_scale.data.fill_(math.log(SCALE))
+    torch.set_num_threads(1)  # more only wait for each other in a tower as small
+    features = encode_views(clip, pixels)
+    learned = torch.nn.ModuleDict({"text": clip.text})
+    optimisers = build_optimisers(learned, recipe)
+    began = time.time()
+    for step in range(recipe.steps):
+        choice = random.Random(recipe.seed * 1_000_003 + step)
+        picked = choice.sample(range(len(shown)), recipe.batch)
+        texts, true = draw_names([emoji[shown[row]] for row in picked], choice)
+        ids = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(torch.device("cpu"))):
+            text_features = clip.encode_texts(TokenizedTexts.of(ids, texts))[0].float()
+        views = torch.tensor([choice.randrange(VIEWS) for _ in picked])
+        cosines = features[picked, views] @ normalize(text_features, dim=-1).T
+        loss = contrast(SCALE * cosines, torch.from_numpy(true))
+        learned.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
+        for optimiser, lr in zip(optimisers, (recipe.inner_lr, recipe.lr), strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = lr * schedule(step, recipe)
+            optimiser.step()
+        if (step + 1) % 20 == 0:
+            line = {
+                "step": step + 1,
+                "loss": round(loss.item(), 4),
+                "seconds": round(time.time() - began, 1),
+            }
+            with (run / "text-log.jsonl").open("a" if step >= 20 else "w") as log:
+                log.write(json.dumps(line) + "\n")
+    model = {f"clip.{key}": value for key, value in clip.state_dict().items()}
+    save_state(run / "text-state.pt", {"model": model, "step": recipe.steps})
+
+
+def main() -> None:
+    """Read the arguments and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=700)
+    arguments = parser.parse_args()
+    train(arguments.run, Recipe(arguments.steps, seed=2))
+
+
+if __name__ == "__main__":
+    main()
