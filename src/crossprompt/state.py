@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from crossprompt import distributed
@@ -79,7 +79,9 @@ class TrainingState:
         tensors = {key: value.detach().contiguous() for key, value in tensors.items()}
         lines = [asdict(report) for report in reports]
         about = {"reports": json.dumps(lines), "settings": json.dumps(self.settings)}
-        replace_file(self.folder / STATE, lambda path: save_file(tensors, path, metadata=about))
+        # not save_file, which lets nobody but the user read the file, whatever the umask
+        data = save(tensors, metadata=about)
+        replace_file(self.folder / STATE, lambda path: path.write_bytes(data))
         self._write_log(lines)
 
     def _write_log(self, reports: Sequence[Mapping[str, Any]]) -> None:

@@ -112,7 +112,7 @@ def test_a_missing_file_of_a_list_has_a_row_but_a_missing_argument_is_refused(
     monkeypatch.setattr(sys, "stdin", io.StringIO("nowhere.png\n"))
     code, out, _ = ask("-", "--json")
     assert code == 1
-    assert "no such file" in json.loads(out)["error"]
+    assert json.loads(out)["error"] == "no such file"  # the path has its own field
     code, out, err = ask("nowhere.png")
     assert (code, out) == (2, "")
     assert "no such file or folder: nowhere.png" in err
@@ -152,3 +152,10 @@ def test_names_of_any_bytes_come_through(ask, photos, tmp_path) -> None:
 def test_paths_are_counted_where_they_can_be(photos, monkeypatch) -> None:
     assert expand([str(photos), str(photos / "cat" / "0.png")])[1] == 31
     assert expand(["-", str(photos)])[1] is None
+
+
+def test_an_empty_standard_input_is_told(ask, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    code, _, err = ask("-")
+    assert code == 2
+    assert "standard input is empty" in err

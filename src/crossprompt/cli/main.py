@@ -90,6 +90,10 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     Raises:
         RequestError: a word is unknown, missing or impossible.
     """
+    if not words:
+        raise RequestError(
+            f"no command was given; expected one of {', '.join(COMMANDS)}; see crossprompt --help"
+        )
     parser = build_parser(words)
     options, unknown = parser.parse_known_args(words)
     if unknown:

@@ -109,7 +109,13 @@ def expand(words: Sequence[str]) -> tuple[Iterator[str], int | None]:
 
 def _lines_of_stdin() -> Iterator[str]:
     warn_if_silent()
-    yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+    found = False
+    for line in sys.stdin:
+        if line.strip():
+            found = True
+            yield line.rstrip("\r\n")
+    if not found:
+        raise RequestError("standard input is empty; give one path a line, or name the images")
 
 
 def _write_file(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from crossprompt.clip.checkpoints import Checkpoint, open_checkpoint
@@ -94,7 +94,9 @@ def save_clip(clip: CLIP, folder: str | PathLike[str], dtype: torch.dtype | None
     parameters = clip.state_dict()
     for name, source in sources(HUGGING_FACE, clip.config).items():
         state.update(source.write(parameters[name].to("cpu", dtype)))
-    save_file(state, folder / WEIGHTS[0], metadata={"format": "pt"})  # transformers asks for it
+    # not save_file, which lets nobody but the user read the file, whatever the umask
+    data = save(state, metadata={"format": "pt"})  # transformers asks for it
+    (folder / WEIGHTS[0]).write_bytes(data)
     tokenizer = clip.tokenizer
     tokenizer.save(folder / "tokenizer.json")
     clip.preprocess.save(folder / "preprocessor_config.json")

@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from PIL.Image import Image
 
-from crossprompt.data.images import read_image
+from crossprompt.data.images import UnreadableImageError, read_image
 from crossprompt.errors import RequestError
 from crossprompt.shapes import Images
 
@@ -80,7 +80,7 @@ def read_batches(
         except (RequestError, OSError) as error:
             if not keep_errors:
                 raise
-            return path, str(error)
+            return path, error.bad.reason if isinstance(error, UnreadableImageError) else str(error)
 
     results = map_ahead(read, paths)
     while group := list(islice(results, batch_size)):
