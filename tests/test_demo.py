@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from PIL import Image
 
 import crossprompt as xp
@@ -66,6 +67,22 @@ def test_the_saved_classifier_scores_as_the_results_say(finished, monkeypatch):
     rows = json.loads((finished[1] / "results.json").read_text("utf-8"))["rows"]
     row = next(r for r in rows if (r["method"], r["style"]) == ("dcp", "twemoji"))
     assert accuracy == pytest.approx(row["accuracy"][0])
+
+
+def test_the_demo_computes_in_the_dtype_that_is_asked_for(finished, monkeypatch):
+    used = []
+    monkeypatch.setattr(demo, "build_method", lambda name, clip, *_, **__: used.append(clip.dtype))
+    monkeypatch.setattr(demo, "train", lambda *_, **__: None)
+    monkeypatch.setattr(demo, "freeze", lambda *_, **__: None)
+    monkeypatch.setattr(demo, "_accuracy", lambda *_: 0.0)
+    for dtype in ("fp32", "bf16"):
+        demo.do(demo.Run("zero_shot", 1, 1, dtype=dtype))
+    assert used == [torch.float32, torch.bfloat16]
+
+
+def test_an_unknown_dtype_is_told_before_anything_is_trained(capsys):
+    assert main(["demo", "--dtype", "fp31"]) == 2
+    assert "expected auto, fp32, bf16" in capsys.readouterr().err
 
 
 def test_the_demo_says_when_its_packages_are_missing(monkeypatch, capsys):

@@ -41,8 +41,8 @@ from tools.tiny_clip.captions import draw_names
 VIEWS = 6
 """Random views of every picture whose features are drawn from."""
 SCALE = 8.0
-"""The logit scale, fixed: a tower as sure of a kind's name as of an emoji's is mostly wrong, and the
-first thing that training a prompt then does is to make all classes alike."""
+"""The logit scale, fixed: a tower as sure of a kind's name as of an emoji's is mostly wrong, and
+the first thing that training a prompt then does is to make all classes alike."""
 
 
 @torch.no_grad()

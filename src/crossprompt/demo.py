@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from statistics import mean, stdev
@@ -11,6 +11,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import torch
 
 from crossprompt.artifact import load
 from crossprompt.classifier import Classifier, freeze
@@ -24,6 +25,7 @@ from crossprompt.examples import Features, encode_split
 from crossprompt.fitting import Reporter, Silent
 from crossprompt.frozen import StaticPrompts
 from crossprompt.methods import build_method
+from crossprompt.precision import choose_dtype
 from crossprompt.state import replace_file
 from crossprompt.train import TrainConfig, train
 
@@ -63,6 +65,8 @@ class Run:
     """Of the draw, the start values and the order of the images."""
     folder: Path | None = None
     """Where its classifier is saved, if it is."""
+    dtype: str = "auto"
+    """What the towers compute in."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ def run_demo(
     *,
     shots: Sequence[int] = SHOTS,
     seeds: Sequence[int] = SEEDS,
+    dtype: str = "auto",
     reporter: Reporter | None = None,
 ) -> DemoResult:
     """Train and test, and write ``results.json`` and the saved classifier.
@@ -132,14 +137,17 @@ def run_demo(
         output: folder for the results.
         shots: training images per class, one or more numbers.
         seeds: one run each.
+        dtype: what the towers compute in, ``auto``, ``fp32`` or ``bf16``.
         reporter: told how it goes.
 
     Raises:
-        RequestError: the packages that hold the pictures are not installed.
+        RequestError: the packages that hold the pictures are not installed, or there is no such
+            dtype.
     """
     began = time.perf_counter()
+    choose_dtype(dtype, torch.device("cpu"))
     data = load_dataset("emoji")  # draws the pictures before several processes look for them
-    runs = plan(shots, seeds, output / SAVED)
+    runs = [replace(run, dtype=dtype) for run in plan(shots, seeds, output / SAVED)]
     count = (reporter or Silent()).count("Training and testing")
     accuracy: dict[tuple[str, int, int], dict[str, float]] = {}
     # the model is too small to keep several cores busy, so each run has one for itself
@@ -172,7 +180,7 @@ def plan(shots: Sequence[int], seeds: Sequence[int], folder: Path) -> list[Run]:
 
 def do(run: Run) -> tuple[Run, dict[str, float]]:
     """Train, freeze and test: the run and its accuracy in every style."""
-    clip, data = _clip(), load_dataset("emoji")
+    clip, data = _clip(run.dtype), load_dataset("emoji")
     few = data.few_shot(run.shots, run.seed)
     options = OPTIONS.get(run.method, {})
     method = build_method(run.method, clip, data.class_names, seed=run.seed, **options)
@@ -184,7 +192,8 @@ def do(run: Run) -> tuple[Run, dict[str, float]]:
     }
     classifier = freeze(method, clip, few.train, val=few.val, seed=run.seed, information=about)
     accuracy = {
-        style: _accuracy(classifier, style, split) for style, split in by_style(data).items()
+        style: _accuracy(classifier, style, split, run.dtype)
+        for style, split in by_style(data).items()
     }
     if run.folder is not None:
         classifier.information["metrics"] = {f"accuracy on {k}": v for k, v in accuracy.items()}
@@ -192,24 +201,24 @@ def do(run: Run) -> tuple[Run, dict[str, float]]:
     return run, accuracy
 
 
-def _accuracy(classifier: Classifier, style: str, split: Split) -> float:
+def _accuracy(classifier: Classifier, style: str, split: Split, dtype: str) -> float:
     """On one style's test pictures; where there is no image prompt, they are encoded only once."""
     frozen = classifier.frozen
     if not (isinstance(frozen, StaticPrompts) and frozen.plain):
         return evaluate(classifier, split).accuracy
-    features = _features(style)
+    features = _features(style, dtype)
     predicted = frozen.score(features.features).argmax(-1)
     return float(np.mean(predicted.numpy() == np.array(features.labels)))
 
 
 @cache
-def _clip() -> CLIP:
-    return load_clip("tiny", device="cpu")
+def _clip(dtype: str) -> CLIP:
+    return load_clip("tiny", device="cpu", dtype=dtype)
 
 
 @cache
-def _features(style: str) -> Features:
-    return encode_split(_clip(), by_style(load_dataset("emoji"))[style])
+def _features(style: str, dtype: str) -> Features:
+    return encode_split(_clip(dtype), by_style(load_dataset("emoji"))[style])
 
 
 def by_style(data: Dataset) -> dict[str, Split]:

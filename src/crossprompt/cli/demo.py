@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     )
     parser.add_argument("--shots", type=int, nargs="+", help="pictures per class (default: 1 8)")
     parser.add_argument("--seeds", type=int, nargs="+", help="one run each (default: 1 2 3)")
+    parser.add_argument("--dtype", default="auto", help="auto, fp32 or bf16 (default: auto)")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
@@ -41,7 +42,9 @@ def run(options: argparse.Namespace) -> int:
 
     shots, seeds = options.shots or SHOTS, options.seeds or SEEDS
     with reporting() as terminal:
-        result = run_demo(options.output, shots=shots, seeds=seeds, reporter=terminal)
+        result = run_demo(
+            options.output, shots=shots, seeds=seeds, dtype=options.dtype, reporter=terminal
+        )
     plot_accuracy(result, options.output / "accuracy.png")
     sheet = [item for split in result.pictures.values() for item in spread(split, SHOWN)]
     plot_predictions(result, sheet, options.output / "predictions.png")
