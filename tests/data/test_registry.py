@@ -81,6 +81,8 @@ def test_an_unknown_name_gets_the_nearest_known_one(tmp_path: Path) -> None:
         load_dataset("emojy")
     with pytest.raises(RequestError, match=r"is called '\S*none\.csv'; known data sets: emoji"):
         load_dataset(tmp_path / "none.csv")
+    with pytest.raises(RequestError, match=r"is called 'nofolder'; known data sets"):
+        load_dataset("nofolder")
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:

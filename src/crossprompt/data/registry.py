@@ -35,6 +35,8 @@ def _load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
     return emoji.load_emoji(root)
 
 
+OWN = ("folder", "csv")
+"""The names that read a user's own files: nobody misspells a path to mean one of these."""
 DATASETS: dict[str, Entry] = {
     "emoji": Entry(
         _load_emoji,
@@ -106,7 +108,7 @@ def _call(name: str, loader: Callable[..., Dataset], options: dict[str, Any]) ->
 def _unknown(path: Path) -> str:
     if path.is_file():
         return f"{path} is neither a folder nor a .csv file; give one of them, or a data set's name"
-    near = get_close_matches(str(path), DATASETS, 1)
+    near = get_close_matches(str(path), [name for name in DATASETS if name not in OWN], 1)
     return (
         f"no data set, folder or .csv file is called {str(path)!r}{_did_you_mean(near)}; "
         f"known data sets: {', '.join(DATASETS)}"
