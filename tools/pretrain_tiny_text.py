@@ -4,8 +4,9 @@
 
 The image tower is locked and the text tower drawn anew, as in LiT (arXiv 2111.07991). Captions say
 what a thing is called and hardly ever what kind of thing it is, so that there is something for
-prompts to learn. Seeded; it reads the ``state.pt`` and the art of ``tools.pretrain_tiny_clip``, and
-writes ``text-state.pt`` and ``text-log.jsonl`` beside them in about five minutes.
+prompts to learn. Seeded, and resumable: run the same command again. It reads the ``state.pt`` and
+the art of ``tools.pretrain_tiny_clip``, and writes ``text-state.pt`` and ``text-log.jsonl`` beside
+them in about five minutes.
 """
 
 import argparse
@@ -74,8 +75,15 @@ def train(run: Path, recipe: Recipe) -> None:
     features = encode_views(clip, pixels)
     learned = torch.nn.ModuleDict({"text": clip.text})
     optimisers = build_optimisers(learned, recipe)
+    start, state_path = 0, run / "text-state.pt"
+    if state_path.exists():
+        state = torch.load(state_path, weights_only=True)
+        learned.load_state_dict(state["learned"])
+        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        start = state["step"]
     began = time.time()
-    for step in range(recipe.steps):
+    for step in range(start, recipe.steps):
         choice = random.Random(recipe.seed * 1_000_003 + step)
         picked = choice.sample(range(len(shown)), recipe.batch)
         texts, true = draw_names([emoji[shown[row]] for row in picked], choice)
@@ -100,8 +108,14 @@ def train(run: Path, recipe: Recipe) -> None:
             }
             with (run / "text-log.jsonl").open("a" if step >= 20 else "w") as log:
                 log.write(json.dumps(line) + "\n")
-    model = {f"clip.{key}": value for key, value in clip.state_dict().items()}
-    save_state(run / "text-state.pt", {"model": model, "step": recipe.steps})
+        if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
+            state = {
+                "model": {f"clip.{key}": value for key, value in clip.state_dict().items()},
+                "learned": learned.state_dict(),
+                "optimisers": [optimiser.state_dict() for optimiser in optimisers],
+                "step": step + 1,
+            }
+            save_state(state_path, state)
 
 
 def main() -> None:

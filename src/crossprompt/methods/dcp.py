@@ -1,4 +1,4 @@
-"""DCP: deeply coupled prompts, rewritten before every block by attending with the other side's.
+"""DCP: deeply coupled prompts, rewritten before blocks 1 to depth by attending to one another.
 
 Liu et al., Findings of ACL 2023, https://arxiv.org/abs/2305.17903. Deviations from the authors'
 public code:
@@ -54,7 +54,7 @@ class DCP(Method):
     """Deeply coupled prompts, rewritten by cross-modal prompt attention (CMPA)."""
 
     name = "dcp"
-    summary = "deep prompts in both towers, coupled by attention before every block"
+    summary = "deep prompts in both towers, coupled by attention before blocks 1 to depth"
     paper = "Liu et al., Findings of ACL 2023, arXiv 2305.17903"
 
     @dataclass(frozen=True)
