@@ -170,6 +170,51 @@ def save_state(path: Path, state: dict) -> None:
     os.replace(partial, path)
 
 
+def resume(path: Path, model: torch.nn.Module, optimisers: list[torch.optim.Optimizer]) -> int:
+    """Load what ``keep`` wrote, if it did; returns how many steps are done."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+        optimiser.load_state_dict(saved)
+    return int(state["step"])
+
+
+def descend(
+    loss: Tensor,
+    model: torch.nn.Module,
+    optimisers: list[torch.optim.Optimizer],
+    recipe: Recipe,
+    step: int,
+) -> None:
+    """Take one step; what the loss does not depend on stays as it is."""
+    model.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for optimiser, lr in zip(optimisers, (recipe.inner_lr, recipe.lr), strict=True):
+        for group in optimiser.param_groups:
+            group["lr"] = lr * schedule(step, recipe)
+        optimiser.step()
+
+
+def keep(
+    path: Path,
+    model: torch.nn.Module,
+    optimisers: list[torch.optim.Optimizer],
+    recipe: Recipe,
+    step: int,
+) -> None:
+    """Write the state after every hundredth step and the last."""
+    if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
+        state = {
+            "model": model.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in optimisers],
+            "step": step + 1,
+        }
+        save_state(path, state)
+
+
 def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
     """Train, logging to ``run/log.jsonl`` and keeping ``run/state.pt`` to go on from."""
     emoji = json.loads(EMOJI.read_text("utf-8"))
@@ -184,13 +229,7 @@ def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
     helper = Helper(emoji)
     both = torch.nn.ModuleDict({"clip": clip, "helper": helper})
     optimisers = build_optimisers(both, recipe)
-    start, state_path = 0, run / "state.pt"
-    if state_path.exists():
-        state = torch.load(state_path, weights_only=True)
-        both.load_state_dict(state["model"])
-        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        start = state["step"]
+    start = resume(run / "state.pt", both, optimisers)
     began = time.time()
     for step in range(start, recipe.steps):
         choice = random.Random(recipe.seed * 1_000_003 + step)
@@ -207,13 +246,7 @@ def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
         contrastive = contrast(clip.logit_scale.exp() * cosines, torch.from_numpy(true))
         naming = helper(image_features, torch.tensor([shown[row] for row in picked]))
         loss = contrastive + recipe.helper * naming
-        both.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(both.parameters(), 1.0)
-        for optimiser, lr in zip(optimisers, (recipe.inner_lr, recipe.lr), strict=True):
-            for group in optimiser.param_groups:
-                group["lr"] = lr * schedule(step, recipe)
-            optimiser.step()
+        descend(loss, both, optimisers, recipe, step)
         with torch.no_grad():
             clip.logit_scale.clamp_(max=math.log(100))
         if (step + 1) % 20 == 0:
@@ -226,13 +259,7 @@ def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
             }
             with (run / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
-        if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
-            state = {
-                "model": both.state_dict(),
-                "optimisers": [optimiser.state_dict() for optimiser in optimisers],
-                "step": step + 1,
-            }
-            save_state(state_path, state)
+        keep(run / "state.pt", both, optimisers, recipe, step)
     return clip
 
 

@@ -31,9 +31,10 @@ from tools.pretrain_tiny_clip import (
     build_optimisers,
     clip_config,
     contrast,
+    descend,
+    keep,
     load_art,
-    save_state,
-    schedule,
+    resume,
     start_positions,
 )
 from tools.tiny_clip import pictures
@@ -73,15 +74,9 @@ def train(run: Path, recipe: Recipe) -> None:
     clip.logit_scale.data.fill_(math.log(SCALE))
     torch.set_num_threads(1)  # more only wait for each other in a tower as small
     features = encode_views(clip, pixels)
-    learned = torch.nn.ModuleDict({"text": clip.text})
-    optimisers = build_optimisers(learned, recipe)
-    start, state_path = 0, run / "text-state.pt"
-    if state_path.exists():
-        state = torch.load(state_path, weights_only=True)
-        learned.load_state_dict(state["learned"])
-        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        start = state["step"]
+    model = torch.nn.ModuleDict({"clip": clip})  # named as the first stage's, for the export
+    optimisers = build_optimisers(model, recipe)
+    start = resume(run / "text-state.pt", model, optimisers)
     began = time.time()
     for step in range(start, recipe.steps):
         choice = random.Random(recipe.seed * 1_000_003 + step)
@@ -93,13 +88,7 @@ def train(run: Path, recipe: Recipe) -> None:
         views = torch.tensor([choice.randrange(VIEWS) for _ in picked])
         cosines = features[picked, views] @ normalize(text_features, dim=-1).T
         loss = contrast(SCALE * cosines, torch.from_numpy(true))
-        learned.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
-        for optimiser, lr in zip(optimisers, (recipe.inner_lr, recipe.lr), strict=True):
-            for group in optimiser.param_groups:
-                group["lr"] = lr * schedule(step, recipe)
-            optimiser.step()
+        descend(loss, model, optimisers, recipe, step)
         if (step + 1) % 20 == 0:
             line = {
                 "step": step + 1,
@@ -108,14 +97,7 @@ def train(run: Path, recipe: Recipe) -> None:
             }
             with (run / "text-log.jsonl").open("a" if step >= 20 else "w") as log:
                 log.write(json.dumps(line) + "\n")
-        if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
-            state = {
-                "model": {f"clip.{key}": value for key, value in clip.state_dict().items()},
-                "learned": learned.state_dict(),
-                "optimisers": [optimiser.state_dict() for optimiser in optimisers],
-                "step": step + 1,
-            }
-            save_state(state_path, state)
+        keep(run / "text-state.pt", model, optimisers, recipe, step)
 
 
 def main() -> None:
