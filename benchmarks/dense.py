@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, scaled_dot_product_attention
 
 from benchmarks.workload import PROMPT
-from crossprompt.clip.model import CLIP, Block, CLIPConfig
+from crossprompt.clip.blocks import Block
+from crossprompt.clip.model import CLIP, CLIPConfig
 from crossprompt.methods.dcp import DCP
 
 WEIGHTS = 200e6

@@ -61,16 +61,18 @@ def _row(case: str, setting: Setting) -> dict[str, Any]:
     names = [("ours", dtype) for dtype in setting.dtypes]
     names += [] if left_out else [("dense", "fp32")]
     peak = {
-        f"{which} {dtype}": _in_a_process(which, case, dtype, setting) for which, dtype in names
+        f"{which} {dtype}": in_a_process("benchmarks.memory", which, case, dtype, setting)
+        for which, dtype in names
     }
     return {**row, "peak_gb": peak}
 
 
-def _in_a_process(which: str, case: str, dtype: str, setting: Setting) -> float:
+def in_a_process(script: str, which: str, case: str, dtype: str, setting: Setting) -> float:
+    """GB at the peak of a process that runs a script's ``--only``."""
     options = {"only": which, "classes": case, "dtypes": dtype, "backbone": setting.backbone}
     options |= {"batch-size": str(setting.batch_size), "device": str(setting.device)}
     words = [f"--{name}={value}" for name, value in options.items()]
-    command = [sys.executable, "-m", "benchmarks.memory", *words]
+    command = [sys.executable, "-m", script, *words]
     finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return float(json.loads(finished.stdout)["peak_gb"])
 

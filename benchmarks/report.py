@@ -13,19 +13,21 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import data_loading, inference, machine, memory, step_time
+from benchmarks import data_loading, inference, machine, memory, saving, step_time
 from benchmarks.document import Document
 from benchmarks.picture import plot
 
 TABLES: dict[str, Callable[[Document], str]] = {
     "step_time": step_time.table,
     "memory": memory.table,
+    "saving": saving.table,
     "inference": inference.table,
     "data_loading": data_loading.table,
 }
 TITLES = {
     "step_time": "Training step",
     "memory": "Peak memory",
+    "saving": "Keeping less",
     "inference": "Inference",
     "data_loading": "Reading images",
 }

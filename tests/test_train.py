@@ -107,14 +107,14 @@ def test_without_augmentation_images_are_as_in_the_test(items) -> None:
     assert train(make(), clip, items, replace(config, augment=True))[0].loss != report.loss
 
 
-@pytest.mark.parametrize(("name", "encoded"), [("coop", 8), ("dcp", 3 * 8)])
+@pytest.mark.parametrize(("name", "encoded"), [("coop", 8), ("dcp", 3 * 8 + 4)])
 def test_an_image_that_does_not_change_is_encoded_once(items, name, encoded) -> None:
     clip = make_clip(with_blocks(2))
     seen = []
     clip.image.patches.register_forward_hook(lambda *call: seen.append(len(call[1][0])))
     method = build_method(name, clip, NAMES, length=2)
     train(method, clip, items, replace(CONFIG, augment=False))
-    assert sum(seen) == encoded  # of 8 images in 3 epochs
+    assert sum(seen) == encoded  # of 8 images in 3 epochs; a batch of 4 to measure the memory
 
 
 def test_cached_features_teach_the_same_as_the_images(items, monkeypatch) -> None:
@@ -212,8 +212,8 @@ def test_a_state_of_other_images_is_refused(items, tmp_path) -> None:
 
 
 def spoiled(at: int) -> Method:
-    """Whose loss is not a number in one step, counted from 1."""
-    method, calls = make(), count(1)
+    """Whose loss is not a number in one step, counted from 1; call 0 measures the memory."""
+    method, calls = make(), count(0)
 
     class Spoiled(type(method)):  # type: ignore[misc]
         def loss(self, clip: CLIP, images: Tensor, labels: Tensor) -> Tensor:
@@ -262,6 +262,7 @@ def test_a_method_without_steps_has_no_reports_and_no_ignored_settings(items) ->
         {"batch_size": 2},
         {"augment": False},
         {"smallest_crop": 0.5},
+        {"memory_limit": 8.0},
     ):
         with pytest.raises(RequestError, match=f"so {next(iter(ignored))} would be ignored"):
             train(probe, narrow_clip(), items, TrainConfig(**ignored))
@@ -275,6 +276,7 @@ def test_a_method_without_steps_has_no_reports_and_no_ignored_settings(items) ->
         ({"batch_size": -1}, "batch_size is -1"),
         ({"lr": 0.0}, "lr is 0.0, expected a number above 0"),
         ({"lr": float("inf")}, "lr is inf"),
+        ({"memory_limit": -1.0}, "memory_limit is -1.0, expected a number of GB above 0"),
         ({"smallest_crop": 0.0}, "smallest_crop is 0.0, expected more than 0, at most 1"),
         ({"smallest_crop": 0.5, "augment": False}, "no augmentation, so it would be ignored"),
     ],

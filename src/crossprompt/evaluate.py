@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
 from crossprompt.classifier import BATCH, Classifier
 from crossprompt.data.items import Item
@@ -104,6 +103,9 @@ def summarise(
         inference: how the classifier answers, to be kept with the result.
         batch_size: images at a time, likewise.
     """
+    # here, as scikit-learn takes a second to import, which training and prediction can spare
+    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+
     predicted, every = probabilities.argmax(1), range(len(class_names))
     present = [label for label in every if (labels == label).any()]
     recall = recall_score(labels, predicted, labels=present, average=None)

@@ -123,6 +123,7 @@ def fit_data(
         val=few.val,
         folder=None if folder is None else folder.path,
         resume=folder is not None and folder.goes_on,
+        say=reporter.say,
         on_step=reporter.step,
     )
     about = _describe_result(settings, about_data, reports)

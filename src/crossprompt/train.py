@@ -18,6 +18,7 @@ from crossprompt.data.items import Item
 from crossprompt.data.split import Split, fingerprint_of
 from crossprompt.errors import JobError
 from crossprompt.examples import Examples
+from crossprompt.memory import GB, Saving, applied, choose_saving
 from crossprompt.methods.base import FeatureMethod, Method, Recipe
 from crossprompt.optimiser import build_optimiser, learning_rate
 from crossprompt.plan import Plan, features_of, images_of
@@ -47,6 +48,9 @@ class TrainConfig(Settings):
     smallest_crop: float = 0.08
     """Smallest part of a training image's area that a random crop keeps: for things that fill the
     image, 0.5 or so."""
+    memory_limit: float | None = None
+    """GB that a training step may take, weights and libraries included; what does not fit is
+    computed twice in place of being kept. By default all that the device has."""
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < SEEDS, f"train: seed is {self.seed}, expected 0 to {SEEDS - 1}")
@@ -55,6 +59,9 @@ class TrainConfig(Settings):
             require(value is None or value >= 1, f"train: {name} is {value}, expected 1 or more")
         fine = self.lr is None or (math.isfinite(self.lr) and self.lr > 0)
         require(fine, f"train: lr is {self.lr}, expected a number above 0")
+        limit = self.memory_limit
+        fine = limit is None or (math.isfinite(limit) and limit > 0)
+        require(fine, f"train: memory_limit is {limit}, expected a number of GB above 0")
         crop = self.smallest_crop
         require(0 < crop <= 1, f"train: smallest_crop is {crop}, expected more than 0, at most 1")
         require(
@@ -78,7 +85,7 @@ class TrainConfig(Settings):
         chosen = {name: value for name, value in chosen.items() if value is not None}
         changed = [
             name
-            for name in ("augment", "smallest_crop")
+            for name in ("augment", "smallest_crop", "memory_limit")
             if getattr(self, name) != getattr(TrainConfig, name)
         ]
         ignored = [*chosen, *changed]
@@ -131,6 +138,7 @@ def train(
     val: Sequence[Item] = (),
     folder: Path | None = None,
     resume: bool = False,
+    say: Callable[[str], None] | None = None,
     on_step: Callable[[StepReport], None] | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> list[EpochReport]:
@@ -144,6 +152,7 @@ def train(
         val: validation images, for methods that choose a setting on them.
         folder: where ``log.jsonl`` and the state after each epoch are kept.
         resume: go on from the state in ``folder``, to the result that an uninterrupted run has.
+        say: told in a sentence if states are computed twice to fit into the memory.
         on_step: called after every step.
         on_epoch: called after every epoch.
 
@@ -153,7 +162,8 @@ def train(
 
     Raises:
         RequestError: no images, a label without a class, a setting that would be ignored, a batch
-            size that the processes cannot share, or a state of another training.
+            size that the processes cannot share, a memory limit that nothing is within, or a state
+            of another training.
         JobError: the loss is not finite; the state of the last good epoch is kept.
     """
     config = config or TrainConfig()
@@ -170,11 +180,12 @@ def train(
         read = images_of(train, clip, config.seed, smallest_crop)
     plan = Plan([item.label for item in train], recipe.batch_size, config.seed, read)
     optimiser = build_optimiser(method, recipe)
-    settings = {**describe_recipe(recipe, config), **_circumstances(method, clip, train)}
+    saving = _choose_saving(method, clip, loss, plan, config, say)
+    settings = {**describe_recipe(recipe, config), **_circumstances(method, clip, train, saving)}
     state = TrainingState(folder, method, optimiser, settings)
     reports = [EpochReport(**line) for line in state.begin(resume)]
     loop = _Loop(method, clip, loss, plan, optimiser, recipe, folder is not None, on_step)
-    with _training(method, clip.device):
+    with _training(method, clip.device), applied(clip, saving):
         for epoch in range(len(reports) + 1, recipe.epochs + 1):
             reports.append(loop.run(epoch))
             state.keep(reports)
@@ -261,7 +272,32 @@ def describe_recipe(recipe: Recipe, config: TrainConfig) -> dict[str, Any]:
     return {**settings, "seed": config.seed}
 
 
-def _circumstances(method: Method, clip: CLIP, items: Sequence[Item]) -> dict[str, Any]:
+def _choose_saving(
+    method: Method,
+    clip: CLIP,
+    loss: Loss,
+    plan: Plan,
+    config: TrainConfig,
+    say: Callable[[str], None] | None,
+) -> Saving:
+    """What of the first step is computed twice, so that it stays within the memory."""
+    shown, labels = (x.to(clip.device) for x in next(plan.epoch(1)))
+    limit = None if config.memory_limit is None else config.memory_limit * GB
+    with _training(method, clip.device):
+        saving, peak = choose_saving(lambda: loss(clip, shown, labels), method, clip, limit)
+    require(
+        limit is None or peak <= limit,
+        f"a step needs about {peak / GB:.2g} GB even where all that can be is computed twice, but "
+        f"memory_limit is {config.memory_limit}; raise it, or lower batch_size",
+    )
+    if say is not None and saving != Saving():
+        say(f"note: to take about {peak / GB:.2g} GB, {saving.in_words()}")
+    return saving
+
+
+def _circumstances(
+    method: Method, clip: CLIP, items: Sequence[Item], saving: Saving
+) -> dict[str, Any]:
     """What a bit-identical result depends on beside the recipe."""
     return {
         "method": method.name,
@@ -271,6 +307,7 @@ def _circumstances(method: Method, clip: CLIP, items: Sequence[Item]) -> dict[st
         "dtype": str(clip.dtype).removeprefix("torch."),
         "device": clip.device.type,
         "processes": distributed.processes(),
+        "saving": asdict(saving),
     }
 
 

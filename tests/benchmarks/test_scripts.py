@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks import data_loading, inference, memory, report, step_time
+from benchmarks import data_loading, inference, memory, report, saving, step_time
 
 NARROW = ["--backbone", "narrow", "--classes", "20"]
 ONCE = ["--repeats", "1"]
 SCRIPTS: dict[str, tuple[Any, list[str]]] = {
     "step_time": (step_time, [*NARROW, *ONCE]),
     "memory": (memory, [*NARROW, "--dtypes", "bf16"]),
+    "saving": (saving, [*NARROW, *ONCE, "--dtypes", "fp32", "--levels", "0", "4"]),
     "inference": (inference, [*NARROW, *ONCE, "--batch-size", "2"]),
     "data_loading": (data_loading, ["--backbone", "narrow", "--pictures", "3", *ONCE]),
 }

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from crossprompt.clip.model import CLIP, TextBlock
+from crossprompt.clip.blocks import TextBlock
+from crossprompt.clip.model import CLIP
 from crossprompt.clip.text_tokens import TokenizedTexts
 
 

@@ -6,16 +6,14 @@ inserts prompt tokens before ``enter``, rewrites them before a block, or works o
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crossprompt.clip.attention import Heads, attend_to_all
+from crossprompt.clip.blocks import ImageBlock, LastImageBlock, LastTextBlock, TextBlock
 from crossprompt.clip.preprocess import Preprocess
 from crossprompt.clip.text_tokens import TextTokens, TokenizedTexts
 from crossprompt.clip.tokenizer import Tokenizer
@@ -27,9 +25,6 @@ from crossprompt.shapes import (
     Logits,
     TextFeatures,
 )
-
-Attend = Callable[[Heads, Heads, Heads], Heads]
-ClassToken = Float[Tensor, "batch 1 width"]
 
 
 @dataclass(frozen=True)
@@ -83,124 +78,6 @@ class CLIPConfig:
     """Width of the features that both towers end in."""
     activation: Literal["quick_gelu", "gelu"] = "quick_gelu"
     """Activation of every MLP: ``quick_gelu`` in OpenAI's checkpoints, ``gelu`` in most others."""
-
-
-class QuickGELU(nn.Module):
-    """x * sigmoid(1.702 x), OpenAI's approximation of GELU."""
-
-    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Apply elementwise, as the fused SiLU of 1.702 x: fewer passes over the widest tensors."""
-        return functional.silu(1.702 * x) / 1.702
-
-
-class Attention(nn.Module):
-    """Multi-head attention; which token sees which is the caller's: it hands in ``attend``."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-
-    def forward(
-        self, x: Float[Tensor, "rows tokens width"], attend: Attend
-    ) -> Float[Tensor, "rows tokens width"]:
-        """Mix the tokens of every row."""
-        query, key, value = self._split(self.qkv(x))
-        return self.out(attend(query, key, value).transpose(1, 2).flatten(2))
-
-    def ask(
-        self,
-        asking: Float[Tensor, "rows asking width"],
-        x: Float[Tensor, "rows tokens width"],
-        attend: Attend,
-    ) -> Float[Tensor, "rows asking width"]:
-        """What some tokens learn from all: as ``forward``, without the other tokens' queries."""
-        width = x.shape[-1]
-        weights, biases = (
-            part.split([width, 2 * width]) for part in (self.qkv.weight, self.qkv.bias)
-        )
-        (query,) = self._split(functional.linear(asking, weights[0], biases[0]))
-        key, value = self._split(functional.linear(x, weights[1], biases[1]))
-        return self.out(attend(query, key, value).transpose(1, 2).flatten(2))
-
-    def _split(
-        self, x: Float[Tensor, "rows tokens parts"]
-    ) -> Float[Tensor, "part rows heads tokens head"]:
-        """Parts of the model's width, each in heads."""
-        head = self.out.in_features // self.heads
-        return x.unflatten(-1, (-1, self.heads, head)).permute(2, 0, 3, 1, 4)
-
-
-class Block(nn.Module):
-    """A pre-norm transformer block."""
-
-    def __init__(self, width: int, heads: int, mlp_width: int, activation: str) -> None:
-        super().__init__()
-        self.norm_1 = nn.LayerNorm(width)
-        self.attention = Attention(width, heads)
-        self.norm_2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, mlp_width),
-            QuickGELU() if activation == "quick_gelu" else nn.GELU(),
-            nn.Linear(mlp_width, width),
-        )
-
-    def mix(
-        self, x: Float[Tensor, "rows tokens width"], attend: Attend
-    ) -> Float[Tensor, "rows tokens width"]:
-        """Attention, then MLP, each added to its input."""
-        x = x + self.attention(self.norm_1(x), attend)
-        return x + self.mlp(self.norm_2(x))
-
-    def mix_into(
-        self,
-        asking: Float[Tensor, "rows asking width"],
-        x: Float[Tensor, "rows tokens width"],
-        attend: Attend,
-    ) -> Float[Tensor, "rows asking width"]:
-        """``mix`` for the tokens that are read afterwards; the others' answers are never computed.
-
-        Args:
-            asking: those tokens, as they stand in ``x``.
-            x: all tokens.
-            attend: from the asking tokens to all.
-        """
-        asking = asking + self.attention.ask(self.norm_1(asking), self.norm_1(x), attend)
-        return asking + self.mlp(self.norm_2(asking))
-
-
-class ImageBlock(Block):
-    """A block in which every token of an image sees every other."""
-
-    def forward(self, tokens: ImageTokens) -> ImageTokens:
-        """Tokens to tokens."""
-        return self.mix(tokens, attend_to_all)
-
-
-class LastImageBlock(Block):
-    """An image block of which only the class token is kept: no other is read after it."""
-
-    def forward(self, tokens: ImageTokens) -> ClassToken:
-        """Tokens to the class token."""
-        return self.mix_into(tokens[:, :1], tokens, attend_to_all)
-
-
-class TextBlock(Block):
-    """A block in which a token sees the earlier tokens of its own text."""
-
-    def forward(self, tokens: TextTokens) -> TextTokens:
-        """Tokens to tokens."""
-        return tokens.with_states(self.mix(tokens.states, tokens.attend))
-
-
-class LastTextBlock(Block):
-    """A text block of which only the end-of-text tokens are kept: no other is read after it."""
-
-    def forward(self, tokens: TextTokens) -> TextTokens:
-        """Tokens to end-of-text tokens."""
-        ends = tokens.ends()
-        return tokens.only_ends(self.mix_into(ends, tokens.states, tokens.attend_from_ends))
 
 
 class ImageTower(nn.Module):

@@ -91,6 +91,12 @@ class TokenizedTexts:
             start = buckets[-1].stop
         return tuple(buckets)
 
+    def part(self, start: int, stop: int) -> "TokenizedTexts":
+        """The sorted texts from ``start`` to before ``stop``, which keep that order."""
+        chosen = self.order[start:stop]
+        own = tuple(self.own[text] for text in chosen)
+        return TokenizedTexts(self.shared, own, tuple(self.labels[text] for text in chosen))
+
     def ids(self, device: torch.device) -> Int[Tensor, " tokens"]:
         """Shared ids, then every text's own ids in sorted order, packed."""
         own = [token for text in self.order for token in self.own[text]]
@@ -166,10 +172,37 @@ class TextTokens:
         """The end-of-text token of every text, in the caller's order."""
         return self.states[:, self._own_positions(offset=-1).to(self.states.device)]
 
-    def only_ends(self, states: Float[Tensor, "groups texts width"]) -> "TextTokens":
-        """The texts with nothing left of them but new end-of-text tokens, in the caller's order."""
-        ends = replace(self.texts, shared=(), own=tuple(own[-1:] for own in self.texts.own))
-        return TextTokens(states, 0, ends)
+    def parts(self, most: int | None) -> list["TextTokens"]:
+        """The texts, some at a time, each time with what all share; exact, as texts are apart.
+
+        Args:
+            most: tokens in a part, over all groups, unless one text has more; None for one part.
+        """
+        lengths = [len(self.texts.own[text]) for text in self.texts.order]
+        if most is None or self.states.shape[0] * (self.shared + sum(lengths)) <= most:
+            return [self]
+        room = max(1, most // self.states.shape[0] - self.shared)
+        parts, first, start, own = [], 0, self.shared, 0
+        for text, length in enumerate([*lengths, room + 1]):  # the last one closes the last part
+            if own and own + length > room:
+                states = self.states[:, start : start + own]
+                states = torch.cat([self.states[:, : self.shared], states], dim=1)
+                parts.append(TextTokens(states, self.shared, self.texts.part(first, text)))
+                first, start, own = text, start + own, 0
+            own += length
+        return parts
+
+    def join(self, states: Sequence[Float[Tensor, "groups _ width"]]) -> "TextTokens":
+        """The same layout with new states, part by part; what all share is the same in each."""
+        first, *others = states
+        return self.with_states(torch.cat([first, *(x[:, self.shared :] for x in others)], dim=1))
+
+    def join_ends(self, states: Sequence[Float[Tensor, "groups _ width"]]) -> "TextTokens":
+        """The texts with nothing left of them but new end-of-text tokens, part by part."""
+        if len(states) == 1:
+            return self._only_ends(states[0])  # which are in the caller's order
+        order = torch.tensor(self.texts.order, device=self.states.device).argsort()
+        return self._only_ends(torch.cat(list(states), dim=1)[:, order])
 
     def attend(self, query: Heads, key: Heads, value: Heads) -> Heads:
         """Causal attention within each text; the shared keys and values are never repeated."""
@@ -222,3 +255,7 @@ class TextTokens:
         index = torch.empty(len(self.texts.order), dtype=torch.long)
         index[torch.tensor(self.texts.order)] = self.shared + torch.cat(positions)
         return index
+
+    def _only_ends(self, states: Float[Tensor, "groups texts width"]) -> "TextTokens":
+        ends = replace(self.texts, shared=(), own=tuple(own[-1:] for own in self.texts.own))
+        return TextTokens(states, 0, ends)

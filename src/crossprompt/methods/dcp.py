@@ -20,7 +20,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from crossprompt import distributed
-from crossprompt.clip.model import CLIP, QuickGELU
+from crossprompt.clip.blocks import QuickGELU
+from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import Method, Recipe

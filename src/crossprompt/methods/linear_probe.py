@@ -8,11 +8,10 @@ scale.
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn.functional import normalize
 
@@ -23,6 +22,8 @@ from crossprompt.methods.base import FeatureMethod, Recipe
 from crossprompt.settings import require
 from crossprompt.shapes import ImageFeatures, Logits
 
+Regression = Any
+"""scikit-learn's ``LogisticRegression``, which is imported where it is used."""
 C_WITHOUT_VALIDATION = 30.0
 """About 0.3 on features of norm 10, the setting that CLIP's authors found typical."""
 C_SEARCHED = tuple(10.0**power for power in np.arange(-1.0, 4.01, 0.5))
@@ -97,7 +98,11 @@ class LinearProbe(FeatureMethod):
         return StaticPrompts({}, self.weight, torch.ones(()), self.bias)
 
 
-def _fit(features: Features, c: float) -> LogisticRegression:
+def _fit(features: Features, c: float) -> Regression:
+    # here, as scikit-learn takes a second to import, which only this method needs
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     regression = LogisticRegression(C=c, max_iter=ITERATIONS)
     with warnings.catch_warnings():
         # to stop after so many iterations is part of the published method
@@ -107,11 +112,11 @@ def _fit(features: Features, c: float) -> LogisticRegression:
         return regression.fit(features.normalised, features.labels)
 
 
-def _accuracy(regression: LogisticRegression, features: Features) -> float:
+def _accuracy(regression: Regression, features: Features) -> float:
     return float(regression.score(features.normalised, features.labels))
 
 
-def _per_class(regression: LogisticRegression) -> tuple[np.ndarray, np.ndarray]:
+def _per_class(regression: Regression) -> tuple[np.ndarray, np.ndarray]:
     """One row per class; for two classes scikit-learn keeps a single row, their difference."""
     weight, bias = regression.coef_, regression.intercept_
     if weight.shape[0] == 1:
