@@ -12,7 +12,7 @@ import torch
 
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Item
-from crossprompt.data.loading import read_batches
+from crossprompt.data.loading import read_batches, to_device
 from crossprompt.errors import RequestError
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen
@@ -71,7 +71,7 @@ class Classifier:
     @torch.no_grad()
     def logits(self, images: Images) -> Logits:
         """Score preprocessed ``[batch, 3, side, side]`` images: ``[batch, classes]`` in fp32."""
-        logits: Logits = self.frozen(self.clip, images.to(self.clip.device))
+        logits: Logits = self.frozen(self.clip, to_device(images, self.clip.device))
         return logits
 
     def predict(
@@ -110,7 +110,11 @@ class Classifier:
                 given.append(os.fspath(path))
                 yield Path(path)
 
-        for batch in read_batches(files(), self.clip.preprocess, batch_size, keep_errors=True):
+        transform = self.clip.preprocess
+        batches = read_batches(
+            files(), transform, batch_size, enough=transform.enough, keep_errors=True
+        )
+        for batch in batches:
             rows = iter(self._top(batch.images, top_k) if len(batch.images) else [])
             for position in range(len(batch.paths)):
                 path = given.popleft()

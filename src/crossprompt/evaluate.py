@@ -75,8 +75,8 @@ def evaluate(
     )
     probabilities: list[np.ndarray] = []
     done = 0
-    paths = [item.path for item in items]
-    for batch in read_batches(paths, classifier.clip.preprocess, batch_size):
+    paths, transform = [item.path for item in items], classifier.clip.preprocess
+    for batch in read_batches(paths, transform, batch_size, enough=transform.enough):
         probabilities.append(classifier.logits(batch.images).softmax(-1).cpu().numpy())
         done += len(batch.paths)
         if progress is not None:

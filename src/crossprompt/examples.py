@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Item
-from crossprompt.data.loading import read_batches
+from crossprompt.data.loading import read_batches, to_device
 from crossprompt.settings import require
 from crossprompt.shapes import ImageFeatures, Images
 
@@ -72,17 +72,18 @@ class Examples:
         """
         require(len(self.train) > 0, "no training images were given; freezing calibrates on them")
         items = balanced(self.train, CALIBRATION_IMAGES, self.seed)
-        batches = read_batches([item.path for item in items], self.clip.preprocess, BATCH)
+        paths, transform = [item.path for item in items], self.clip.preprocess
+        batches = read_batches(paths, transform, BATCH, enough=transform.enough)
         return torch.cat([batch.images for batch in batches]).to(self.clip.device)
 
 
 @torch.no_grad()
 def encode_split(clip: CLIP, items: Sequence[Item]) -> Features:
     """Encode every image of ``items`` once, with the test transform."""
-    paths = [item.path for item in items]
+    paths, transform = [item.path for item in items], clip.preprocess
     parts: list[Tensor] = [
-        clip.encode_images(batch.images.to(clip.device)).float()
-        for batch in read_batches(paths, clip.preprocess, BATCH)
+        clip.encode_images(to_device(batch.images, clip.device)).float()
+        for batch in read_batches(paths, transform, BATCH, enough=transform.enough)
     ]
     features = torch.cat(parts) if parts else torch.empty(0, clip.config.embed, device=clip.device)
     return Features(features, [item.label for item in items])

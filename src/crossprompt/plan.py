@@ -41,7 +41,10 @@ def images_of(items: Sequence[Item], clip: CLIP, seed: int, smallest_crop: float
         seed: of the augmentation.
         smallest_crop: part of an image's area; None for the test transform, without augmentation.
     """
-    cache = ImageCache()
+    preprocess = clip.preprocess
+    cache = ImageCache(
+        preprocess.enough if smallest_crop is None else preprocess.enough_for_crops(smallest_crop)
+    )
 
     def read(position: int, epoch: int) -> Tensor:
         image = cache.read(items[position].path)

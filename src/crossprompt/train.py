@@ -15,6 +15,7 @@ from torch import Tensor
 from crossprompt import distributed
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Item
+from crossprompt.data.loading import to_device
 from crossprompt.data.split import Split, fingerprint_of
 from crossprompt.errors import JobError
 from crossprompt.examples import Examples
@@ -230,7 +231,7 @@ class _Loop:
     def _step(self, shown: Tensor, labels: Tensor, epoch: int, number: int) -> float:
         self.optimiser.zero_grad(set_to_none=True)
         device = self.clip.device
-        loss = self.loss(self.clip, shown.to(device), labels.to(device))
+        loss = self.loss(self.clip, to_device(shown, device), to_device(labels, device))
         value = distributed.mean(loss.item())
         if not math.isfinite(value):
             raise self._diverged(f"the loss is {value} in epoch {epoch}, step {number}", epoch)
@@ -281,7 +282,7 @@ def _choose_saving(
     say: Callable[[str], None] | None,
 ) -> Saving:
     """What of the first step is computed twice, so that it stays within the memory."""
-    shown, labels = (x.to(clip.device) for x in next(plan.epoch(1)))
+    shown, labels = (to_device(x, clip.device) for x in next(plan.epoch(1)))
     limit = None if config.memory_limit is None else config.memory_limit * GB
     with _training(method, clip.device):
         saving, peak = choose_saving(lambda: loss(clip, shown, labels), method, clip, limit)

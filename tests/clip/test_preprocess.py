@@ -220,3 +220,17 @@ def test_columns_and_rows_are_not_swapped() -> None:
     pixels = Preprocess(20, 20, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))(gradient_image(40, 20)) * 255
     assert torch.equal(pixels[0, 0].round(), torch.arange(10.0, 30.0))
     assert torch.equal(pixels[1, :, 0].round(), torch.arange(20.0))
+
+
+def test_every_value_is_normalised_as_the_formula_says() -> None:
+    pixels = torch.arange(256, dtype=torch.uint8).view(16, 16, 1).expand(-1, -1, 3)
+    mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
+    expected = (pixels.permute(2, 0, 1).float() / 255 - mean) / std
+    assert torch.equal(Preprocess(16, 16)(Image.fromarray(pixels.numpy())), expected)
+
+
+def test_crops_need_more_of_a_picture_than_the_whole() -> None:
+    preprocess = Preprocess(side=224, resize=224)
+    assert preprocess.enough == 672
+    assert preprocess.enough_for_crops(1.0) == 672
+    assert preprocess.enough_for_crops(0.08) == 1188  # a box of 0.08 has 336 pixels a side

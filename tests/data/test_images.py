@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps, ImageStat
 
 from crossprompt.data import UnreadableImageError, check_images, images, list_images, read_image
 from crossprompt.errors import RequestError
@@ -327,3 +327,54 @@ def test_images_are_listed_sorted_and_without_hidden_or_other_files(tmp_path: Pa
         (tmp_path / name).touch()
     names = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)]
     assert names == ["Z.gif", "a.heic", "b/10.png", "b/2.JPG", "é.png"]
+
+
+def photograph(width: int, height: int) -> Image.Image:
+    """Smooth, as photographs are at this scale, with a mark in the upper left corner."""
+    image = Image.radial_gradient("L").resize((width, height), Image.Resampling.BICUBIC)
+    image = Image.merge("RGB", [image, ImageOps.mirror(image), ImageOps.invert(image)])
+    image.paste("red", (0, 0, width // 4, height // 4))
+    return image
+
+
+@pytest.mark.parametrize(
+    ("enough", "size"),
+    [(None, (640, 480)), (300, (640, 480)), (240, (320, 240)), (100, (160, 120)), (1, (80, 60))],
+)
+def test_a_jpeg_is_decoded_no_larger_than_enough(
+    tmp_path: Path, enough: int | None, size: tuple[int, int]
+) -> None:
+    path = tmp_path / "photo.jpg"
+    photograph(640, 480).save(path, quality=95)
+    found = read_image(path, enough)
+    assert found.size == size
+    expected = read_image(path).resize(size, Image.Resampling.BOX)
+    difference = ImageChops.difference(found, expected)
+    assert max(ImageStat.Stat(difference).mean) < 1
+
+
+def test_what_is_no_jpeg_is_decoded_whole(tmp_path: Path) -> None:
+    for ending in ("png", "webp", "tif"):
+        photograph(64, 48).save(tmp_path / f"a.{ending}")
+        assert read_image(tmp_path / f"a.{ending}", enough=1).size == (64, 48)
+
+
+def test_a_small_decoding_is_upright_too(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn to the right
+    photograph(640, 480).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    found = read_image(tmp_path / "a.jpg", enough=100)
+    assert found.size == (120, 160)
+    red, green, blue = found.getpixel((100, 10))  # the mark, now in the upper right corner
+    assert red > 200
+    assert max(green, blue) < 50
+
+
+def test_a_jpeg_cut_short_is_refused_however_small_it_is_decoded(tmp_path: Path) -> None:
+    photograph(640, 480).save(tmp_path / "whole.jpg", quality=95)
+    data = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) * 3 // 4])
+    with pytest.raises(UnreadableImageError, match="truncated"):
+        read_image(tmp_path / "cut.jpg", enough=1)
+    (bad,) = check_images([tmp_path / "whole.jpg", tmp_path / "cut.jpg"], skip_bad=True)
+    assert bad.path == tmp_path / "cut.jpg"

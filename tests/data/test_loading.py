@@ -78,9 +78,9 @@ def test_an_unreadable_image_is_an_error_or_is_listed(pictures):
 def test_an_image_is_decoded_once_while_it_fits(pictures, monkeypatch):
     reads = []
 
-    def counted(path):
+    def counted(path, enough):
         reads.append(path)
-        return loading_read(path)
+        return loading_read(path, enough)
 
     loading_read = loading.read_image
     monkeypatch.setattr(loading, "read_image", counted)

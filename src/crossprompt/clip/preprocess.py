@@ -5,6 +5,7 @@ import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,11 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 """Of CLIP's training images; every published checkpoint uses them."""
 SIDE = 224
 """Where a file does not say, as in ``transformers``."""
+GAP = 3
+"""Times the wanted length from which a picture may be shrunk in a coarser way first: nothing of it
+can be seen in the result (Pillow's ``reducing_gap``)."""
+GAP_OF_CROPS = 1.5
+"""The same for the smallest box that the training transform draws."""
 TRIES = 10
 """Boxes drawn before the training transform falls back to the central one, as torchvision does."""
 
@@ -52,6 +58,19 @@ class Preprocess:
                 f"cannot crop a side of {self.side} pixels from a shorter side of {self.resize}; "
                 "expected a crop no larger than the resized picture"
             )
+
+    @property
+    def enough(self) -> int:
+        """Shorter side of a picture that is as good as a larger one, in pixels."""
+        return GAP * self.resize
+
+    def enough_for_crops(self, smallest: float) -> int:
+        """``enough`` for training.
+
+        Args:
+            smallest: area of a box, as a part of the picture's.
+        """
+        return max(self.enough, math.ceil(GAP_OF_CROPS * self.side / math.sqrt(smallest)))
 
     def __call__(self, image: Image.Image) -> Pixels:
         """The test transform: resize the shorter side, crop the centre, normalise.
@@ -102,9 +121,10 @@ class Preprocess:
             raise RequestError(
                 f"expected an RGB picture, found mode {image.mode!r}; convert it first"
             )
-        pixels = torch.from_numpy(numpy.array(image)).permute(2, 0, 1).float() / 255
-        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
-        return ((pixels - mean) / std).contiguous()
+        pixels, result = numpy.asarray(image), numpy.empty((3, *image.size[::-1]), numpy.float32)
+        for channel, values in enumerate(_normalised_bytes(self.mean, self.std)):
+            numpy.take(values, pixels[..., channel], out=result[channel])
+        return torch.from_numpy(result)
 
     @classmethod
     def from_file(cls, path: str | PathLike[str]) -> "Preprocess":
@@ -165,6 +185,14 @@ class Preprocess:
             "image_std": list(self.std),
         }
         Path(path).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+@cache
+def _normalised_bytes(mean: tuple[float, ...], std: tuple[float, ...]) -> numpy.ndarray:
+    """What each of a channel's 256 values becomes, ``[3, 256]``: a look-up replaces four passes."""
+    values = torch.arange(256) / 255
+    rows = [(values - torch.tensor(m)) / torch.tensor(s) for m, s in zip(mean, std, strict=True)]
+    return torch.stack(rows).numpy()
 
 
 def random_box(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from math import ceil
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -67,12 +68,18 @@ class UnreadableImageError(RequestError):
         return f"cannot read the image {self.bad.path}: {self.bad.reason}"
 
 
-def read_image(path: str | os.PathLike[str]) -> Image.Image:
+def read_image(path: str | os.PathLike[str], enough: int | None = None) -> Image.Image:
     """Read an image file as 8-bit RGB, upright.
 
     The EXIF rotation is applied, 16-bit greys are scaled to 8 bits, transparency is laid on white,
     and of an animation or a file of several pages the first is taken. Colour profiles are not
     applied.
+
+    Args:
+        path: the file.
+        enough: a JPEG is decoded at a half, a quarter or an eighth of its size as long as its
+            shorter side keeps so many pixels: of a photograph, several times faster. All of it by
+            default.
 
     Raises:
         UnreadableImageError: the file is missing, empty, damaged, truncated, too large, or no
@@ -82,6 +89,9 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
     try:
         _check_file(path)
         with _pillow_warnings_ignored, Image.open(path, formats=_formats()) as image:
+            if enough is not None:
+                width, height = (ceil(enough * side / min(image.size)) for side in image.size)
+                image.draft(None, (width, height))  # of all formats, JPEG alone follows
             return _decode(image)
     except Exception as error:  # on garbage Pillow raises anything, down to struct.error
         raise UnreadableImageError(BadImage(path, _reason(error))) from error
@@ -143,7 +153,7 @@ def _each(pool: ThreadPoolExecutor, paths: Sequence[Path]) -> Iterator[BadImage 
 
 def _check(path: Path) -> BadImage | None:
     try:
-        read_image(path)
+        read_image(path, enough=1)  # every byte is decoded, but to few pixels
     except UnreadableImageError as error:
         return error.bad
     return None

@@ -60,6 +60,7 @@ def read_batches(
     transform: Callable[[Image], torch.Tensor],
     batch_size: int,
     *,
+    enough: int | None = None,
     keep_errors: bool = False,
 ) -> Iterator[Batch]:
     """Read and transform any number of images in constant memory.
@@ -68,6 +69,7 @@ def read_batches(
         paths: files, may be a generator.
         transform: image to ``[3, side, side]``.
         batch_size: inputs in a batch.
+        enough: shorter side in pixels that a file needs to have, see ``read_image``.
         keep_errors: list unreadable files in ``Batch.errors`` instead of raising.
 
     Raises:
@@ -76,7 +78,7 @@ def read_batches(
 
     def read(path: Path) -> tuple[Path, torch.Tensor | str]:
         try:
-            return path, transform(read_image(path))
+            return path, transform(read_image(path, enough))
         except (RequestError, OSError) as error:
             if not keep_errors:
                 raise
@@ -90,15 +92,23 @@ def read_batches(
         yield Batch([path for path, _ in group], images, errors)
 
 
+def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Move a batch; to a GPU from pinned memory, which it copies while the next is being read."""
+    if device.type != "cuda":
+        return x.to(device)
+    return x.pin_memory().to(device, non_blocking=True)
+
+
 class ImageCache:
     """Keeps decoded images, up to a budget, for files that are read once an epoch.
 
     Args:
+        enough: shorter side in pixels that a file needs to have, see ``read_image``.
         budget: bytes of pixels to keep at most.
     """
 
-    def __init__(self, budget: int = 512 * 2**20) -> None:
-        self._left = budget
+    def __init__(self, enough: int | None = None, budget: int = 512 * 2**20) -> None:
+        self._enough, self._left = enough, budget
         self._images: dict[Path, Image] = {}
 
     def read(self, path: Path) -> Image:
@@ -106,7 +116,7 @@ class ImageCache:
         kept = self._images.get(path)
         if kept is not None:
             return kept
-        image = read_image(path)
+        image = read_image(path, self._enough)
         size = 3 * image.width * image.height
         if size <= self._left:
             self._left -= size
