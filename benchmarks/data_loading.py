@@ -1,21 +1,25 @@
 """Images/s of reading JPEG files, next to the image tower that waits for them.
 
     python -m benchmarks.data_loading --pictures 256 --threads 1 2 --repeats 5
+    python -m benchmarks.data_loading --pictures 32 --size 4000 3000
 
 The plain loop is what most scripts have: open a file, convert it, transform it, then the next.
+Processes are those of PyTorch's ``DataLoader``, which are started anew for every pass.
 """
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import joblib
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import document
 from benchmarks.document import Document
@@ -25,8 +29,10 @@ from benchmarks.workload import Setting, random_images
 from crossprompt.clip.preprocess import Preprocess
 from crossprompt.data import loading
 from crossprompt.precision import has_fast_bf16
+from crossprompt.train import TrainConfig
 
 BATCH = 16
+SMALLEST_CROP = TrainConfig.smallest_crop
 PREPROCESS = Preprocess(side=224, resize=224)
 Transform = Callable[[Image.Image], torch.Tensor]
 TRANSFORMS: dict[str, Transform] = {
@@ -38,7 +44,7 @@ TRANSFORMS: dict[str, Transform] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    cores = os.cpu_count() or 1
+    cores = joblib.cpu_count()  # that this process may use
     parser = document.build_parser(__doc__)
     document.add_repeats(parser)
     parser.add_argument("--pictures", type=int, default=256, help="files that are read (256)")
@@ -67,7 +73,10 @@ def measure(
     for name, transform in TRANSFORMS.items():
         functions[f"plain loop, {name}"] = partial(read_plainly, paths, transform)
         for count in threads:
-            functions[f"{count} threads, {name}"] = partial(read, paths, transform, count)
+            functions[f"{count} threads, {name}"] = partial(read, paths, name, count)
+        for count in threads:
+            pictures = Pictures(paths, transform)
+            functions[f"{count} processes, {name}"] = partial(read_in_processes, pictures, count)
     for dtype in setting.dtypes:
         clip = setting.clip(dtype)
         encode = torch.no_grad()(clip.encode_images)
@@ -86,11 +95,33 @@ def read_plainly(paths: Sequence[Path], transform: Transform) -> None:
             transform(image.convert("RGB"))
 
 
-def read(paths: Sequence[Path], transform: Transform, threads: int) -> None:
+def read(paths: Sequence[Path], name: str, threads: int) -> None:
     """As training and prediction read."""
+    enough = PREPROCESS.enough if name == "test" else PREPROCESS.enough_for_crops(SMALLEST_CROP)
     with use_threads(threads):
-        for _ in loading.read_batches(paths, transform, BATCH):
+        for _ in loading.read_batches(paths, TRANSFORMS[name], BATCH, enough=enough):
             pass
+
+
+@dataclass(frozen=True)
+class Pictures(Dataset[torch.Tensor]):
+    """The plain loop's pictures, for worker processes."""
+
+    paths: Sequence[Path]
+    transform: Transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, number: int) -> torch.Tensor:
+        with Image.open(self.paths[number]) as image:
+            return self.transform(image.convert("RGB"))
+
+
+def read_in_processes(pictures: Pictures, processes: int) -> None:
+    """As most training scripts read."""
+    for _ in DataLoader(pictures, BATCH, num_workers=processes):
+        pass
 
 
 @contextmanager
@@ -113,7 +144,7 @@ def table(found: Document) -> str:
     ways = dict.fromkeys(name.rsplit(", ", 1)[0] for name in rates if name not in towers)
     rows = []
     for way in ways:
-        cells = [way.replace("1 threads", "1 thread")]
+        cells = [way.replace("1 threads", "1 thread").replace("1 processes", "1 process")]
         for transform in TRANSFORMS:
             rate = rates[f"{way}, {transform}"]
             cells += [f"{rate:.0f}", f"{rate / fastest:.1f}"]
