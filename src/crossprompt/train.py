@@ -20,14 +20,18 @@ from crossprompt.errors import JobError
 from crossprompt.examples import Examples
 from crossprompt.methods.base import FeatureMethod, Method, Recipe
 from crossprompt.optimiser import build_optimiser, learning_rate
-from crossprompt.plan import Plan, features_of, images_of
+from crossprompt.plan import Plan, Read, features_of, images_of, views_of
 from crossprompt.settings import Settings, require
 from crossprompt.state import TrainingState
 
 SEEDS = 2**32
 """Seeds there are."""
-Loss = Callable[[CLIP, Tensor, Tensor], Tensor]
-"""Of the backbone, what is shown (images, or their features) and labels."""
+Backward = Callable[[CLIP, Tensor, Tensor], Tensor]
+"""``Method.backward``, or the same on what is shown in place of images: their features."""
+OF_AUGMENTATION = ("smallest_crop", "views")
+"""Settings that mean nothing without augmentation."""
+OF_RECIPE = ("epochs", "batch_size", "lr", "augment", *OF_AUGMENTATION)
+"""Settings of a recipe that a user may change."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,16 @@ class TrainConfig(Settings):
     """Highest learning rate; by default the method's recipe."""
     seed: int = 1
     """Of the order of the images and their augmentation."""
-    augment: bool = True
-    """Random crops and flips of the training images; without it the test transform."""
-    smallest_crop: float = 0.08
+    augment: bool | None = None
+    """Random crops and flips of the training images, or the test transform; by default the method's
+    recipe."""
+    smallest_crop: float | None = None
     """Smallest part of a training image's area that a random crop keeps: for things that fill the
-    image, 0.5 or so."""
+    image, 0.5 or so; by default the method's recipe."""
+    views: int | None = None
+    """Crops of each training image that are drawn and encoded once and shown in turn, for methods
+    that leave the image tower as it is; 0 draws another in every epoch. By default the method's
+    recipe."""
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < SEEDS, f"train: seed is {self.seed}, expected 0 to {SEEDS - 1}")
@@ -55,12 +64,15 @@ class TrainConfig(Settings):
             require(value is None or value >= 1, f"train: {name} is {value}, expected 1 or more")
         fine = self.lr is None or (math.isfinite(self.lr) and self.lr > 0)
         require(fine, f"train: lr is {self.lr}, expected a number above 0")
-        crop = self.smallest_crop
-        require(0 < crop <= 1, f"train: smallest_crop is {crop}, expected more than 0, at most 1")
+        crop, views = self.smallest_crop, self.views
+        fine = crop is None or 0 < crop <= 1
+        require(fine, f"train: smallest_crop is {crop}, expected more than 0, at most 1")
+        require(views is None or views >= 0, f"train: views is {views}, expected 0 or more")
+        ignored = [name for name in OF_AUGMENTATION if getattr(self, name) is not None]
         require(
-            self.augment or crop == TrainConfig.smallest_crop,
-            f"train: smallest_crop is {crop} but there is no augmentation, so it would be ignored; "
-            "leave one of them out",
+            self.augment is not False or not ignored,
+            f"train: {' and '.join(ignored)} is set but there is no augmentation, so it would be "
+            "ignored; leave one of them out",
         )
 
     def recipe_of(self, method: type[Method], shots: int) -> Recipe:
@@ -74,18 +86,16 @@ class TrainConfig(Settings):
             RequestError: the method takes no steps, so that a setting would be ignored.
         """
         recipe = method.recipe(shots)
-        chosen = {name: getattr(self, name) for name in ("epochs", "batch_size", "lr")}
+        chosen = {name: getattr(self, name) for name in OF_RECIPE}
         chosen = {name: value for name, value in chosen.items() if value is not None}
-        changed = [
-            name
-            for name in ("augment", "smallest_crop")
-            if getattr(self, name) != getattr(TrainConfig, name)
-        ]
-        ignored = [*chosen, *changed]
         require(
-            recipe.epochs > 0 or not ignored,
-            f"{method.name} is not trained in steps, so {', '.join(ignored)} would be ignored; "
+            recipe.epochs > 0 or not chosen,
+            f"{method.name} is not trained in steps, so {', '.join(chosen)} would be ignored; "
             "leave it out",
+        )
+        require(
+            issubclass(method, FeatureMethod) or self.views is None,
+            f"{method.name} changes the image tower, so views would be ignored; leave it out",
         )
         return replace(recipe, **chosen)
 
@@ -101,7 +111,7 @@ class EpochReport:
     loss: float
     """Mean over the steps."""
     lr: float
-    """Learning rate of the epoch."""
+    """Learning rate of the epoch's first step."""
     images_per_second: float
     """Over the epoch and all processes."""
 
@@ -159,28 +169,40 @@ def train(
     config = config or TrainConfig()
     _check_labels(train, method)
     recipe = config.recipe_of(type(method), count_shots(train))
-    method.prepare(clip, Examples(clip, train, val, config.seed))
-    if recipe.epochs == 0:
-        return []
-    loss: Loss = method.loss
-    if isinstance(method, FeatureMethod) and not config.augment:
-        loss, read = method.loss_on_features, features_of(train, clip)
-    else:
-        smallest_crop = config.smallest_crop if config.augment else None
-        read = images_of(train, clip, config.seed, smallest_crop)
-    plan = Plan([item.label for item in train], recipe.batch_size, config.seed, read)
-    optimiser = build_optimiser(method, recipe)
-    settings = {**describe_recipe(recipe, config), **_circumstances(method, clip, train)}
-    state = TrainingState(folder, method, optimiser, settings)
-    reports = [EpochReport(**line) for line in state.begin(resume)]
-    loop = _Loop(method, clip, loss, plan, optimiser, recipe, folder is not None, on_step)
-    with _training(method, clip.device):
-        for epoch in range(len(reports) + 1, recipe.epochs + 1):
-            reports.append(loop.run(epoch))
-            state.keep(reports)
-            if on_epoch is not None:
-                on_epoch(reports[-1])
+    examples = Examples(clip, train, val, config.seed)
+    method.prepare(clip, examples)
+    reports: list[EpochReport] = []
+    if recipe.epochs:
+        backward, read = _choose_shown(method, clip, train, recipe, config.seed)
+        plan = Plan([item.label for item in train], recipe.batch_size, config.seed, read)
+        optimiser = build_optimiser(method, recipe)
+        settings = {**describe_recipe(recipe, config), **_circumstances(method, clip, train)}
+        state = TrainingState(folder, method, optimiser, settings)
+        reports = [EpochReport(**line) for line in state.begin(resume)]
+        loop = _Loop(method, clip, backward, plan, optimiser, recipe, folder is not None, on_step)
+        with _training(method, clip.device):
+            for epoch in range(len(reports) + 1, recipe.epochs + 1):
+                reports.append(loop.run(epoch))
+                state.keep(reports)
+                if on_epoch is not None:
+                    on_epoch(reports[-1])
+    with torch.no_grad():
+        method.finish(clip, examples)
     return reports
+
+
+def _choose_shown(
+    method: Method, clip: CLIP, items: Sequence[Item], recipe: Recipe, seed: int
+) -> tuple[Backward, Read]:
+    """What a method is shown of an image, pixels or features, and how it takes that."""
+    if isinstance(method, FeatureMethod) and not recipe.augment:
+        return method.backward_on_features, features_of(items, clip)
+    if isinstance(method, FeatureMethod) and recipe.views:
+        views = min(recipe.views, recipe.epochs)  # more would never be shown
+        read = views_of(items, clip, seed, recipe.smallest_crop, views)
+        return method.backward_on_features, read
+    smallest_crop = recipe.smallest_crop if recipe.augment else None
+    return method.backward, images_of(items, clip, seed, smallest_crop)
 
 
 @dataclass(frozen=True)
@@ -189,7 +211,7 @@ class _Loop:
 
     method: Method
     clip: CLIP
-    loss: Loss
+    backward: Backward
     plan: Plan
     optimiser: torch.optim.Optimizer
     recipe: Recipe
@@ -199,32 +221,35 @@ class _Loop:
 
     def run(self, epoch: int) -> EpochReport:
         """Every step of an epoch, counted from 1."""
-        plan, epochs, lr = self.plan, self.recipe.epochs, learning_rate(epoch, self.recipe)
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
-        began, losses = time.perf_counter(), []
+        plan, recipe = self.plan, self.recipe
+        began, losses, first_lr = time.perf_counter(), [], learning_rate(epoch, recipe)
         for number, (shown, labels) in enumerate(plan.epoch(epoch), start=1):
-            step = (epoch - 1) * plan.steps + number
+            step, lr = (epoch - 1) * plan.steps + number, self._set_learning_rate(epoch, number)
             # for methods with dropout, which draw from the global generator
             torch.manual_seed(plan.seed * 1_000_003 + step)
             losses.append(self._step(shown, labels, epoch, number))
             if self.on_step is not None:
-                steps = plan.steps * epochs
+                steps = plan.steps * recipe.epochs
                 self.on_step(StepReport(step, steps, losses[-1], lr, plan.batch_size))
         rate = plan.steps * plan.batch_size / (time.perf_counter() - began)
         if not all(bool(x.isfinite().all()) for x in self.method.parameters()):
             raise self._diverged(f"a learned tensor is not finite after epoch {epoch}", epoch)
-        return EpochReport(epoch, epochs, sum(losses) / len(losses), lr, round(rate, 2))
+        loss = sum(losses) / len(losses)
+        return EpochReport(epoch, recipe.epochs, loss, first_lr, round(rate, 2))
+
+    def _set_learning_rate(self, epoch: int, number: int) -> float:
+        lr = learning_rate(epoch, self.recipe, (number - 1) / self.plan.steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        return lr
 
     def _step(self, shown: Tensor, labels: Tensor, epoch: int, number: int) -> float:
         self.optimiser.zero_grad(set_to_none=True)
         device = self.clip.device
-        loss = self.loss(self.clip, shown.to(device), labels.to(device))
+        loss = self.backward(self.clip, shown.to(device), labels.to(device))
         value = distributed.mean(loss.item())
         if not math.isfinite(value):
             raise self._diverged(f"the loss is {value} in epoch {epoch}, step {number}", epoch)
-        loss.backward()
-        distributed.average_gradients(self.method.parameters())
         self.optimiser.step()
         return value
 
@@ -253,11 +278,7 @@ def count_shots(items: Sequence[Item]) -> int:
 
 def describe_recipe(recipe: Recipe, config: TrainConfig) -> dict[str, Any]:
     """Every setting of a training as plain values; only the seed where there are no steps."""
-    settings = (
-        {**asdict(recipe), "augment": config.augment, "smallest_crop": config.smallest_crop}
-        if recipe.epochs
-        else {"epochs": 0}
-    )
+    settings = asdict(recipe) if recipe.epochs else {"epochs": 0}
     return {**settings, "seed": config.seed}
 
 

@@ -22,6 +22,7 @@ class CoOp(FeatureMethod):
     name = "coop"
     summary = "learned words in front of the class name"
     paper = "Zhou et al., IJCV 2022, arXiv 2109.01134"
+    fidelity = "faithful"
 
     @dataclass(frozen=True)
     class Config(FeatureMethod.Config):

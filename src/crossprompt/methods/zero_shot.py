@@ -23,6 +23,7 @@ class ZeroShot(FeatureMethod):
     name = "zero_shot"
     summary = "nothing learned: the class names in hand-written templates"
     paper = "Radford et al., ICML 2021, arXiv 2103.00020"
+    fidelity = "faithful"
 
     @dataclass(frozen=True)
     class Config(FeatureMethod.Config):
