@@ -101,7 +101,7 @@ class TipAdapter(FeatureMethod):
 
     def make_room(self, state: Mapping[str, Any]) -> None:
         """For as many keys as the checkpoint has."""
-        if fits(state, self.keys, self.values):
+        if needs_room(state, self.keys, self.values):
             self.keys = self.keys.new_empty(state["keys"].shape)
             self.values = self.values.new_empty(state["values"].shape)
 
@@ -151,11 +151,12 @@ def encode_values(clip: CLIP, examples: Examples, classes: int) -> Values:
     return one_hot(labels, classes).float()
 
 
-def fits(state: Mapping[str, Any], keys: Tensor, values: Tensor) -> bool:
-    """Whether a checkpoint holds keys and values as wide as these, and as many of both."""
+def needs_room(state: Mapping[str, Any], keys: Tensor, values: Tensor) -> bool:
+    """Whether a checkpoint differs from these keys and values in their number, and only in that."""
     found = [tuple(state[key].shape) for key in ("keys", "values") if key in state]
     rows = found[0][:1] if found else ()
-    return found == [(*rows, *keys.shape[1:]), (*rows, *values.shape[1:])]
+    fits = found == [(*rows, *keys.shape[1:]), (*rows, *values.shape[1:])]
+    return fits and rows != keys.shape[:1]
 
 
 def score(

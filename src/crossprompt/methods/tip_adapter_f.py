@@ -31,7 +31,7 @@ from crossprompt.methods.tip_adapter import (
     Scores,
     encode_keys,
     encode_values,
-    fits,
+    needs_room,
     score,
 )
 from crossprompt.shapes import ImageFeatures, Logits
@@ -85,7 +85,7 @@ class TipAdapterF(FeatureMethod):
 
     def make_room(self, state: Mapping[str, Any]) -> None:
         """For as many keys as the checkpoint has."""
-        if fits(state, self.keys, self.values):
+        if needs_room(state, self.keys, self.values):
             self.keys = nn.Parameter(self.keys.detach().new_empty(state["keys"].shape))
             self.values = self.values.new_empty(state["values"].shape)
 
