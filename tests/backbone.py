@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from crossprompt.clip.model import CLIP, CLIPConfig
+from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig
 from crossprompt.data.items import Item
 from tests.clip.random_clip import SMALL, make_clip
 
@@ -19,6 +19,13 @@ EVEN = replace(
     image=replace(SMALL.image, blocks=3),
     text=replace(SMALL.text, blocks=3, context=77),
 )
+
+VIT_B_16 = CLIPConfig(
+    image=ImageConfig(side=224, patch=16, width=768, blocks=12, heads=12, mlp_width=3072),
+    text=TextConfig(vocabulary=49408, context=77, width=512, blocks=12, heads=8, mlp_width=2048),
+    embed=512,
+)
+"""The sizes that the methods were published with."""
 
 
 @cache

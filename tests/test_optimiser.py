@@ -18,6 +18,22 @@ def test_dcps_recipe_is_the_published_one() -> None:
     assert expected.first_lr == 1e-5
 
 
+def test_a_cosine_follows_pytorchs_schedule_from_step_to_step() -> None:
+    recipe = replace(DCP, epochs=3, lr=0.1, schedule="cosine", last_lr=0.001)
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 3 * 4, eta_min=0.001)
+    for step in range(3 * 4):
+        found = learning_rate(1 + step // 4, recipe, (step % 4) / 4)
+        assert found == pytest.approx(schedule.get_last_lr()[0], rel=1e-6)
+        optimiser.step()
+        schedule.step()
+
+
+def test_the_warm_up_is_the_same_in_all_of_an_epoch() -> None:
+    for epoch in (1, 2, 20):
+        assert learning_rate(epoch, DCP, 0.9) == learning_rate(epoch, DCP)
+
+
 @pytest.mark.parametrize(
     ("epoch", "expected"),
     # design.md, section 5
@@ -35,3 +51,15 @@ def test_the_optimiser_holds_every_parameter_and_the_recipes_settings() -> None:
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.1, 0.5, 0.25)
     assert not group["nesterov"]
     assert isinstance(build_optimiser(method, recipe), torch.optim.SGD)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
+)
+def test_a_recipe_may_name_another_optimiser(name, kind) -> None:
+    method = build_method("coop", even_clip(), NAMES)
+    recipe = replace(DCP, optimiser=name, lr=0.1, weight_decay=0.25, eps=1e-4)
+    optimiser = build_optimiser(method, recipe)
+    (group,) = optimiser.param_groups
+    assert type(optimiser) is kind
+    assert (group["lr"], group["eps"], group["weight_decay"]) == (0.1, 1e-4, 0.25)

@@ -9,7 +9,7 @@ import torch
 from crossprompt import distributed
 from crossprompt.data.items import Item
 from crossprompt.errors import RequestError
-from crossprompt.plan import Plan, features_of, images_of
+from crossprompt.plan import Plan, encode_crops, features_of, images_of, views_of
 from tests.backbone import even_clip, write_items
 
 
@@ -83,6 +83,26 @@ def test_features_are_those_of_the_images_in_their_order(tmp_path) -> None:
     for position in (2, 0, 1):
         alone = clip.encode_images(pixels(position, 1)[None])[0]
         torch.testing.assert_close(features(position, 7), alone, atol=1e-5, rtol=0)
+
+
+def test_views_are_the_crops_of_the_first_epochs_in_turn(tmp_path) -> None:
+    items, clip = write_items(tmp_path, [0, 1, 2]), even_clip()
+    pixels, views = images_of(items, clip, 1, 0.3), views_of(items, clip, 1, 0.3, views=2)
+    for epoch, drawn in ((1, 1), (2, 2), (3, 1), (6, 2)):
+        for position in (2, 0):
+            alone = clip.encode_images(pixels(position, drawn)[None])[0]
+            torch.testing.assert_close(views(position, epoch), alone, atol=1e-5, rtol=0)
+    assert (views(0, 1) - views(0, 2)).abs().max() > 0.1
+
+
+def test_crops_are_encoded_in_the_order_of_epochs_and_images(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("crossprompt.plan.BATCH", 4)
+    items, clip = write_items(tmp_path, [0, 1, 2]), even_clip()
+    pixels, found = images_of(items, clip, 1, 0.3), encode_crops(items, clip, 1, 0.3, [-1, 0, 5])
+    assert found.shape == (3, 3, clip.config.embed)
+    for row, epoch in enumerate((-1, 0, 5)):
+        alone = clip.encode_images(torch.stack([pixels(position, epoch) for position in range(3)]))
+        torch.testing.assert_close(found[row], alone, atol=1e-5, rtol=0)
 
 
 def test_processes_share_the_very_batches_of_one(tmp_path, monkeypatch) -> None:

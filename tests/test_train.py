@@ -1,9 +1,10 @@
 """The training loop: what is repeatable, what is kept, and what stops it."""
 
 import json
+import math
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from importlib import import_module
 from itertools import count
@@ -19,8 +20,9 @@ from crossprompt.data import loading
 from crossprompt.data.items import Item
 from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import Method
+from crossprompt.methods.coop import CoOp
 from crossprompt.state import LOG, STATE
-from crossprompt.train import EpochReport, StepReport
+from crossprompt.train import EpochReport, StepReport, describe_recipe
 from tests.backbone import NAMES, with_blocks, write_items
 from tests.clip.random_clip import make_clip
 
@@ -125,6 +127,59 @@ def test_cached_features_teach_the_same_as_the_images(items, monkeypatch) -> Non
     torch.testing.assert_close(cached, slow, atol=1e-5, rtol=0)
 
 
+def test_as_many_views_as_epochs_teach_the_same_as_new_crops(items) -> None:
+    fresh, _ = learn(items)
+    cached, _ = learn(items, config=replace(CONFIG, views=3))
+    torch.testing.assert_close(cached, fresh, atol=1e-5, rtol=0)
+    two, _ = learn(items, config=replace(CONFIG, views=2))
+    assert (two["text_prompt"] - fresh["text_prompt"]).abs().max() > 1e-5
+
+
+def test_views_are_encoded_once(items) -> None:
+    clip, seen = make_clip(with_blocks(2)), []
+    clip.image.patches.register_forward_hook(lambda *call: seen.append(len(call[1][0])))
+    method = build_method("coop", clip, NAMES, length=2)
+    train(method, clip, items, replace(CONFIG, views=2))
+    assert sum(seen) == 2 * 8
+    seen.clear()
+    train(method, clip, items, replace(CONFIG, views=100))  # no more than there are epochs
+    assert sum(seen) == 3 * 8
+
+
+def test_the_learning_rate_may_change_from_step_to_step(items, monkeypatch) -> None:
+    recipe = replace(CoOp.recipe(2), schedule="cosine")
+    monkeypatch.setattr(CoOp, "recipe", classmethod(lambda cls, shots: recipe))
+    steps = list[StepReport]()
+    reports = train(make(), narrow_clip(), items, replace(CONFIG, lr=0.1), on_step=steps.append)
+    expected = [0.05 * (1 + math.cos(math.pi * step / STEPS)) for step in range(STEPS)]
+    assert [step.lr for step in steps] == pytest.approx(expected)
+    assert [report.lr for report in reports] == pytest.approx(expected[::2])
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "adamw"])
+def test_a_run_with_another_optimiser_resumes_to_the_same_bits(
+    items, tmp_path, monkeypatch, optimiser
+) -> None:
+    recipe = replace(CoOp.recipe(2), optimiser=optimiser, schedule="cosine")
+    monkeypatch.setattr(CoOp, "recipe", classmethod(lambda cls, shots: recipe))
+    expected = learn(items)
+    with pytest.raises(KeyboardInterrupt):
+        learn(items, folder=tmp_path, on_step=interrupt_at(4))
+    assert_identical(learn(items, folder=tmp_path, resume=True), expected)
+
+
+def test_everything_of_the_recipe_is_told() -> None:
+    config = TrainConfig(epochs=7, augment=False, seed=3)
+    told = describe_recipe(config.recipe_of(CoOp, 16), config)
+    assert told == {**asdict(replace(CoOp.recipe(16), epochs=7, augment=False)), "seed": 3}
+    assert {"optimiser", "schedule", "eps", "views"} <= told.keys()
+
+
+def test_views_are_refused_where_every_step_needs_the_image_tower(items) -> None:
+    with pytest.raises(RequestError, match="dcp changes the image tower, so views would be ign"):
+        train(make("dcp"), narrow_clip(), items, replace(CONFIG, views=2))
+
+
 def test_training_leaves_the_global_generator_alone(items) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -216,8 +271,9 @@ def spoiled(at: int) -> Method:
     method, calls = make(), count(0)
 
     class Spoiled(type(method)):  # type: ignore[misc]
-        def loss(self, clip: CLIP, images: Tensor, labels: Tensor) -> Tensor:
-            return super().loss(clip, images, labels) * (torch.nan if next(calls) == at else 1)
+        def loss_on_features(self, clip: CLIP, features: Tensor, labels: Tensor) -> Tensor:
+            loss = super().loss_on_features(clip, features, labels)
+            return loss * (torch.nan if next(calls) == at else 1)
 
     method.__class__ = Spoiled
     return method
@@ -263,6 +319,7 @@ def test_a_method_without_steps_has_no_reports_and_no_ignored_settings(items) ->
         {"augment": False},
         {"smallest_crop": 0.5},
         {"memory_limit": 8.0},
+        {"views": 3},
     ):
         with pytest.raises(RequestError, match=f"so {next(iter(ignored))} would be ignored"):
             train(probe, narrow_clip(), items, TrainConfig(**ignored))
@@ -279,6 +336,8 @@ def test_a_method_without_steps_has_no_reports_and_no_ignored_settings(items) ->
         ({"memory_limit": -1.0}, "memory_limit is -1.0, expected a number of GB above 0"),
         ({"smallest_crop": 0.0}, "smallest_crop is 0.0, expected more than 0, at most 1"),
         ({"smallest_crop": 0.5, "augment": False}, "no augmentation, so it would be ignored"),
+        ({"views": 3, "augment": False}, "views is set but there is no augmentation"),
+        ({"views": -1}, "views is -1, expected 0 or more"),
     ],
 )
 def test_an_impossible_setting_is_refused(settings, told) -> None:

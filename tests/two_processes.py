@@ -14,7 +14,7 @@ from torch import distributed as torch_distributed
 from torch import multiprocessing
 
 from crossprompt import distributed
-from crossprompt.methods import build_method
+from crossprompt.methods import METHODS, build_method
 from crossprompt.train import TrainConfig, train
 from tests.backbone import NAMES, even_clip, write_items
 
@@ -24,7 +24,11 @@ CASES: dict[str, dict[str, Any]] = {
     "first": {"name": "dcp", "fuse": "first"},
     "released": {"name": "dcp", "variant": "released"},
     "coop": {"name": "coop"},
+    "prograd": {"name": "prograd", "initial_words": ""},
+    "tip_adapter_f": {"name": "tip_adapter_f", "passes": 2},
 }
+LENGTH = 2
+"""Of the prompts, where a method has one."""
 CONFIG = TrainConfig(epochs=2, batch_size=4, lr=0.01)
 
 
@@ -32,7 +36,9 @@ def learn(folder: Path, name: str) -> None:
     """Train every case, and save what this process has learned as ``NAME.pt``."""
     results = {}
     for case, options in CASES.items():
-        method = build_method(clip=even_clip(), class_names=NAMES, length=2, **options)
+        settings = METHODS[options["name"]].Config.of({}, case).to_json()
+        options = {"length": LENGTH, **options} if "length" in settings else options
+        method = build_method(clip=even_clip(), class_names=NAMES, **options)
         items = write_items(folder / f"images-{name}", [0, 1, 2, 3] * 2)
         run = folder / f"run-{distributed.processes()}-{case}"
         reports = train(method, even_clip(), items, CONFIG, folder=run)

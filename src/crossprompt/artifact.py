@@ -223,6 +223,7 @@ def _check_types(description: Mapping[str, Any]) -> None:
 
 
 def _load_learned(method: Method, learned: Mapping[str, Tensor]) -> None:
+    method.make_room(learned)
     check_tensors(learned, {key: tuple(x.shape) for key, x in method.state_dict().items()})
     method.load_state_dict(learned, strict=True)
 

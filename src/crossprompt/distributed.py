@@ -105,15 +105,19 @@ class _Sum(torch.autograd.Function):
 
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Replace each gradient by its mean over the processes, as if all images had been one batch."""
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    if processes() == 1 or not gradients:
+    average([parameter.grad for parameter in parameters if parameter.grad is not None])
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its mean over the processes."""
+    if processes() == 1 or not tensors:
         return
-    together = torch.cat([gradient.flatten() for gradient in gradients])  # one message, not thirty
+    together = torch.cat([tensor.flatten() for tensor in tensors])  # one message, not thirty
     distributed.all_reduce(together)
     together /= processes()
-    parts = together.split([gradient.numel() for gradient in gradients])
-    for gradient, part in zip(gradients, parts, strict=True):
-        gradient.copy_(part.view_as(gradient))
+    parts = together.split([tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view_as(tensor))
 
 
 def mean(value: float) -> float:

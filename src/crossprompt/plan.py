@@ -2,8 +2,10 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from crossprompt import distributed
@@ -11,8 +13,10 @@ from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Item
 from crossprompt.data.loading import ImageCache, map_ahead
 from crossprompt.errors import RequestError
-from crossprompt.examples import encode_split
+from crossprompt.examples import BATCH, encode_split
 
+Crops = Float[Tensor, "epochs images embed"]
+"""Features of one crop of every image for every epoch."""
 Read = Callable[[int, int], Tensor]
 """What a method is shown of the item at a position in an epoch."""
 
@@ -61,6 +65,44 @@ def features_of(items: Sequence[Item], clip: CLIP) -> Read:
     """Features ``[embed]`` with the test transform, of images that are encoded once and for all."""
     features = encode_split(clip, items).features
     return lambda position, epoch: features[position]
+
+
+def views_of(
+    items: Sequence[Item], clip: CLIP, seed: int, smallest_crop: float, views: int
+) -> Read:
+    """Features ``[embed]`` of the crops of the first ``views`` epochs, shown again in their turn.
+
+    Args:
+        items: labelled training images.
+        clip: for the transform and the image tower.
+        seed: of the augmentation.
+        smallest_crop: part of an image's area.
+        views: crops of each image.
+    """
+    features = encode_crops(items, clip, seed, smallest_crop, range(1, 1 + views))
+    return lambda position, epoch: features[(epoch - 1) % views, position]
+
+
+@torch.no_grad()
+def encode_crops(
+    items: Sequence[Item], clip: CLIP, seed: int, smallest_crop: float, epochs: Sequence[int]
+) -> Crops:
+    """Features of the crops that ``images_of`` shows in some epochs, not normalised, in fp32.
+
+    Args:
+        items: labelled training images.
+        clip: for the transform and the image tower.
+        seed: of the augmentation.
+        smallest_crop: part of an image's area.
+        epochs: which; those before 1 are never trained on.
+    """
+    read = images_of(items, clip, seed, smallest_crop)
+    wanted = [(position, epoch) for epoch in epochs for position in range(len(items))]
+    crops = map_ahead(lambda task: read(*task), wanted)
+    parts = []
+    while batch := list(islice(crops, BATCH)):
+        parts.append(clip.encode_images(torch.stack(batch).to(clip.device)).float())
+    return torch.cat(parts).unflatten(0, (len(epochs), len(items)))
 
 
 class Plan:

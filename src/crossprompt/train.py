@@ -22,7 +22,7 @@ from crossprompt.examples import Examples
 from crossprompt.memory import GB, Saving, applied, choose_saving
 from crossprompt.methods.base import FeatureMethod, Method, Recipe
 from crossprompt.optimiser import build_optimiser, learning_rate
-from crossprompt.plan import Plan, features_of, images_of
+from crossprompt.plan import Plan, Read, features_of, images_of, views_of
 from crossprompt.settings import Settings, require
 from crossprompt.state import TrainingState
 
@@ -30,6 +30,10 @@ SEEDS = 2**32
 """Seeds there are."""
 Loss = Callable[[CLIP, Tensor, Tensor], Tensor]
 """Of the backbone, what is shown (images, or their features) and labels."""
+OF_AUGMENTATION = ("smallest_crop", "views")
+"""Settings that mean nothing without augmentation."""
+OF_RECIPE = ("epochs", "batch_size", "lr", "augment", *OF_AUGMENTATION)
+"""Settings of a recipe that a user may change."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,16 @@ class TrainConfig(Settings):
     """Highest learning rate; by default the method's recipe."""
     seed: int = 1
     """Of the order of the images and their augmentation."""
-    augment: bool = True
-    """Random crops and flips of the training images; without it the test transform."""
-    smallest_crop: float = 0.08
+    augment: bool | None = None
+    """Random crops and flips of the training images, or the test transform; by default the method's
+    recipe."""
+    smallest_crop: float | None = None
     """Smallest part of a training image's area that a random crop keeps: for things that fill the
-    image, 0.5 or so."""
+    image, 0.5 or so; by default the method's recipe."""
+    views: int | None = None
+    """Crops of each training image that are drawn and encoded once and shown in turn, for methods
+    that leave the image tower as it is; 0 draws another in every epoch. By default the method's
+    recipe."""
     memory_limit: float | None = None
     """GB that a training step may take, weights and libraries included; what does not fit is
     computed twice in place of being kept. By default all that the device has."""
@@ -63,12 +72,15 @@ class TrainConfig(Settings):
         limit = self.memory_limit
         fine = limit is None or (math.isfinite(limit) and limit > 0)
         require(fine, f"train: memory_limit is {limit}, expected a number of GB above 0")
-        crop = self.smallest_crop
-        require(0 < crop <= 1, f"train: smallest_crop is {crop}, expected more than 0, at most 1")
+        crop, views = self.smallest_crop, self.views
+        fine = crop is None or 0 < crop <= 1
+        require(fine, f"train: smallest_crop is {crop}, expected more than 0, at most 1")
+        require(views is None or views >= 0, f"train: views is {views}, expected 0 or more")
+        ignored = [name for name in OF_AUGMENTATION if getattr(self, name) is not None]
         require(
-            self.augment or crop == TrainConfig.smallest_crop,
-            f"train: smallest_crop is {crop} but there is no augmentation, so it would be ignored; "
-            "leave one of them out",
+            self.augment is not False or not ignored,
+            f"train: {' and '.join(ignored)} is set but there is no augmentation, so it would be "
+            "ignored; leave one of them out",
         )
 
     def recipe_of(self, method: type[Method], shots: int) -> Recipe:
@@ -82,18 +94,17 @@ class TrainConfig(Settings):
             RequestError: the method takes no steps, so that a setting would be ignored.
         """
         recipe = method.recipe(shots)
-        chosen = {name: getattr(self, name) for name in ("epochs", "batch_size", "lr")}
+        chosen = {name: getattr(self, name) for name in OF_RECIPE}
         chosen = {name: value for name, value in chosen.items() if value is not None}
-        changed = [
-            name
-            for name in ("augment", "smallest_crop", "memory_limit")
-            if getattr(self, name) != getattr(TrainConfig, name)
-        ]
-        ignored = [*chosen, *changed]
+        ignored = [*chosen, *(["memory_limit"] if self.memory_limit is not None else [])]
         require(
             recipe.epochs > 0 or not ignored,
             f"{method.name} is not trained in steps, so {', '.join(ignored)} would be ignored; "
             "leave it out",
+        )
+        require(
+            issubclass(method, FeatureMethod) or self.views is None,
+            f"{method.name} changes the image tower, so views would be ignored; leave it out",
         )
         return replace(recipe, **chosen)
 
@@ -109,7 +120,7 @@ class EpochReport:
     loss: float
     """Mean over the steps."""
     lr: float
-    """Learning rate of the epoch."""
+    """Learning rate of the epoch's first step."""
     images_per_second: float
     """Over the epoch and all processes."""
 
@@ -170,29 +181,54 @@ def train(
     config = config or TrainConfig()
     _check_labels(train, method)
     recipe = config.recipe_of(type(method), count_shots(train))
-    method.prepare(clip, Examples(clip, train, val, config.seed))
-    if recipe.epochs == 0:
-        return []
-    loss: Loss = method.loss
-    if isinstance(method, FeatureMethod) and not config.augment:
-        loss, read = method.loss_on_features, features_of(train, clip)
-    else:
-        smallest_crop = config.smallest_crop if config.augment else None
-        read = images_of(train, clip, config.seed, smallest_crop)
-    plan = Plan([item.label for item in train], recipe.batch_size, config.seed, read)
-    optimiser = build_optimiser(method, recipe)
-    saving = _choose_saving(method, clip, loss, plan, config, say)
-    settings = {**describe_recipe(recipe, config), **_circumstances(method, clip, train, saving)}
-    state = TrainingState(folder, method, optimiser, settings)
-    reports = [EpochReport(**line) for line in state.begin(resume)]
-    loop = _Loop(method, clip, loss, plan, optimiser, recipe, folder is not None, on_step)
-    with _training(method, clip.device), applied(clip, saving):
-        for epoch in range(len(reports) + 1, recipe.epochs + 1):
-            reports.append(loop.run(epoch))
-            state.keep(reports)
-            if on_epoch is not None:
-                on_epoch(reports[-1])
+    examples = Examples(clip, train, val, config.seed)
+    method.prepare(clip, examples)
+    reports: list[EpochReport] = []
+    if recipe.epochs:
+        shown = _choose_shown(method, clip, train, recipe, config.seed)
+        plan = Plan([item.label for item in train], recipe.batch_size, config.seed, shown.read)
+        saving = _choose_saving(method, clip, shown.loss, plan, config.memory_limit, say)
+        optimiser = build_optimiser(method, recipe)
+        circumstances = _circumstances(method, clip, train, saving)
+        settings = {**describe_recipe(recipe, config), **circumstances}
+        state = TrainingState(folder, method, optimiser, settings)
+        reports = [EpochReport(**line) for line in state.begin(resume)]
+        keeps = folder is not None
+        loop = _Loop(method, clip, shown.backward, plan, optimiser, recipe, keeps, on_step)
+        with _training(method, clip.device), applied(clip, saving):
+            for epoch in range(len(reports) + 1, recipe.epochs + 1):
+                reports.append(loop.run(epoch))
+                state.keep(reports)
+                if on_epoch is not None:
+                    on_epoch(reports[-1])
+    with torch.no_grad():
+        method.finish(clip, examples)
     return reports
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a method is shown of an image, pixels or features, and how it takes that."""
+
+    loss: Loss
+    backward: Loss
+    read: Read
+
+
+def _choose_shown(
+    method: Method, clip: CLIP, items: Sequence[Item], recipe: Recipe, seed: int
+) -> _Shown:
+    """Features, where the image tower need not see an image more than once a view."""
+    views = min(recipe.views, recipe.epochs)  # more would never be shown
+    if not isinstance(method, FeatureMethod) or (recipe.augment and not views):
+        smallest_crop = recipe.smallest_crop if recipe.augment else None
+        return _Shown(method.loss, method.backward, images_of(items, clip, seed, smallest_crop))
+    read = (
+        views_of(items, clip, seed, recipe.smallest_crop, views)
+        if recipe.augment
+        else features_of(items, clip)
+    )
+    return _Shown(method.loss_on_features, method.backward_on_features, read)
 
 
 @dataclass(frozen=True)
@@ -201,7 +237,7 @@ class _Loop:
 
     method: Method
     clip: CLIP
-    loss: Loss
+    backward: Loss
     plan: Plan
     optimiser: torch.optim.Optimizer
     recipe: Recipe
@@ -211,32 +247,35 @@ class _Loop:
 
     def run(self, epoch: int) -> EpochReport:
         """Every step of an epoch, counted from 1."""
-        plan, epochs, lr = self.plan, self.recipe.epochs, learning_rate(epoch, self.recipe)
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
-        began, losses = time.perf_counter(), []
+        plan, recipe = self.plan, self.recipe
+        began, losses, first_lr = time.perf_counter(), [], learning_rate(epoch, recipe)
         for number, (shown, labels) in enumerate(plan.epoch(epoch), start=1):
-            step = (epoch - 1) * plan.steps + number
+            step, lr = (epoch - 1) * plan.steps + number, self._set_learning_rate(epoch, number)
             # for methods with dropout, which draw from the global generator
             torch.manual_seed(plan.seed * 1_000_003 + step)
             losses.append(self._step(shown, labels, epoch, number))
             if self.on_step is not None:
-                steps = plan.steps * epochs
+                steps = plan.steps * recipe.epochs
                 self.on_step(StepReport(step, steps, losses[-1], lr, plan.batch_size))
         rate = plan.steps * plan.batch_size / (time.perf_counter() - began)
         if not all(bool(x.isfinite().all()) for x in self.method.parameters()):
             raise self._diverged(f"a learned tensor is not finite after epoch {epoch}", epoch)
-        return EpochReport(epoch, epochs, sum(losses) / len(losses), lr, round(rate, 2))
+        loss = sum(losses) / len(losses)
+        return EpochReport(epoch, recipe.epochs, loss, first_lr, round(rate, 2))
+
+    def _set_learning_rate(self, epoch: int, number: int) -> float:
+        lr = learning_rate(epoch, self.recipe, (number - 1) / self.plan.steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        return lr
 
     def _step(self, shown: Tensor, labels: Tensor, epoch: int, number: int) -> float:
         self.optimiser.zero_grad(set_to_none=True)
         device = self.clip.device
-        loss = self.loss(self.clip, to_device(shown, device), to_device(labels, device))
+        loss = self.backward(self.clip, to_device(shown, device), to_device(labels, device))
         value = distributed.mean(loss.item())
         if not math.isfinite(value):
             raise self._diverged(f"the loss is {value} in epoch {epoch}, step {number}", epoch)
-        loss.backward()
-        distributed.average_gradients(self.method.parameters())
         self.optimiser.step()
         return value
 
@@ -265,11 +304,7 @@ def count_shots(items: Sequence[Item]) -> int:
 
 def describe_recipe(recipe: Recipe, config: TrainConfig) -> dict[str, Any]:
     """Every setting of a training as plain values; only the seed where there are no steps."""
-    settings = (
-        {**asdict(recipe), "augment": config.augment, "smallest_crop": config.smallest_crop}
-        if recipe.epochs
-        else {"epochs": 0}
-    )
+    settings = asdict(recipe) if recipe.epochs else {"epochs": 0}
     return {**settings, "seed": config.seed}
 
 
@@ -278,18 +313,18 @@ def _choose_saving(
     clip: CLIP,
     loss: Loss,
     plan: Plan,
-    config: TrainConfig,
+    memory_limit: float | None,
     say: Callable[[str], None] | None,
 ) -> Saving:
     """What of the first step is computed twice, so that it stays within the memory."""
     shown, labels = (to_device(x, clip.device) for x in next(plan.epoch(1)))
-    limit = None if config.memory_limit is None else config.memory_limit * GB
+    limit = None if memory_limit is None else memory_limit * GB
     with _training(method, clip.device):
         saving, peak = choose_saving(lambda: loss(clip, shown, labels), method, clip, limit)
     require(
         limit is None or peak <= limit,
         f"a step needs about {peak / GB:.2g} GB even where all that can be is computed twice, but "
-        f"memory_limit is {config.memory_limit}; raise it, or lower batch_size",
+        f"memory_limit is {memory_limit}; raise it, or lower batch_size",
     )
     if say is not None and saving != Saving():
         say(f"note: to take about {peak / GB:.2g} GB, {saving.in_words()}")

@@ -7,18 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig
+from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
 from crossprompt.methods import build_method, dcp
 from crossprompt.methods.dcp import DCP
-from tests.backbone import EVEN, NAMES, even_clip, random_images, with_blocks
+from tests.backbone import EVEN, NAMES, VIT_B_16, even_clip, random_images, with_blocks
 from tests.clip.random_clip import make_clip, make_tokenizer
 
-VIT_B_16 = CLIPConfig(
-    image=ImageConfig(side=224, patch=16, width=768, blocks=12, heads=12, mlp_width=3072),
-    text=TextConfig(vocabulary=49408, context=77, width=512, blocks=12, heads=8, mlp_width=2048),
-    embed=512,
-)
 LABELS = torch.tensor([0, 1, 2, 3])
 CMPA_KEYS = [
     *(

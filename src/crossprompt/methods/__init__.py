@@ -10,13 +10,31 @@ import torch
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
 from crossprompt.methods.base import FeatureMethod, Method, Recipe
+from crossprompt.methods.clip_adapter import CLIPAdapter
 from crossprompt.methods.coop import CoOp
 from crossprompt.methods.dcp import DCP
+from crossprompt.methods.kgcoop import KgCoOp
 from crossprompt.methods.linear_probe import LinearProbe
+from crossprompt.methods.prograd import ProGrad
+from crossprompt.methods.taskres import TaskRes
+from crossprompt.methods.tip_adapter import TipAdapter
+from crossprompt.methods.tip_adapter_f import TipAdapterF
 from crossprompt.methods.zero_shot import ZeroShot
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (ZeroShot, LinearProbe, CoOp, DCP)
+    method.name: method
+    for method in (
+        ZeroShot,
+        LinearProbe,
+        TipAdapter,
+        TipAdapterF,
+        CLIPAdapter,
+        TaskRes,
+        CoOp,
+        KgCoOp,
+        ProGrad,
+        DCP,
+    )
 }
 """Name to class."""
 

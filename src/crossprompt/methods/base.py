@@ -1,13 +1,14 @@
 """What every method is: it holds what it learns, is handed CLIP on each call, and can be frozen."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from crossprompt import distributed
 from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen
@@ -24,15 +25,28 @@ class Recipe:
     batch_size: int
     """Images in a step, over all processes."""
     lr: float
-    """Learning rate of the second epoch, the highest."""
-    optimiser: Literal["sgd"] = "sgd"
+    """Highest learning rate."""
+    optimiser: Literal["sgd", "adam", "adamw"] = "sgd"
     """Which optimiser."""
     momentum: float = 0.9
     """Of SGD."""
+    eps: float = 1e-8
+    """What Adam and AdamW add to the root of the mean squared gradient."""
     weight_decay: float = 5e-4
     """Of every learned tensor."""
+    schedule: Literal["warm-up-cosine", "cosine"] = "warm-up-cosine"
+    """How the learning rate changes; see ``optimiser.SCHEDULES``."""
     first_lr: float = 1e-5
-    """Learning rate of the first epoch."""
+    """Learning rate of the first epoch, where the schedule warms up."""
+    last_lr: float = 0.0
+    """What the learning rate falls to along ``cosine``."""
+    augment: bool = True
+    """Whether training images are cropped and mirrored at random."""
+    smallest_crop: float = 0.08
+    """Smallest part of an image's area that a random crop keeps."""
+    views: int = 0
+    """Crops of each image that are drawn and encoded once and shown in turn, for methods that leave
+    the image tower as it is; 0 draws another in every epoch."""
 
 
 class Method(nn.Module, ABC):
@@ -53,6 +67,9 @@ class Method(nn.Module, ABC):
     """One line for the list of methods."""
     paper: ClassVar[str]
     """Where it was published."""
+    fidelity: ClassVar[Literal["faithful", "repaired", "reconstruction"]]
+    """As the authors' public code; or with a fault of it mended; or with details of our own where
+    the publication leaves them open, so that a result is no reproduction."""
 
     @dataclass(frozen=True)
     class Config(Settings):
@@ -68,8 +85,32 @@ class Method(nn.Module, ABC):
     def recipe(cls, shots: int) -> Recipe:
         """The published recipe for ``shots`` training images per class."""
 
+    def count_learned(self, shots: int) -> int:
+        """How many numbers it learns from ``shots`` training images per class."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def make_room(self, state: Mapping[str, Any]) -> None:
+        """Take the sizes of a checkpoint where they depend on the training images.
+
+        Args:
+            state: the checkpoint that is about to be loaded, not yet checked.
+        """
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Load a checkpoint, after making room for it."""
+        self.make_room(state_dict)
+        return super().load_state_dict(state_dict, *args, **kwargs)
+
     def prepare(self, clip: CLIP, examples: Examples) -> None:
-        """Solve, before any step, what is not learned by gradient.
+        """Work out, before any step, what is not learned by gradient.
+
+        Args:
+            clip: the frozen backbone.
+            examples: training and validation images.
+        """
+
+    def finish(self, clip: CLIP, examples: Examples) -> None:
+        """Choose, after the last step, what can only be chosen then.
 
         Args:
             clip: the frozen backbone.
@@ -90,6 +131,21 @@ class Method(nn.Module, ABC):
         """
         return cross_entropy(self(clip, images), labels)
 
+    def backward(self, clip: CLIP, images: Images, labels: Labels) -> Scalar:
+        """Leave in the parameters what the optimiser follows: the gradient of the loss.
+
+        On several processes it is that of all their images; see ``average_gradients``.
+
+        Args:
+            clip: the frozen backbone.
+            images: ``[batch, 3, side, side]``, this process's share.
+            labels: ``[batch]``, indices of classes.
+
+        Returns:
+            The loss of this process's share.
+        """
+        return follow(self, self.loss(clip, images, labels))
+
     @abstractmethod
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
         """What is needed to score one image, without text and without other images.
@@ -100,10 +156,17 @@ class Method(nn.Module, ABC):
         """
 
 
+def follow(method: Method, loss: Scalar) -> Scalar:
+    """The loss, its gradient left in the parameters, averaged over the processes."""
+    loss.backward()
+    distributed.average_gradients(method.parameters())
+    return loss
+
+
 class FeatureMethod(Method):
     """A method that leaves the image tower as it is, and so needs every image encoded only once.
 
-    Where training images are not augmented, the training hands it features instead of images.
+    The training hands it features instead of images.
     """
 
     @abstractmethod
@@ -127,3 +190,17 @@ class FeatureMethod(Method):
             labels: ``[batch]``, indices of classes.
         """
         return cross_entropy(self.score(clip, features), labels)
+
+    def backward(self, clip: CLIP, images: Images, labels: Labels) -> Scalar:
+        """``backward_on_features`` of the images' features."""
+        return self.backward_on_features(clip, clip.encode_images(images), labels)
+
+    def backward_on_features(self, clip: CLIP, features: ImageFeatures, labels: Labels) -> Scalar:
+        """``backward`` where the images are encoded already.
+
+        Args:
+            clip: the frozen backbone.
+            features: ``[batch, embed]``, not normalised, of this process's share.
+            labels: ``[batch]``, indices of classes.
+        """
+        return follow(self, self.loss_on_features(clip, features, labels))

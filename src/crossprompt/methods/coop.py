@@ -11,6 +11,7 @@ from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import FeatureMethod, Recipe
+from crossprompt.methods.context import encode_prompted, read
 from crossprompt.methods.prompts import prompt_from_words, random_prompt
 from crossprompt.settings import require
 from crossprompt.shapes import ClassFeatures, ImageFeatures, Logits
@@ -22,6 +23,7 @@ class CoOp(FeatureMethod):
     name = "coop"
     summary = "learned words in front of the class name"
     paper = "Zhou et al., IJCV 2022, arXiv 2109.01134"
+    fidelity = "faithful"
 
     @dataclass(frozen=True)
     class Config(FeatureMethod.Config):
@@ -60,8 +62,7 @@ class CoOp(FeatureMethod):
     @classmethod
     def recipe(cls, shots: int) -> Recipe:
         """SGD, longer with more shots, as published."""
-        epochs = 50 if shots <= 1 else 100 if shots <= 4 else 200
-        return Recipe(epochs=epochs, batch_size=32, lr=0.002)
+        return Recipe(epochs=epochs_for(shots), batch_size=32, lr=0.002)
 
     def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
         """Score image features against the prompted classes."""
@@ -72,12 +73,11 @@ class CoOp(FeatureMethod):
         return StaticPrompts.of(clip, self._encode_classes(clip))
 
     def _encode_classes(self, clip: CLIP) -> ClassFeatures:
-        text = clip.text.embed(self.names)
         if self.config.class_specific:
-            text = text.write_each(self.text_prompt)
-        else:
-            text = text.insert(self.text_prompt[None])
-        text = clip.text.enter(text)
-        for block in clip.text.blocks:
-            text = block(text)
-        return clip.text.pool(text)[0]
+            return read(clip, clip.text.embed(self.names).write_each(self.text_prompt))
+        return encode_prompted(clip, self.names, self.text_prompt)
+
+
+def epochs_for(shots: int) -> int:
+    """How long CoOp and its like train with so many images of each class."""
+    return 50 if shots <= 1 else 100 if shots <= 4 else 200

@@ -57,6 +57,7 @@ class DCP(Method):
     name = "dcp"
     summary = "deep prompts in both towers, coupled by attention before blocks 1 to depth"
     paper = "Liu et al., Findings of ACL 2023, arXiv 2305.17903"
+    fidelity = "repaired"
 
     @dataclass(frozen=True)
     class Config(Method.Config):

@@ -38,6 +38,7 @@ class LinearProbe(FeatureMethod):
     name = "linear_probe"
     summary = "logistic regression on frozen image features, no text"
     paper = "Radford et al., ICML 2021, arXiv 2103.00020"
+    fidelity = "faithful"
 
     @dataclass(frozen=True)
     class Config(FeatureMethod.Config):

@@ -41,6 +41,27 @@ def prompt_from_words(clip: CLIP, words: str, length: int) -> nn.Parameter:
     return nn.Parameter(clip.text.words(index).detach().float().clone())
 
 
+def prompt_ending_in_words(clip: CLIP, words: str, length: int) -> nn.Parameter:
+    """Zeros, then the embeddings of all tokens of ``words``: ``[length, text_width]``.
+
+    Args:
+        clip: for its tokenizer and embeddings.
+        words: any text.
+        length: tokens of the prompt.
+
+    Raises:
+        RequestError: the words have more tokens than ``length``.
+    """
+    count = len(clip.tokenizer.encode(words))
+    if count > length:
+        raise RequestError(
+            f"initial_words {words!r} are {count} tokens but the prompt has length {length}; give "
+            "fewer words, a greater length, or no words for a random start"
+        )
+    ending = prompt_from_words(clip, words, count).detach()
+    return nn.Parameter(torch.cat([ending.new_zeros(length - count, ending.shape[1]), ending]))
+
+
 def append(tokens: ImageTokens, prompt: ImagePrompt) -> PromptedTokens:
     """Put the same prompt ``[length, image_width]`` after every image's tokens."""
     rows = prompt.to(tokens.dtype).expand(tokens.shape[0], -1, -1)

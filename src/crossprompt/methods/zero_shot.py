@@ -7,14 +7,12 @@ the classifier is the normalised mean of the normalised features.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch.nn.functional import normalize
-
 from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import FeatureMethod, Recipe
-from crossprompt.settings import require
-from crossprompt.shapes import ClassFeatures, ImageFeatures, Logits
+from crossprompt.methods.texts import PHOTO, ClassTexts, check_templates
+from crossprompt.shapes import ImageFeatures, Logits
 
 
 class ZeroShot(FeatureMethod):
@@ -23,32 +21,22 @@ class ZeroShot(FeatureMethod):
     name = "zero_shot"
     summary = "nothing learned: the class names in hand-written templates"
     paper = "Radford et al., ICML 2021, arXiv 2103.00020"
+    fidelity = "faithful"
 
     @dataclass(frozen=True)
     class Config(FeatureMethod.Config):
         """Settings of zero-shot CLIP."""
 
-        template: tuple[str, ...] = ("a photo of a {}.",)
+        template: tuple[str, ...] = PHOTO
         """One or more sentences with {} in place of the class name."""
 
         def __post_init__(self) -> None:
-            require(len(self.template) > 0, "zero_shot: template is empty, expected at least one")
-            for template in self.template:
-                require(
-                    template.count("{}") == 1,
-                    f"zero_shot: template is {template!r}, expected one {{}} in place of the class "
-                    "name",
-                )
+            check_templates(self.template, "zero_shot")
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
         super().__init__(clip, class_names, config)
         self.config: ZeroShot.Config = config
-        self.texts = [
-            clip.tokenizer.tokenize_texts(
-                [t.replace("{}", name) for name in class_names], class_names
-            )
-            for t in config.template
-        ]
+        self.texts = ClassTexts(clip, class_names, config.template)
 
     @classmethod
     def recipe(cls, shots: int) -> Recipe:
@@ -57,12 +45,8 @@ class ZeroShot(FeatureMethod):
 
     def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
         """Score image features against the class texts."""
-        return clip.logits(features, self._encode_classes(clip))
+        return clip.logits(features, self.texts.features(clip))
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
         """The class texts' features."""
-        return StaticPrompts.of(clip, self._encode_classes(clip))
-
-    def _encode_classes(self, clip: CLIP) -> ClassFeatures:
-        features = [normalize(clip.encode_texts(texts)[0].float(), dim=-1) for texts in self.texts]
-        return normalize(sum(features[1:], features[0]), dim=-1)
+        return StaticPrompts.of(clip, self.texts.features(clip))

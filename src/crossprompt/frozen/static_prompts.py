@@ -1,15 +1,14 @@
-"""Frozen forms: what is left of a trained method, enough to score an image without text."""
+"""The form of every method whose prompts do not depend on the image."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
+from crossprompt.frozen.base import Frozen, check_tensors, constant
 from crossprompt.shapes import (
     ClassFeatures,
     ImageFeatures,
@@ -19,22 +18,6 @@ from crossprompt.shapes import (
     Logits,
     Scalar,
 )
-
-
-class Frozen(nn.Module, ABC):
-    """Scores images with the frozen image tower and constants, which its ``state_dict`` holds."""
-
-    form: ClassVar[str]
-    """What a saved classifier calls it."""
-
-    @abstractmethod
-    def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score ``[batch, 3, side, side]`` images: ``[batch, classes]`` in fp32."""
-
-    @classmethod
-    @abstractmethod
-    def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "Frozen":
-        """Rebuild from a saved state; ``ValueError`` names a key, type or shape that is wrong."""
 
 
 class StaticPrompts(Frozen):
@@ -66,11 +49,11 @@ class StaticPrompts(Frozen):
         super().__init__()
         self.depths = sorted(image_prompts)
         for depth in self.depths:
-            self.register_buffer(f"image_prompt_{depth}", _constant(image_prompts[depth]))
-        self.register_buffer("class_weights", _constant(class_weights))
-        self.register_buffer("scale", _constant(scale))
+            self.register_buffer(f"image_prompt_{depth}", constant(image_prompts[depth]))
+        self.register_buffer("class_weights", constant(class_weights))
+        self.register_buffer("scale", constant(scale))
         bias = class_weights.new_zeros(class_weights.shape[0]) if bias is None else bias
-        self.register_buffer("bias", _constant(bias))
+        self.register_buffer("bias", constant(bias))
 
     @classmethod
     def of(
@@ -126,36 +109,3 @@ class StaticPrompts(Frozen):
         weights = {"class_weights": (classes, clip.config.embed), "scale": (), "bias": (classes,)}
         check_tensors(state, {**shapes, **weights})
         return cls(prompts, state["class_weights"], state["scale"], state["bias"])
-
-
-FORMS: dict[str, type[Frozen]] = {form.form: form for form in (StaticPrompts,)}
-"""Name to class, for loading."""
-
-
-def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Compare tensors with the shapes they must have; ``ValueError`` names what is wrong.
-
-    Args:
-        found: by key, all fp32.
-        expected: shape of every key.
-    """
-    missing, unexpected = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
-    if missing or unexpected:
-        lists = (("missing", missing), ("unexpected", unexpected))
-        raise ValueError(", ".join(f"{what} {_shortened(keys)}" for what, keys in lists if keys))
-    for key, shape in expected.items():
-        tensor = found[key]
-        if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
-            raise ValueError(
-                f"{key} is {tensor.dtype} of shape {tuple(tensor.shape)}, expected torch.float32 "
-                f"of shape {shape}"
-            )
-
-
-def _shortened(keys: list[str]) -> str:
-    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-    return ", ".join(keys[:3]) + more
-
-
-def _constant(x: Tensor) -> Tensor:
-    return x.detach().float().clone()

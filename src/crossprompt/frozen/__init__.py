@@ -1,0 +1,19 @@
+"""Frozen forms: what is left of a trained method, enough to score an image without text."""
+
+from crossprompt.frozen.adapter import Adapter
+from crossprompt.frozen.base import FeatureHead, Frozen, check_tensors
+from crossprompt.frozen.cache import Cache
+from crossprompt.frozen.static_prompts import StaticPrompts
+
+FORMS: dict[str, type[Frozen]] = {form.form: form for form in (StaticPrompts, Cache, Adapter)}
+"""Name to class, for loading."""
+
+__all__ = [
+    "FORMS",
+    "Adapter",
+    "Cache",
+    "FeatureHead",
+    "Frozen",
+    "StaticPrompts",
+    "check_tensors",
+]

@@ -1,0 +1,74 @@
+"""What every frozen form is, and how a saved one is checked."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from crossprompt.clip.model import CLIP
+from crossprompt.shapes import ImageFeatures, Images, Logits
+
+
+class Frozen(nn.Module, ABC):
+    """Scores images with the frozen image tower and constants, which its ``state_dict`` holds."""
+
+    form: ClassVar[str]
+    """What a saved classifier calls it."""
+
+    @abstractmethod
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        """Score ``[batch, 3, side, side]`` images: ``[batch, classes]`` in fp32."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "Frozen":
+        """Rebuild from a saved state; ``ValueError`` names a key, type or shape that is wrong."""
+
+
+class FeatureHead(Frozen):
+    """A frozen form that takes CLIP's own image features."""
+
+    @abstractmethod
+    def score(self, features: ImageFeatures) -> Logits:
+        """Score image features ``[batch, embed]``, not normalised: ``[batch, classes]``."""
+
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        """Score images by their features."""
+        return self.score(clip.encode_images(images))
+
+
+def constant(x: Tensor) -> Tensor:
+    """A copy in fp32 that no training reaches."""
+    return x.detach().float().clone()
+
+
+def length_of(state: Mapping[str, Tensor], key: str) -> int:
+    """How many rows a tensor of a saved state has; 0 where there is no such tensor."""
+    return state[key].shape[0] if key in state and state[key].ndim else 0
+
+
+def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Compare tensors with the shapes they must have; ``ValueError`` names what is wrong.
+
+    Args:
+        found: by key, all fp32.
+        expected: shape of every key.
+    """
+    missing, unexpected = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
+    if missing or unexpected:
+        lists = (("missing", missing), ("unexpected", unexpected))
+        raise ValueError(", ".join(f"{what} {_shortened(keys)}" for what, keys in lists if keys))
+    for key, shape in expected.items():
+        tensor = found[key]
+        if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
+            raise ValueError(
+                f"{key} is {tensor.dtype} of shape {tuple(tensor.shape)}, expected torch.float32 "
+                f"of shape {shape}"
+            )
+
+
+def _shortened(keys: list[str]) -> str:
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return ", ".join(keys[:3]) + more
