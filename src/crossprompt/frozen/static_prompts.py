@@ -2,19 +2,18 @@
 
 from collections.abc import Mapping
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
 from crossprompt.frozen.base import Frozen, check_tensors, constant
+from crossprompt.prompted import encode_prompted_images
 from crossprompt.shapes import (
     ClassFeatures,
     ImageFeatures,
     ImagePrompt,
     Images,
-    ImageTokens,
     Logits,
     Scalar,
 )
@@ -81,23 +80,8 @@ class StaticPrompts(Frozen):
 
     def encode(self, clip: CLIP, images: Images) -> ImageFeatures:
         """The image tower with the constant prompts written before its blocks."""
-        tokens = clip.image.embed(images)
-        start = tokens.shape[1]
-        if 0 in self.depths:
-            tokens = self._write(tokens, start, 0)
-        tokens = clip.image.enter(tokens)
-        for depth, block in enumerate(clip.image.blocks):
-            if depth > 0 and depth in self.depths:
-                tokens = self._write(tokens, start, depth)
-            tokens = block(tokens)
-        return clip.image.pool(tokens)
-
-    def _write(
-        self, tokens: ImageTokens, start: int, depth: int
-    ) -> Float[Tensor, "batch prompted_tokens image_width"]:
-        prompt: Tensor = getattr(self, f"image_prompt_{depth}")
-        prompt = prompt.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
-        return torch.cat([tokens[:, :start], prompt], dim=1)
+        prompts = {depth: getattr(self, f"image_prompt_{depth}") for depth in self.depths}
+        return encode_prompted_images(clip, images, prompts)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "StaticPrompts":

@@ -11,8 +11,8 @@ from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import FeatureMethod, Recipe
-from crossprompt.methods.context import encode_prompted, read
 from crossprompt.methods.prompts import prompt_from_words, random_prompt
+from crossprompt.prompted import encode_prompted_texts, read
 from crossprompt.settings import require
 from crossprompt.shapes import ClassFeatures, ImageFeatures, Logits
 
@@ -74,8 +74,8 @@ class CoOp(FeatureMethod):
 
     def _encode_classes(self, clip: CLIP) -> ClassFeatures:
         if self.config.class_specific:
-            return read(clip, clip.text.embed(self.names).write_each(self.text_prompt))
-        return encode_prompted(clip, self.names, self.text_prompt)
+            return read(clip, clip.text.embed(self.names).write_each(self.text_prompt), {})[0]
+        return encode_prompted_texts(clip, self.names, {0: self.text_prompt[None]})[0]
 
 
 def epochs_for(shots: int) -> int:

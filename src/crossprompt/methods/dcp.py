@@ -25,7 +25,8 @@ from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import Method, Recipe
-from crossprompt.methods.prompts import append, prompt_from_words, random_prompt, write
+from crossprompt.methods.prompts import prompt_from_words, random_prompt
+from crossprompt.prompted import append, write
 from crossprompt.settings import require
 from crossprompt.shapes import (
     ClassFeatures,

@@ -15,11 +15,11 @@ from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import FeatureMethod, Recipe
-from crossprompt.methods.context import encode_prompted
 from crossprompt.methods.prompts import prompt_from_words, random_prompt
 from crossprompt.methods.texts import PHOTO, ClassTexts, check_templates
+from crossprompt.prompted import encode_prompted_texts
 from crossprompt.settings import require
-from crossprompt.shapes import ImageFeatures, Labels, Logits, Scalar
+from crossprompt.shapes import ClassFeatures, ImageFeatures, Labels, Logits, Scalar
 
 
 class KgCoOp(FeatureMethod):
@@ -73,14 +73,17 @@ class KgCoOp(FeatureMethod):
 
     def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
         """Score image features against the prompted classes."""
-        return clip.logits(features, encode_prompted(clip, self.names, self.text_prompt))
+        return clip.logits(features, self._encode_classes(clip))
 
     def loss_on_features(self, clip: CLIP, features: ImageFeatures, labels: Labels) -> Scalar:
         """Cross-entropy, and the mean distance from the hand-written texts."""
-        classes = encode_prompted(clip, self.names, self.text_prompt).float()
+        classes = self._encode_classes(clip).float()
         distance = 1 - cosine_similarity(classes, self.texts.features(clip)).mean()
         return cross_entropy(clip.logits(features, classes), labels) + self.config.weight * distance
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
         """The prompted classes; the image tower has no prompt."""
-        return StaticPrompts.of(clip, encode_prompted(clip, self.names, self.text_prompt))
+        return StaticPrompts.of(clip, self._encode_classes(clip))
+
+    def _encode_classes(self, clip: CLIP) -> ClassFeatures:
+        return encode_prompted_texts(clip, self.names, {0: self.text_prompt[None]})[0]

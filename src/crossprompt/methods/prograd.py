@@ -24,12 +24,12 @@ from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import FeatureMethod, Recipe
-from crossprompt.methods.context import encode_prompted
 from crossprompt.methods.coop import epochs_for
 from crossprompt.methods.prompts import prompt_ending_in_words, random_prompt
 from crossprompt.methods.texts import PHOTO, ClassTexts, check_templates
+from crossprompt.prompted import encode_prompted_texts
 from crossprompt.settings import require
-from crossprompt.shapes import ImageFeatures, Labels, Logits, Scalar
+from crossprompt.shapes import ClassFeatures, ImageFeatures, Labels, Logits, Scalar
 
 
 class ProGrad(FeatureMethod):
@@ -83,7 +83,7 @@ class ProGrad(FeatureMethod):
 
     def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
         """Score image features against the prompted classes."""
-        return clip.logits(features, encode_prompted(clip, self.names, self.text_prompt))
+        return clip.logits(features, self._encode_classes(clip))
 
     def backward_on_features(self, clip: CLIP, features: ImageFeatures, labels: Labels) -> Scalar:
         """Leave the aligned gradient in the prompt."""
@@ -100,7 +100,10 @@ class ProGrad(FeatureMethod):
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
         """The prompted classes; the image tower has no prompt."""
-        return StaticPrompts.of(clip, encode_prompted(clip, self.names, self.text_prompt))
+        return StaticPrompts.of(clip, self._encode_classes(clip))
+
+    def _encode_classes(self, clip: CLIP) -> ClassFeatures:
+        return encode_prompted_texts(clip, self.names, {0: self.text_prompt[None]})[0]
 
 
 def align(gradient: Tensor, guide: Tensor, strength: float) -> Tensor:

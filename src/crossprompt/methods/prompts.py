@@ -1,15 +1,10 @@
-"""Prompt tokens: drawing them, and putting them among the image tokens."""
+"""Prompt tokens: where they start from."""
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
-from crossprompt.shapes import ImagePrompt, ImageTokens
-
-PromptedTokens = Float[Tensor, "batch prompted_tokens image_width"]
-"""States of the image tower with prompt tokens after those that were there."""
 
 DEVIATION = 0.02
 """Standard deviation that random prompts are drawn with."""
@@ -60,14 +55,3 @@ def prompt_ending_in_words(clip: CLIP, words: str, length: int) -> nn.Parameter:
         )
     ending = prompt_from_words(clip, words, count).detach()
     return nn.Parameter(torch.cat([ending.new_zeros(length - count, ending.shape[1]), ending]))
-
-
-def append(tokens: ImageTokens, prompt: ImagePrompt) -> PromptedTokens:
-    """Put the same prompt ``[length, image_width]`` after every image's tokens."""
-    rows = prompt.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
-    return torch.cat([tokens, rows], dim=1)
-
-
-def write(tokens: ImageTokens, prompt: ImagePrompt) -> ImageTokens:
-    """Replace every image's last tokens by the same prompt ``[length, image_width]``."""
-    return append(tokens[:, : -prompt.shape[0]], prompt)
