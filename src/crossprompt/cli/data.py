@@ -55,17 +55,18 @@ def run(options: argparse.Namespace) -> int:
     if options.action == LIST:
         _list(root, options.json)
         return 0
-    if options.name not in BENCHMARKS:
-        near = get_close_matches(options.name, BENCHMARKS, 1)
+    name = options.name.partition(":")[0]  # of pacs:sketch all domains are checked
+    if name not in BENCHMARKS:
+        near = get_close_matches(name, BENCHMARKS, 1)
         meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(BENCHMARKS)}"
-        raise RequestError(f"there is no benchmark data set {options.name!r}; {meant}")
+        raise RequestError(f"there is no benchmark data set {name!r}; {meant}")
     if root is None:
         raise RequestError(
             f"no root was given; say where the data sets are: --root or {ROOT_VARIABLE}"
         )
     with reporting() as terminal:
         found = check_benchmark(
-            BENCHMARKS[options.name], root, options.deep, terminal.count("Opening images")
+            BENCHMARKS[name], root, options.deep, terminal.count("Opening images")
         )
     if options.json:
         print(json.dumps(found.to_json()))

@@ -89,9 +89,9 @@ def check_benchmark(
         except RequestError as error:
             problems.append(str(error))
             continue
-        problems += [describe_missing(division), *compare_sizes(benchmark, division, *sources)]
         # of a data set that has a split file there is one note: that it is not there
         (problems if benchmark.split_file else notes).extend(division.notes)
+        problems += [describe_missing(division), *compare_sizes(benchmark, division, *sources)]
     if deep:
         problems += _open_all(list(divisions.values()), progress)
     return Findings(

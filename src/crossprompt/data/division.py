@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crossprompt.data.class_names import readable
-from crossprompt.data.sampling import positions_by_label, split_class
+from crossprompt.data.sampling import Share, positions_by_label, split_class
 from crossprompt.data.split import Item, Split
 from crossprompt.errors import RequestError
 
@@ -92,7 +92,7 @@ def division_of(rows: Mapping[str, Iterable[Row]], images: Path, source: Path) -
 
 
 def draw_splits(
-    rows: Sequence[Row], val: float = VAL, test: float = TEST
+    rows: Sequence[Row], val: Share = VAL, test: Share = TEST
 ) -> dict[str, Sequence[Row]]:
     """Share out the images of each class by a seeded draw; classes stay in order of appearance.
 

@@ -1,9 +1,11 @@
 """How a benchmark's folder should look, as a small drawing."""
 
+from typing import Any
+
 from crossprompt.data.benchmark import Benchmark
 
-Branches = dict[str, "Branches"]
-"""What is in a folder, by name."""
+Branches = dict[str, Any]
+"""What is in a folder, by name; a file has nothing in it."""
 
 
 def draw_tree(benchmark: Benchmark) -> str:
