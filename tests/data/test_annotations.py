@@ -136,6 +136,7 @@ def test_the_official_files_stand_in_and_a_note_says_so(name: str, tmp_path: Pat
     entry = BENCHMARKS[name]
     assert f"{entry.split_file} is not in {tmp_path / entry.places[0][0]}" in data.notes[0]
     assert f"{entry.instead}: accuracies do not compare with published ones" in data.notes[0]
+    assert f"all splits: {sum(sizes)} images found, {entry.images:,} published" in data.notes
     assert load_dataset(name, root=tmp_path) == data
 
 

@@ -21,6 +21,8 @@ def test_a_domain_is_an_option_or_part_of_the_name(root: Path) -> None:
     data = load_dataset("pacs", root=root, source="sketch")
     assert data == load_dataset("pacs:sketch", root=root)
     assert data.name == "pacs:sketch"
+    with pytest.raises(RequestError, match="leave source= away"):
+        load_dataset("pacs:sketch", root=root, source="photo")
     assert list(data.shifted) == [domain for domain in PACS if domain != "sketch"]
     for domain, split in data.shifted.items():
         assert {path.parts[-3] for path in split.paths} == {domain}

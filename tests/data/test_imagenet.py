@@ -109,6 +109,9 @@ def test_shifted_sets_know_the_columns_of_their_classes(root: Path) -> None:
     assert sets["imagenetv2"].positions == (0, 1, 2, 3)
     assert sets["imagenet_a"].positions == (0, 3)
     assert sets["imagenet_r"].positions == (1, 3)
+    lines = [f"{wnid} {name}" for wnid, name in reversed(WNIDS.items())]
+    write(root / "imagenet-rendition/classnames.txt", lines)
+    assert shifted_sets_of("imagenet", root)["imagenet_r"].positions == (1, 3)
 
 
 def test_shifted_sets_that_are_not_there_are_left_out(root: Path) -> None:

@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     checking = actions.add_parser(
         CHECK,
         help="what is missing or in the wrong place",
+        description="Exit code 0: complete and in its place. 1: something is wrong, and is told.",
         epilog=f"example: {EXAMPLE}",
         allow_abbrev=False,
     )

@@ -4,13 +4,14 @@ All share ``classnames.txt`` ("n01440764 tench" a line). A label is the position
 among those of the data set, sorted.
 """
 
+import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from crossprompt.data.division import Division
-from crossprompt.data.files import list_files, list_folders
-from crossprompt.data.images import list_images
+from crossprompt.data.files import is_visible, list_files, list_folders, sort_key
+from crossprompt.data.images import EXTENSIONS
 from crossprompt.data.place import Place
 from crossprompt.data.split import Item, Split
 from crossprompt.errors import RequestError
@@ -133,5 +134,12 @@ def _list_split(folder: Path, numbers: Mapping[str, int]) -> Split:
             raise RequestError(f"{folder}: {len(which)} class folders {problem}: {told}")
     order = sorted(found, key=lambda name: numbers[name])
     return Split(
-        tuple(Item(path, numbers[name]) for name in order for path in list_images(found[name]))
+        tuple(Item(path, numbers[name]) for name in order for path in _images_in(found[name]))
     )
+
+
+def _images_in(folder: Path) -> Iterator[Path]:
+    """The images in a class folder, sorted: ImageNet has 1.3 million, and none lie deeper."""
+    names = (name for name in os.listdir(folder) if is_visible(name))
+    images = [name for name in names if os.path.splitext(name)[1].lower() in EXTENSIONS]
+    return (folder / name for name in sorted(images, key=sort_key))

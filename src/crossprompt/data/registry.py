@@ -106,6 +106,8 @@ def _split_source(
     """``pacs:sketch`` as name and option, where it is a name of that kind."""
     before, colon, source = str(name).partition(":")
     if colon and before in BENCHMARKS and BENCHMARKS[before].domains:
+        if "source" in options:
+            raise RequestError(f"{name} names the source domain; leave source= away")
         return before, {"source": source, **options}
     return name, options
 
