@@ -135,5 +135,10 @@ def test_all_domains_are_checked(tmp_path: Path) -> None:
     found = check("pacs", tmp_path)
     assert found.sizes == {"art_painting": 8, "cartoon": 8, "photo": 7, "sketch": 8}
     assert "cartoon: 8 images found, 2,344 published" in found.problems
+    sizes = {**found.sizes, "photo": 8, "sketch": 9}  # the damaged image counts or does not
+    entry = replace(BENCHMARKS["pacs"], classes=2, sizes=sizes)
+    assert not any("published" in x for x in check_benchmark(entry, tmp_path).problems)
+    entry = replace(entry, sizes={**sizes, "sketch": 10})
+    assert "sketch: 8 images found, 10 published" in check_benchmark(entry, tmp_path).problems
     FAKES["office_home"](tmp_path)
     assert check("office_home", tmp_path).notes[0].startswith("there are no official splits")
