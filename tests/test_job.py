@@ -21,6 +21,8 @@ from tests.backbone import NAMES, even_clip
         (Job("lists/birds.csv"), "birds-dcp"),
         (Job("emoji"), "emoji-dcp"),
         (Job("folder", root="a/cars"), "cars-dcp"),
+        (Job("dtd", root="data"), "dtd-dcp"),
+        (Job("pacs:sketch", root="data"), "pacs-sketch-dcp"),
     ],
 )
 def test_a_run_is_called_after_its_data_and_method(job, expected) -> None:

@@ -10,7 +10,7 @@ import torch
 from crossprompt.clip.model import CLIP
 from crossprompt.clip.weights import load_clip
 from crossprompt.data.items import Dataset
-from crossprompt.data.registry import load_dataset
+from crossprompt.data.registry import OWN, load_dataset
 from crossprompt.methods import Method, build_from, find_method
 from crossprompt.precision import choose_device, choose_dtype
 from crossprompt.train import TrainConfig
@@ -78,6 +78,7 @@ class Job:
 
     def default_output(self) -> Path:
         """``runs/DATA-METHOD``."""
-        place = Path(self.data if self.root is None or Path(self.data).exists() else self.root)
+        # where a data set has a name, the root only holds it
+        place = Path(self.root if self.root is not None and self.data in OWN else self.data)
         name = place.stem if place.suffix.lower() == ".csv" else place.resolve().name
-        return Path("runs") / f"{name or 'data'}-{self.method}"
+        return Path("runs") / f"{name.replace(':', '-') or 'data'}-{self.method}"

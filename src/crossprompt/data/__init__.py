@@ -1,5 +1,7 @@
 """Data sets of images with class names: found, checked, divided and drawn from with a seed."""
 
+from crossprompt.data.benchmark import Benchmark
+from crossprompt.data.benchmarks import BENCHMARKS
 from crossprompt.data.csv_file import load_csv
 from crossprompt.data.folder import load_folder
 from crossprompt.data.images import (
@@ -11,12 +13,16 @@ from crossprompt.data.images import (
 )
 from crossprompt.data.items import Dataset, Item, Split
 from crossprompt.data.registry import DATASETS, load_dataset
+from crossprompt.data.shifted_sets import ShiftedSet, shifted_sets_of
 
 __all__ = [
+    "BENCHMARKS",
     "DATASETS",
     "BadImage",
+    "Benchmark",
     "Dataset",
     "Item",
+    "ShiftedSet",
     "Split",
     "UnreadableImageError",
     "check_images",
@@ -25,4 +31,5 @@ __all__ = [
     "load_dataset",
     "load_folder",
     "read_image",
+    "shifted_sets_of",
 ]

@@ -5,9 +5,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from crossprompt.data.benchmark import load_benchmark, load_domains
+from crossprompt.data.benchmarks import BENCHMARKS
 from crossprompt.data.csv_file import load_csv
 from crossprompt.data.folder import load_folder
 from crossprompt.data.items import Dataset
@@ -52,6 +55,13 @@ DATASETS: dict[str, Entry] = {
         "your images: a CSV file with the columns path, label and, if wanted, split",
         uses_variable=False,  # its paths are relative to the file
     ),
+    **{
+        name: Entry(
+            partial(load_domains if entry.domains else load_benchmark, entry),
+            f"{entry.title}: {entry.classes:,} classes, {entry.images:,} images",
+        )
+        for name, entry in BENCHMARKS.items()
+    },
 }
 """Every data set that ``load_dataset`` knows."""
 
@@ -63,7 +73,7 @@ def load_dataset(
 
     Args:
         name: a name, or a path; a name wins over a folder that is called so (write ``./emoji`` for
-            the folder).
+            the folder). ``pacs:sketch`` is ``pacs`` with the option ``source="sketch"``.
         root: where the data is; by default what the environment variable ``CROSSPROMPT_DATA`` says.
             For a CSV file, the folder that image paths are relative to, by default the file's; for
             ``emoji``, where to draw the pictures, by default a cache.
@@ -72,6 +82,7 @@ def load_dataset(
     Raises:
         RequestError: the data set or an option is unknown, or the data is not as expected.
     """
+    name, options = _split_source(name, options)
     if isinstance(name, str) and name in DATASETS:
         entry = DATASETS[name]
         if root is None and entry.uses_variable:
@@ -89,6 +100,18 @@ def load_dataset(
     raise RequestError(_unknown(path))
 
 
+def _split_source(
+    name: str | os.PathLike[str], options: dict[str, Any]
+) -> tuple[str | os.PathLike[str], dict[str, Any]]:
+    """``pacs:sketch`` as name and option, where it is a name of that kind."""
+    before, colon, source = str(name).partition(":")
+    if colon and before in BENCHMARKS and BENCHMARKS[before].domains:
+        if "source" in options:
+            raise RequestError(f"{name} names the source domain; leave source= away")
+        return before, {"source": source, **options}
+    return name, options
+
+
 def _call(name: str, loader: Callable[..., Dataset], options: dict[str, Any]) -> Dataset:
     parameters = inspect.signature(loader).parameters
     if unknown := [option for option in options if option not in parameters]:
@@ -101,6 +124,8 @@ def _call(name: str, loader: Callable[..., Dataset], options: dict[str, Any]) ->
     if missing := [option for option in needed if option not in options]:
         raise RequestError(
             f"the data set {name} needs the option {missing[0]}, which says where it is"
+            + (f" (--root, or {ROOT_VARIABLE})" if missing[0] == "root" else "")
+            + (f"; your folder {name} is ./{name}" if Path(name).is_dir() else "")
         )
     return loader(**options)
 

@@ -1,0 +1,131 @@
+"""``crossprompt data``."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from crossprompt.cli import main
+from crossprompt.data import BENCHMARKS
+from tests.data.fake_benchmarks import FAKES
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Textures as published, were they as few."""
+    monkeypatch.delenv("CROSSPROMPT_DATA", raising=False)
+    FAKES["dtd"](tmp_path)
+    entry = replace(BENCHMARKS["dtd"], classes=2, sizes={"train": 8, "val": 4, "test": 4})
+    monkeypatch.setitem(BENCHMARKS, "dtd", entry)
+    return tmp_path
+
+
+def test_the_list_names_every_benchmark_with_its_terms_and_whether_it_is_found(
+    root: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["data", "list", "--root", str(root)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name, entry in BENCHMARKS.items():
+        (line,) = [line for line in lines if f"│ {name} " in line]
+        assert entry.terms in line
+        assert ("yes" if name == "dtd" else "no") in line.split("│")[-2]
+
+
+def test_the_list_as_json(root: Path, capsys) -> None:
+    assert main(["data", "list", "--json"]) == 0
+    listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert listed.keys() == BENCHMARKS.keys()
+    assert listed["dtd"]["found"] is None
+    assert main(["data", "list", "--json", "--root", str(root)]) == 0
+    listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert (listed["dtd"]["found"], listed["pacs"]["found"]) == (True, False)
+    assert listed["dtd"]["sizes"] == {"train": 8, "val": 4, "test": 4}
+
+
+def test_without_a_root_the_list_says_that_nothing_was_looked_for(root: Path, capsys) -> None:
+    assert main(["data", "list"]) == 0
+    assert "not looked for; say where" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("deep", [[], ["--deep"]])
+def test_a_data_set_that_is_fine_is_exit_code_0(root: Path, deep, capsys) -> None:
+    assert main(["data", "check", "dtd", "--root", str(root), *deep]) == 0
+    assert "Describable Textures is complete and in its place." in capsys.readouterr().out
+
+
+def test_the_variable_says_where_the_data_sets_are(root: Path, monkeypatch, capsys) -> None:
+    assert main(["data", "check", "dtd"]) == 2
+    assert "say where the data sets are: --root or CROSSPROMPT_DATA" in capsys.readouterr().err
+    monkeypatch.setenv("CROSSPROMPT_DATA", str(root))
+    assert main(["data", "check", "dtd"]) == 0
+
+
+def test_what_is_wrong_is_exit_code_1_with_where_to_get_it_and_how_it_should_look(
+    root: Path, capsys
+) -> None:
+    (root / "dtd/images/banded/1.jpg").unlink()
+    assert main(["data", "check", "dtd", "--root", str(root)]) == 1
+    out = capsys.readouterr().out
+    assert "Describable Textures: 1 problem\n  - 1 of 16 images are missing: " in out
+    assert "Images: https://www.robots.ox.ac.uk/~vgg/data/dtd/" in out
+    assert "split_zhou_DescribableTextures.json: https://github.com/KaiyangZhou" in out
+    assert "  dtd/\n  ├── images/\n  │   └── banded/\n" in out
+
+
+def test_a_folder_that_is_not_there_is_told_without_a_table(root: Path, capsys) -> None:
+    assert main(["data", "check", "pacs:photo", "--root", str(root)]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("PACS: 1 problem\n")
+    assert "  pacs/\n  ├── images/" in out
+
+
+def test_the_findings_as_json(root: Path, capsys) -> None:
+    assert main(["data", "check", "dtd", "--root", str(root), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["name"], found["fine"], found["problems"]) == ("dtd", True, [])
+    assert found["sizes"]["train"] == {"found": 8, "published": 8}
+    assert main(["data", "check", "food101", "--root", str(root), "--json"]) == 1
+    assert not json.loads(capsys.readouterr().out)["fine"]
+
+
+def test_notes_are_shown(root: Path, capsys) -> None:
+    FAKES["office_home"](root)
+    assert main(["data", "check", "office_home", "--root", str(root)]) == 1
+    assert "note: there are no official splits" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["data"], "arguments are required: list|check; see crossprompt data --help"),
+        (["data", "check"], "arguments are required: name; see crossprompt data check --help"),
+        (["data", "check", "dtt"], "there is no benchmark data set 'dtt'; did you mean dtd?"),
+        (["data", "check", "?"], "there is no benchmark data set '?'; known are imagenet, "),
+        (["data", "list", "--root", "nowhere"], "nowhere is no folder; give the one that holds"),
+        (["data", "check", "dtd", "--dep"], "there is no option --dep; did you mean --deep?"),
+    ],
+)
+def test_a_wrong_request_is_exit_code_2(root: Path, words, told, capsys) -> None:
+    assert main(words) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_benchmark_can_be_fitted_and_evaluated(root: Path, backbone: str, capsys) -> None:
+    words = ["--root", str(root), "--backbone", backbone]
+    run = root / "run"
+    fit = ["fit", "dtd", *words, "--method", "zero_shot", "--shots", "1", "--output", str(run)]
+    assert main(fit) == 0
+    assert json.loads((run / "run.json").read_text())["settings"]["config"]["template"] == [
+        "{} texture."
+    ]
+    assert main(["evaluate", str(run), "dtd", *words]) == 0
+    assert "the 4 test images of dtd" in capsys.readouterr().out
+
+
+def test_a_fit_of_what_is_missing_suggests_the_check(root: Path, backbone: str, capsys) -> None:
+    words = ["fit", "caltech101", "--root", str(root), "--backbone", backbone]
+    assert main([*words, "--output", str(root / "run")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"crossprompt data check caltech101 --root {root}" in line
