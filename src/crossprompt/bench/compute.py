@@ -20,7 +20,7 @@ from crossprompt.classifier import BATCH, Classifier, freeze
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Dataset, Split
 from crossprompt.encoded import evaluate_encoded
-from crossprompt.errors import RequestError
+from crossprompt.errors import JobError, RequestError
 from crossprompt.evaluate import Result
 from crossprompt.fitting import describe_settings
 from crossprompt.job import Job
@@ -190,7 +190,13 @@ def _train(asked: Asked, states: Path, resume: bool) -> Trained:
     began = time.perf_counter()
     method, few = asked.build(), asked.trial.few
     config = asked.job.train_config()
-    train(method, asked.clip, few.train, config, val=few.val, folder=states, resume=resume)
+    try:
+        train(method, asked.clip, few.train, config, val=few.val, folder=states, resume=resume)
+    except JobError as error:
+        what = str(error).partition(";")[0]  # its advice is for who has a run folder
+        raise JobError(
+            f"{what}; try a lower learning rate, as in {method.name}:lr=0.001"
+        ) from error
     return Trained(asked, method, time.perf_counter() - began)
 
 

@@ -82,7 +82,11 @@ class Ray(Engine):
         room: Mapping[str, Any] = (
             {"address": self.address}
             if self.address is not None
-            else {"num_cpus": self.workers * self.cpus, "include_dashboard": False}
+            else {
+                "address": "local",
+                "num_cpus": self.workers * self.cpus,
+                "include_dashboard": False,
+            }
         )
         try:
             ray.init(**room, log_to_driver=False, logging_level="ERROR")
