@@ -1,5 +1,7 @@
 """A grid that is run, with an engine that computes nothing."""
 
+import os
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from crossprompt.bench.engines import Engine, Local
 from crossprompt.bench.lines import Lines
 from crossprompt.bench.run import Circumstances, Summary, run_grid
 from crossprompt.bench.task import Outcome, Task
+from crossprompt.data import Dataset
 from crossprompt.errors import JobError, RequestError
 from crossprompt.fitting import Silent
 from tests.bench.cells import a_cell, a_task
@@ -57,11 +60,14 @@ class Listener(Silent):
 
 @pytest.fixture(autouse=True)
 def _nothing_to_load(monkeypatch) -> None:
-    for name in ("load_data", "load_backbone"):
-        monkeypatch.setattr(f"crossprompt.bench.run.{name}", lambda *_: None)
+    empty = Dataset("emoji", ("a", "b"))
+    monkeypatch.setattr("crossprompt.bench.run.load_data", lambda *_: empty)
+    monkeypatch.setattr("crossprompt.bench.run.load_backbone", lambda *_: None)
 
 
-def run(cells: list[Cell], output: Path, engine: Engine, listener: Listener | None = None) -> Summary:
+def run(
+    cells: list[Cell], output: Path, engine: Engine, listener: Listener | None = None
+) -> Summary:
     return run_grid(cells, output, engine, HERE, reporter=listener)
 
 
@@ -72,7 +78,7 @@ def test_what_is_finished_is_not_computed_again(tmp_path) -> None:
     summary = run(cells, tmp_path, engine, listener)
     assert [task.cells for task in engine.seen] == [(cells[2],)]
     assert (summary.finished_before, summary.computed) == (2, [cells[2]])
-    assert listener.counted == [(3, 3)]
+    assert listener.counted == [(2, 3), (3, 3)]
     assert set(Lines(tmp_path).read()) == {cell.key for cell in cells}
     assert listener.said == []
 
@@ -118,9 +124,10 @@ def test_other_data_under_the_same_name_is_noted_once(tmp_path) -> None:
 def test_a_data_set_that_cannot_be_loaded_is_told_before_anything_is_computed(
     tmp_path, monkeypatch
 ) -> None:
-    def fail(name: str, root: str | None) -> None:
+    def fail(name: str, root: str | None) -> Dataset:
         if name == "b":
             raise RequestError("no b")
+        return Dataset(name, ("a", "b"))
 
     monkeypatch.setattr("crossprompt.bench.run.load_data", fail)
     engine = Listed()
@@ -130,12 +137,17 @@ def test_a_data_set_that_cannot_be_loaded_is_told_before_anything_is_computed(
     assert engine.seen == []
 
 
-def test_a_worker_that_is_killed_ends_the_run_with_advice(tmp_path, monkeypatch) -> None:
-    import os
-    import signal
+def test_what_is_odd_about_the_data_is_noted_once(tmp_path, monkeypatch) -> None:
+    odd = Dataset("emoji", ("a", "b"), notes=("splits of our own",))
+    monkeypatch.setattr("crossprompt.bench.run.load_data", lambda *_: odd)
+    listener = Listener()
+    run([a_cell(seed=1), a_cell(seed=2)], tmp_path, Listed(), listener)
+    assert listener.said == ["note: emoji: splits of our own"]
 
+
+def test_a_worker_that_is_killed_ends_the_run_with_advice(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(
         "crossprompt.bench.engines.attempt", lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     )
-    with pytest.raises(JobError, match="worker process was killed.* run the same command again"):
+    with pytest.raises(JobError, match=r"worker process was killed.* run the same command again"):
         list(Local(workers=2).run([a_task(tmp_path, a_cell())]))

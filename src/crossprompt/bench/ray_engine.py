@@ -54,14 +54,19 @@ class Ray(Engine):
                     backbones[name] = ray.put(backbone)
             remote = ray.remote(compute_remotely).options(**self._requests())
             # in a list, so that Ray hands on the reference and not the backbone
-            waiting = {remote.remote(task, [backbones[name_of(task)]]): task for task in tasks}
+            here = os.getcwd()
+            waiting = {
+                remote.remote(task, [backbones[name_of(task)]], here): task for task in tasks
+            }
             while waiting:
                 (ready,), _ = ray.wait(list(waiting), num_returns=1)
                 task = waiting.pop(ready)
                 try:
                     yield ray.get(ready)
                 except ray.exceptions.RayError as error:
-                    yield Outcome(task, error=_explain(error), details=str(error))
+                    text = " ".join(str(error).split())
+                    lost = f"lost on the cluster ({type(error).__name__}: {text:.200})"
+                    yield Outcome(task, error=lost, details=str(error))
 
     def _requests(self) -> dict[str, Any]:
         memory = {} if self.memory is None else {"memory": int(self.memory * GIGABYTE)}
@@ -94,13 +99,36 @@ class Ray(Engine):
             where = f"at {self.address}" if self.address else "on this machine"
             raise JobError(f"no Ray cluster {where} ({' '.join(str(error).split())})") from error
         try:
+            if self.address is None:
+                self._check_room(ray.cluster_resources())
             yield ray
         finally:
             ray.shutdown()
 
+    def _check_room(self, room: Mapping[str, float]) -> None:
+        """A task that asks for more than there is would wait for ever."""
+        memory = (self.memory or 0.0) * GIGABYTE
+        for what, asked, found in (
+            ("GPUs", self.gpus, room.get("GPU", 0.0)),
+            ("bytes of memory", memory, room.get("memory", 0.0)),
+        ):
+            if asked > found:
+                raise RequestError(
+                    f"each training asks for {asked:g} {what} but this machine has {found:g}; ask "
+                    "for less, or name a cluster with --ray-address"
+                )
 
-def compute_remotely(task: Task, backbone: list[Any]) -> Outcome:
-    """What a worker does."""
+
+def compute_remotely(task: Task, backbone: list[Any], folder: str) -> Outcome:
+    """What a worker does.
+
+    Args:
+        task: what to compute.
+        backbone: a list of one reference.
+        folder: that paths are relative to.
+    """
+    if os.path.isdir(folder):
+        os.chdir(folder)
     return attempt(task, lambda task: _unpack(task, backbone[0]))
 
 
@@ -137,8 +165,3 @@ def import_ray() -> Any:
             "'crossprompt[ray]'"
         ) from error
     return ray
-
-
-def _explain(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"the worker was lost too often ({type(error).__name__}: {text:.200})"

@@ -88,8 +88,10 @@ def run_grid(
         threads=circumstances.threads,
         states=(output / STATES).absolute(),
     )
-    load_all(tasks)
+    load_all(tasks, reporter)
     count, done = reporter.count("Cells"), summary.finished_before
+    if tasks:
+        count(done, len(cells))
     known = Known(finished.values(), reporter)
     for outcome in engine.run(tasks):
         for cell, line in zip(outcome.task.cells, outcome.lines, strict=False):
@@ -110,14 +112,22 @@ def run_grid(
     return summary
 
 
-def load_all(tasks: Iterable[Task]) -> None:
-    """Load every data set and backbone once, so that what is wrong with one is told at once."""
+def load_all(tasks: Iterable[Task], reporter: Reporter) -> None:
+    """Load every data set and backbone once, so that what is wrong with one is told at once.
+
+    Args:
+        tasks: what will be computed.
+        reporter: told what is odd about the data.
+    """
+    notes: dict[str, None] = {}
     for task in tasks:
         cell = task.training
         names = PROTOCOLS[cell.protocol].other_datasets(cell.dataset, cell.targets)
         for name in (cell.dataset, *names):
-            load_data(name, task.root)
+            notes |= dict.fromkeys(f"{name}: {x}" for x in load_data(name, task.root).notes)
         load_backbone(cell.backbone, "cpu", cell.dtype)
+    for note in notes:
+        reporter.say(f"note: {note}")
 
 
 class Known:
