@@ -1,6 +1,7 @@
 """The demo, cut down to a few steps; its real numbers are checked by tools/check_demo.py."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -74,7 +75,7 @@ def test_the_demo_computes_in_the_dtype_that_is_asked_for(finished, monkeypatch)
     monkeypatch.setattr(demo, "build_method", lambda name, clip, *_, **__: used.append(clip.dtype))
     monkeypatch.setattr(demo, "train", lambda *_, **__: None)
     monkeypatch.setattr(demo, "freeze", lambda *_, **__: None)
-    monkeypatch.setattr(demo, "_accuracy", lambda *_: 0.0)
+    monkeypatch.setattr(demo, "evaluate_encoded", lambda *_: SimpleNamespace(accuracy=0.0))
     for dtype in ("fp32", "bf16"):
         demo.do(demo.Run("zero_shot", 1, 1, dtype=dtype))
     assert used == [torch.float32, torch.bfloat16]

@@ -10,7 +10,6 @@ from statistics import mean, stdev
 from typing import Any
 
 import joblib
-import numpy as np
 import torch
 
 from crossprompt.artifact import load
@@ -20,10 +19,8 @@ from crossprompt.clip.weights import load_clip
 from crossprompt.data.emoji import SOURCE
 from crossprompt.data.items import Dataset, Split
 from crossprompt.data.registry import load_dataset
-from crossprompt.evaluate import evaluate
-from crossprompt.examples import Features, encode_split
+from crossprompt.encoded import evaluate_encoded
 from crossprompt.fitting import Reporter, Silent
-from crossprompt.frozen import StaticPrompts
 from crossprompt.methods import build_method
 from crossprompt.precision import choose_dtype
 from crossprompt.state import replace_file
@@ -192,7 +189,7 @@ def do(run: Run) -> tuple[Run, dict[str, float]]:
     }
     classifier = freeze(method, clip, few.train, val=few.val, seed=run.seed, information=about)
     accuracy = {
-        style: _accuracy(classifier, style, split, run.dtype)
+        style: evaluate_encoded(classifier, split).accuracy
         for style, split in by_style(data).items()
     }
     if run.folder is not None:
@@ -201,24 +198,9 @@ def do(run: Run) -> tuple[Run, dict[str, float]]:
     return run, accuracy
 
 
-def _accuracy(classifier: Classifier, style: str, split: Split, dtype: str) -> float:
-    """On one style's test pictures; where there is no image prompt, they are encoded only once."""
-    frozen = classifier.frozen
-    if not (isinstance(frozen, StaticPrompts) and frozen.plain):
-        return evaluate(classifier, split).accuracy
-    features = _features(style, dtype)
-    predicted = frozen.score(features.features).argmax(-1)
-    return float(np.mean(predicted.numpy() == np.array(features.labels)))
-
-
 @cache
 def _clip(dtype: str) -> CLIP:
     return load_clip("tiny", device="cpu", dtype=dtype)
-
-
-@cache
-def _features(style: str, dtype: str) -> Features:
-    return encode_split(_clip(dtype), by_style(load_dataset("emoji"))[style])
 
 
 def by_style(data: Dataset) -> dict[str, Split]:

@@ -64,15 +64,8 @@ def evaluate(
         RequestError: there is no image, one cannot be read, a label has no class, or
             ``batch_size`` is less than 1.
     """
-    require(len(items) > 0, "there are no images to evaluate on; the split is empty")
     require(batch_size >= 1, f"batch_size is {batch_size}, expected 1 or more")
-    labels = [item.label for item in items]
-    first, last, classes = min(labels), max(labels), len(classifier.class_names)
-    require(
-        first >= 0 and last < classes,
-        f"found labels from {first} to {last}, expected 0 to {classes - 1}: the classifier has "
-        f"{classes} classes; give the images of those",
-    )
+    labels = labels_of(items, classifier.class_names)
     probabilities: list[np.ndarray] = []
     done = 0
     paths, transform = [item.path for item in items], classifier.clip.preprocess
@@ -83,8 +76,25 @@ def evaluate(
             progress(done, len(items))
     rule = classifier.information.get("inference", "calibrated")
     return summarise(
-        np.concatenate(probabilities), np.array(labels), classifier.class_names, rule, batch_size
+        np.concatenate(probabilities), labels, classifier.class_names, rule, batch_size
     )
+
+
+def labels_of(items: Sequence[Item], class_names: Sequence[str]) -> np.ndarray:
+    """The label of every image, at least one, each of a class.
+
+    Raises:
+        RequestError: there is no image, or a label has no class.
+    """
+    require(len(items) > 0, "there are no images to evaluate on; the split is empty")
+    labels = [item.label for item in items]
+    first, last, classes = min(labels), max(labels), len(class_names)
+    require(
+        first >= 0 and last < classes,
+        f"found labels from {first} to {last}, expected 0 to {classes - 1}: the classifier has "
+        f"{classes} classes; give the images of those",
+    )
+    return np.array(labels)
 
 
 def summarise(

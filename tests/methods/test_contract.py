@@ -221,6 +221,49 @@ def test_frozen_and_unfrozen_agree_on_the_calibration_batch(
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
+OF_ITS_CLASSES = "what it has learned is of its own classes"
+
+
+@cases({"linear_probe": OF_ITS_CLASSES, "coop-class_specific=True": OF_ITS_CLASSES})
+def test_with_other_class_names_the_learned_tensors_and_the_image_side_stay(
+    case: Case, clip: CLIP, items: list[Item]
+) -> None:
+    method, images = case.build(clip), random_images(3)
+    method.prepare(clip, Examples(clip, items))
+    before = snapshot(method)
+    others = (*reversed(NAMES), "a red car")
+    renamed = method.with_class_names(clip, others)
+    assert renamed.class_names == others
+    assert same(before, renamed.state_dict())
+    assert same(before, method.state_dict())
+    assert method.class_names == NAMES
+    order = [len(NAMES) - 1 - position for position in range(len(NAMES))]
+    expected = method(clip, images)[:, order]
+    torch.testing.assert_close(renamed(clip, images)[:, :-1], expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("count", [4, 5])
+@pytest.mark.parametrize(
+    "case", [Case("linear_probe"), Case("coop", {"class_specific": True})], ids=str
+)
+def test_tensors_of_the_classes_are_not_taken_for_those_of_others(
+    case: Case, count: int, clip: CLIP
+) -> None:
+    others = ("a", "b", "c", "d", "e")[:count]  # also as many as before
+    with pytest.raises(RequestError, match=f"what {case.name} has learned .* 4 classes"):
+        case.build(clip).with_class_names(clip, others)
+
+
+def test_a_setting_may_go_with_other_class_names(clip: CLIP) -> None:
+    method = build_method("zero_shot", clip, NAMES)
+    renamed = method.with_class_names(clip, ("a", "b"), template=("red {}",))
+    expected = build_method("zero_shot", clip, ("a", "b"), template=("red {}",))
+    images = random_images(2)
+    assert torch.equal(renamed(clip, images), expected(clip, images))
+    with pytest.raises(RequestError, match="stands for 2 classes"):
+        method.with_class_names(clip, ("a", "a"))
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_an_unknown_setting_is_an_error_that_names_it(name: str, clip: CLIP) -> None:
     with pytest.raises(RequestError, match=f"{name} has no setting 'lenght'"):

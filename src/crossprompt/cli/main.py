@@ -13,12 +13,19 @@ from safetensors import SafetensorError
 from torch.cuda import OutOfMemoryError
 
 from crossprompt import distributed
-from crossprompt.cli import data, demo, evaluate, fit, predict
+from crossprompt.cli import bench, data, demo, evaluate, fit, predict
 from crossprompt.cli.terminal import say_error
 from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import METHODS
 
-COMMANDS = {"demo": demo, "fit": fit, "evaluate": evaluate, "predict": predict, "data": data}
+COMMANDS = {
+    "demo": demo,
+    "fit": fit,
+    "evaluate": evaluate,
+    "predict": predict,
+    "data": data,
+    "bench": bench,
+}
 """Name to module: ``SUMMARY``, ``EXAMPLE``, ``add_arguments`` and ``run``."""
 
 FAILED, WRONG = 1, 2

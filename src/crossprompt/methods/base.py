@@ -12,7 +12,7 @@ from crossprompt import distributed
 from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen
-from crossprompt.settings import Settings
+from crossprompt.settings import Settings, require
 from crossprompt.shapes import ImageFeatures, Images, Labels, Logits, Scalar
 
 
@@ -154,6 +154,36 @@ class Method(nn.Module, ABC):
             clip: the backbone it was trained with.
             examples: the training images, for prompts that depend on images.
         """
+
+    def with_class_names(self, clip: CLIP, class_names: Sequence[str], **changes: Any) -> "Method":
+        """A method with the same learned tensors for other classes; this one stays as it is.
+
+        Args:
+            clip: the backbone it was trained with.
+            class_names: the other classes, at least two.
+            changes: settings that go with them, such as ``template``.
+
+        Raises:
+            RequestError: a learned tensor is of the classes themselves, unusable class names, or an
+                impossible setting.
+        """
+        from crossprompt.methods import build_from  # which itself imports Method
+
+        learned, config = self.state_dict(), {**self.config.to_json(), **changes}
+        # as many other classes may hide that a tensor has a row for each: one more class does not
+        one_more = [str(number) for number in range(len(self.class_names) + 1)]
+        for names in (one_more, class_names):
+            other = build_from(self.name, clip, names, config)
+            shapes = {key: value.shape for key, value in other.state_dict().items()}
+            bound = [key for key, value in learned.items() if shapes.get(key) != value.shape]
+            require(
+                not bound,
+                f"what {self.name} has learned ({', '.join(bound)}) is of its own "
+                f"{len(self.class_names)} classes and does not apply to others; train it on those, "
+                "or choose a method or setting that learns one prompt for all classes",
+            )
+        other.load_state_dict(learned, strict=True)
+        return other.train(self.training)
 
 
 def follow(method: Method, loss: Scalar) -> Scalar:

@@ -1,0 +1,166 @@
+"""A grid: every combination of data set, method, backbone, shots and seed, as cells."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from itertools import product
+from typing import Any, get_args
+
+from crossprompt.bench.cell import Cell
+from crossprompt.bench.compute import ORDERS
+from crossprompt.bench.protocols import PROTOCOLS
+from crossprompt.bench.sources import domains_of
+from crossprompt.bench.words import Choice
+from crossprompt.classifier import Inference
+from crossprompt.methods import find_method
+from crossprompt.settings import require
+from crossprompt.train import TrainConfig
+
+NEVER_DEFAULT = ("template",)
+"""Settings whose default gives way to the data set's own, so that to set it is to differ."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What to combine; each list has at least one entry."""
+
+    datasets: Sequence[str]
+    """What ``load_dataset`` takes."""
+    methods: Sequence[Choice]
+    """With their settings."""
+    shots: Sequence[int] = (1, 2, 4, 8, 16)
+    """Training images per class."""
+    seeds: Sequence[int] = (1, 2, 3)
+    """Of the draw, the start values and the order of the images."""
+    protocols: Sequence[str] = ("few-shot",)
+    """Names in ``PROTOCOLS``."""
+    backbones: Sequence[str] = ("tiny",)
+    """What ``load_clip`` takes."""
+    dtype: str = "fp32"
+    """What the towers compute in."""
+    inference: Sequence[str] = ("calibrated",)
+    """How the trained methods are asked."""
+    test_batch_sizes: Sequence[int] = (16,)
+    """Where that is ``batch``."""
+    batch_orders: Sequence[str] = ("listed",)
+    """Where that is ``batch``."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of every training; a method's own win, and one without steps has none."""
+    targets: Sequence[str] = ()
+    """Other data sets to test on, for protocols that take some."""
+
+    def cells(self) -> list[Cell]:
+        """Every cell once, those of a training together.
+
+        Raises:
+            RequestError: a name or a setting is unknown, impossible or would be ignored.
+        """
+        self._check()
+        combinations = product(
+            self.protocols,
+            [domain for name in self.datasets for domain in domains_of(name)],
+            self.backbones,
+            self.methods,
+            self.shots,
+            self.seeds,
+            self._ways_to_ask(),
+        )
+        cells = [self._cell(*combination) for combination in combinations]
+        return list({cell.key: cell for cell in cells}.values())
+
+    def _cell(
+        self,
+        protocol: str,
+        dataset: str,
+        backbone: str,
+        choice: Choice,
+        shots: int,
+        seed: int,
+        asked: Mapping[str, Any],
+    ) -> Cell:
+        targets = PROTOCOLS[protocol].targets(dataset, self.targets, self.datasets)
+        return Cell(
+            protocol=protocol,
+            dataset=dataset,
+            method=choice.method,
+            backbone=backbone,
+            dtype=self.dtype,
+            shots=shots,
+            seed=seed,
+            options=changed_options(choice),
+            training=changed_training(self._training_of(choice), choice.method, shots),
+            targets=tuple(targets),
+            **asked,
+        )
+
+    def _training_of(self, choice: Choice) -> dict[str, Any]:
+        trained = find_method(choice.method).recipe(1).epochs > 0
+        return {**(self.training if trained else {}), **choice.training}
+
+    def _ways_to_ask(self) -> list[dict[str, Any]]:
+        batches = [
+            {"inference": "batch", "test_batch_size": size, "batch_order": order}
+            for size, order in product(self.test_batch_sizes, self.batch_orders)
+        ]
+        return [
+            asked
+            for inference in self.inference
+            for asked in (batches if inference == "batch" else [{"inference": inference}])
+        ]
+
+    def _check(self) -> None:
+        words = {
+            "protocol": (self.protocols, tuple(PROTOCOLS)),
+            "inference": (self.inference, get_args(Inference)),
+            "batch order": (self.batch_orders, ORDERS),
+        }
+        for what, (given, known) in words.items():
+            for word in given:
+                near = get_close_matches(word, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+                require(word in known, f"there is no {what} {word!r}; {hint}")
+        for what, numbers in (("shots", self.shots), ("test batch size", self.test_batch_sizes)):
+            require(min(numbers) >= 1, f"{what} is {min(numbers)}, expected 1 or more")
+        takes = any(PROTOCOLS[protocol].takes_targets for protocol in self.protocols)
+        require(
+            takes or not self.targets,
+            f"{' and '.join(self.protocols)} tests on no other data sets, so --targets would be "
+            "ignored; leave it out",
+        )
+        for choice, seed in product(self.methods, self.seeds):
+            config = TrainConfig.of({"seed": seed, **self._training_of(choice)}, choice.method)
+            for shots in self.shots:
+                config.recipe_of(find_method(choice.method), shots)
+
+
+def changed_options(choice: Choice) -> dict[str, Any]:
+    """The settings that differ from the method's defaults."""
+    config = find_method(choice.method).Config
+    given, defaults = config.of(choice.options, choice.method).to_json(), config().to_json()
+    return {
+        name: given[name]
+        for name in given
+        if given[name] != defaults[name] or (name in NEVER_DEFAULT and name in choice.options)
+    }
+
+
+def changed_training(training: Mapping[str, Any], method: str, shots: int) -> dict[str, Any]:
+    """The settings that differ from the method's recipe.
+
+    Args:
+        training: what was set.
+        method: whose recipe.
+        shots: training images per class; where classes have fewer images the recipe is that of
+            fewer shots, so a setting is left out only if it is that of the recipe for all of them.
+    """
+    recipes = [find_method(method).recipe(count) for count in range(1, shots + 1)]
+    values = TrainConfig.of(training, method).to_json()
+    standard = {
+        name: [getattr(recipe, name, getattr(TrainConfig, name)) for recipe in recipes]
+        for name in sorted(training)
+    }
+    return {
+        name: values[name]
+        for name, found in standard.items()
+        if any(values[name] != value for value in found)
+    }

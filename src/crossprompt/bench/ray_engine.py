@@ -1,0 +1,167 @@
+"""Tasks on a Ray cluster: the same results as ``Local``, from workers that may be lost."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from crossprompt.bench.engines import Engine
+from crossprompt.bench.sources import load_backbone
+from crossprompt.bench.task import Outcome, Task, attempt
+from crossprompt.clip.model import CLIP
+from crossprompt.errors import JobError, RequestError
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray will once do, and warns of until then
+    "RAY_DEDUP_LOGS": "1",
+}
+"""Environment variables of Ray, where the user has not set them."""
+GIGABYTE = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Ray(Engine):
+    """A Ray cluster.
+
+    Args:
+        address: of a running cluster, ``auto`` for the one on this machine; None starts one for as
+            long as the grid runs.
+        workers: tasks at a time, where a cluster is started.
+        cpus: that a task asks for.
+        gpus: that a task asks for, also a part of one.
+        memory: gigabytes that a task asks for.
+        retries: how often a task is given to another worker when its own is lost.
+    """
+
+    address: str | None = None
+    workers: int = 1
+    cpus: int = 1
+    gpus: float = 0.0
+    memory: float | None = None
+    retries: int = 3
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """Every task at once, as far as the cluster has room; the first to finish comes first."""
+        with self._cluster() as ray:
+            backbones = {}
+            for task in tasks:  # each is sent to a machine once, whatever the number of tasks
+                name = name_of(task)
+                if name not in backbones:
+                    cell = task.training
+                    backbone = load_backbone(cell.backbone, "cpu", cell.dtype)
+                    backbones[name] = ray.put(backbone)
+            remote = ray.remote(compute_remotely).options(**self._requests())
+            # in a list, so that Ray hands on the reference and not the backbone
+            here = os.getcwd()
+            waiting = {
+                remote.remote(task, [backbones[name_of(task)]], here): task for task in tasks
+            }
+            while waiting:
+                (ready,), _ = ray.wait(list(waiting), num_returns=1)
+                task = waiting.pop(ready)
+                try:
+                    yield ray.get(ready)
+                except ray.exceptions.RayError as error:
+                    text = " ".join(str(error).split())
+                    lost = f"lost on the cluster ({type(error).__name__}: {text:.200})"
+                    yield Outcome(task, error=lost, details=str(error))
+
+    def _requests(self) -> dict[str, Any]:
+        memory = {} if self.memory is None else {"memory": int(self.memory * GIGABYTE)}
+        return {
+            "num_cpus": self.cpus,
+            "num_gpus": self.gpus,
+            "max_retries": self.retries,
+            "name": "crossprompt",
+            **memory,
+        }
+
+    @contextmanager
+    def _cluster(self) -> Iterator[Any]:
+        ray = import_ray()
+        if ray.is_initialized():
+            yield ray
+            return
+        room: Mapping[str, Any] = (
+            {"address": self.address}
+            if self.address is not None
+            else {
+                "address": "local",
+                "num_cpus": self.workers * self.cpus,
+                "include_dashboard": False,
+            }
+        )
+        try:
+            ray.init(**room, log_to_driver=False, logging_level="ERROR")
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            where = f"at {self.address}" if self.address else "on this machine"
+            raise JobError(f"no Ray cluster {where} ({' '.join(str(error).split())})") from error
+        try:
+            if self.address is None:
+                self._check_room(ray.cluster_resources())
+            yield ray
+        finally:
+            ray.shutdown()
+
+    def _check_room(self, room: Mapping[str, float]) -> None:
+        """A task that asks for more than there is would wait for ever."""
+        memory = (self.memory or 0.0) * GIGABYTE
+        for what, asked, found in (
+            ("GPUs", self.gpus, room.get("GPU", 0.0)),
+            ("bytes of memory", memory, room.get("memory", 0.0)),
+        ):
+            if asked > found:
+                raise RequestError(
+                    f"each training asks for {asked:g} {what} but this machine has {found:g}; ask "
+                    "for less, or name a cluster with --ray-address"
+                )
+
+
+def compute_remotely(task: Task, backbone: list[Any], folder: str) -> Outcome:
+    """What a worker does.
+
+    Args:
+        task: what to compute.
+        backbone: a list of one reference.
+        folder: that paths are relative to.
+    """
+    if os.path.isdir(folder):
+        os.chdir(folder)
+    return attempt(task, lambda task: _unpack(task, backbone[0]))
+
+
+_unpacked: dict[tuple[str, str, str], CLIP] = {}
+"""The backbone that this worker has used last."""
+
+
+def _unpack(task: Task, reference: Any) -> CLIP:
+    name = name_of(task)
+    if name not in _unpacked:
+        _unpacked.clear()
+        _unpacked[name] = import_ray().get(reference).to(task.device)
+    return _unpacked[name]
+
+
+def name_of(task: Task) -> tuple[str, str, str]:
+    """The backbone of a task, where it computes."""
+    return task.training.backbone, task.training.dtype, task.device
+
+
+def import_ray() -> Any:
+    """Ray, which is an extra.
+
+    Raises:
+        RequestError: it is not installed.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ImportError as error:
+        raise RequestError(
+            "--engine ray needs a package that is not installed; install it with: pip install "
+            "'crossprompt[ray]'"
+        ) from error
+    return ray

@@ -1,0 +1,201 @@
+"""``crossprompt bench``: a grid of trainings, resumable, on one machine or a cluster."""
+
+import argparse
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from crossprompt.bench.cell import Cell
+from crossprompt.bench.compute import ORDERS
+from crossprompt.bench.grid import Grid
+from crossprompt.bench.lines import LINES, Lines
+from crossprompt.bench.protocols import PROTOCOLS
+from crossprompt.bench.run import Circumstances, Summary, run_grid
+from crossprompt.bench.sources import root_for
+from crossprompt.bench.task import Outcome
+from crossprompt.bench.words import parse_method
+from crossprompt.cli.bench_engine import (
+    SMALL,
+    add_engine_arguments,
+    choose_engine,
+    choose_where,
+)
+from crossprompt.cli.device import add_device_arguments, positive
+from crossprompt.cli.settings import add_settings, collect
+from crossprompt.cli.terminal import print_table, reporting
+from crossprompt.errors import JobError, RequestError
+from crossprompt.train import TrainConfig
+
+SUMMARY = "Train and test every combination of data sets, methods, shots and seeds."
+EXAMPLE = (
+    "crossprompt bench --datasets emoji --methods zero_shot coop dcp:variant=released "
+    "--shots 1 4 --seeds 1 2 3 --output results"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Options of the grid, of the engine and of the trainings."""
+    grid = parser.add_argument_group("grid: every combination is computed")
+    many: dict[str, Any] = {"nargs": "+", "metavar": "NAME"}
+    grid.add_argument(
+        "--datasets", required=True, help="names, folders of class folders or CSV files", **many
+    )
+    grid.add_argument(
+        "--methods",
+        required=True,
+        nargs="+",
+        metavar="METHOD",
+        help="names, each with settings if wanted: dcp:variant=released,epochs=30",
+    )
+    grid.add_argument(
+        "--backbones", default=[SMALL], help="what fit --backbone takes (default: tiny)", **many
+    )
+    numbers: dict[str, Any] = {"nargs": "+", "metavar": "INT"}
+    grid.add_argument(
+        "--shots",
+        type=positive,
+        default=[1, 2, 4, 8, 16],
+        help="training images per class (default: 1 2 4 8 16)",
+        **numbers,
+    )
+    grid.add_argument(
+        "--seeds", type=int, default=[1, 2, 3], help="one run each (default: 1 2 3)", **numbers
+    )
+    grid.add_argument(
+        "--protocol",
+        default=["few-shot"],
+        help=f"some of {', '.join(PROTOCOLS)} (default: few-shot)",
+        **many,
+    )
+    grid.add_argument(
+        "--targets",
+        default=[],
+        help="other data sets to test on: for cross-dataset (default: the other --datasets) and "
+        "domain-generalisation",
+        **many,
+    )
+    grid.add_argument(
+        "--inference",
+        default=["calibrated"],
+        help="how the trained method is asked: calibrated, and for study per-image and batch "
+        "(default: calibrated)",
+        **many,
+    )
+    grid.add_argument(
+        "--test-batch-size",
+        type=positive,
+        help="test images at a time, for --inference batch (default: 16)",
+        **numbers,
+    )
+    grid.add_argument(
+        "--batch-order",
+        help=f"for --inference batch: some of {', '.join(ORDERS)} (default: listed)",
+        **many,
+    )
+    parser.add_argument("--root", help="folder that holds the data sets")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("results"),
+        help="results folder; what is finished there is not computed again (default: results)",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list the cells and which are finished"
+    )
+    parser.add_argument("--json", action="store_true", help="print a summary as JSON")
+    add_device_arguments(parser)
+    add_engine_arguments(parser)
+    add_settings(parser, TrainConfig, "training, of all methods that take steps", skip=("seed",))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the grid; 1 if a cell failed."""
+    device, dtype = choose_where(options)
+    cells = build_grid(options, dtype).cells()
+    engine, threads = choose_engine(options)
+    if options.dry_run:
+        _list(cells, options.output, options.json)
+        return 0
+    try:
+        with reporting() as terminal:
+
+            def say(outcome: Outcome) -> None:
+                cells = outcome.unfinished
+                more = f" and {len(cells) - 1} more" if cells[1:] else ""
+                terminal.say(f"failed: {cells[0].title}{more}: {outcome.error}")
+                if options.debug:
+                    terminal.say(outcome.details)
+
+            summary = run_grid(
+                cells,
+                options.output,
+                engine,
+                Circumstances(root_for(options.root), device, threads),
+                reporter=terminal,
+                on_failure=say,
+            )
+    except KeyboardInterrupt:
+        raise JobError(
+            f"stopped; {options.output} keeps the finished cells: the same command goes on"
+        ) from None
+    if options.json:
+        print(json.dumps({"output": str(options.output), **summary.to_json()}))
+    else:
+        _show(summary, options.output)
+    return 1 if summary.failed else 0
+
+
+def build_grid(options: argparse.Namespace, dtype: str) -> Grid:
+    """The grid that the options say.
+
+    Raises:
+        RequestError: a method or a setting is unknown or impossible, or an option would be ignored.
+    """
+    for name in ("test_batch_size", "batch_order"):
+        if getattr(options, name) and "batch" not in options.inference:
+            raise RequestError(
+                f"--{name.replace('_', '-')} goes with --inference batch; without that it would "
+                "be ignored, leave it out"
+            )
+    return Grid(
+        datasets=options.datasets,
+        methods=[parse_method(word) for word in options.methods],
+        shots=options.shots,
+        seeds=options.seeds,
+        protocols=options.protocol,
+        backbones=options.backbones,
+        dtype=dtype,
+        inference=options.inference,
+        test_batch_sizes=options.test_batch_size or Grid.test_batch_sizes,
+        batch_orders=options.batch_order or Grid.batch_orders,
+        training=collect(options, TrainConfig, skip=("seed",)),
+        targets=options.targets,
+    )
+
+
+def _list(cells: Sequence[Cell], output: Path, as_json: bool) -> None:
+    finished = Lines(output).read()
+    if as_json:
+        listed = [{"cell": cell.to_json(), "finished": cell.key in finished} for cell in cells]
+        print(json.dumps({"output": str(output), "cells": listed}))
+        return
+    done = sum(cell.key in finished for cell in cells)
+    rows = [[cell.title, "finished" if cell.key in finished else "to do"] for cell in cells]
+    print_table(f"{len(cells)} cells, {done} finished in {output}", ["cell", "state"], rows)
+
+
+def _show(summary: Summary, output: Path) -> None:
+    for what, pairs in (("not applicable", summary.not_applicable), ("failed", summary.failed)):
+        for cell, reason in pairs:
+            print(f"{what}: {cell.title}: {reason}")
+    print(
+        f"{len(summary.computed)} cells computed, {summary.finished_before} finished before, "
+        f"{len(summary.not_applicable)} not applicable, {len(summary.failed)} failed."
+    )
+    if summary.failed:
+        print("The same command tries again what failed, and nothing else.")
+    print(
+        f"Written to {output / LINES}. Tables: {shlex.join(['crossprompt', 'report', str(output)])}"
+    )

@@ -1,0 +1,91 @@
+"""Where a grid is computed, as options."""
+
+import argparse
+
+import joblib
+import torch
+
+from crossprompt.bench.engines import Engine, Local
+from crossprompt.bench.ray_engine import Ray
+from crossprompt.cli.device import positive
+from crossprompt.errors import RequestError
+from crossprompt.precision import DTYPES, choose_device, choose_dtype
+
+SMALL = "tiny"
+"""The backbone that is too small to keep several cores busy."""
+OF_RAY = ("ray_address", "gpus", "memory", "retries")
+"""Options that mean nothing to another engine."""
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where the grid is computed, and how much at a time."""
+    engine = parser.add_argument_group("engine")
+    engine.add_argument(
+        "--engine", default="local", choices=("local", "ray"), help="(default: local)"
+    )
+    engine.add_argument(
+        "--workers",
+        type=positive,
+        metavar="INT",
+        help="trainings at a time on this machine (default: one a core for tiny, else 1)",
+    )
+    engine.add_argument(
+        "--threads",
+        type=positive,
+        metavar="INT",
+        help="of the CPU for each; another number may change the last bits of results (default: 1 "
+        "for tiny, else one a core)",
+    )
+    engine.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="a running Ray cluster, auto for this machine's (default: one is started)",
+    )
+    engine.add_argument(
+        "--gpus", type=float, metavar="FLOAT", help="that each training asks Ray for (default: 0)"
+    )
+    engine.add_argument(
+        "--memory", type=float, metavar="GB", help="that each training asks Ray for"
+    )
+    engine.add_argument(
+        "--retries",
+        type=int,
+        metavar="INT",
+        help="times a training starts again when its Ray worker is lost (default: 3)",
+    )
+
+
+def choose_engine(options: argparse.Namespace) -> tuple[Engine, int]:
+    """The engine, and the threads of each training.
+
+    Raises:
+        RequestError: an option would be ignored.
+    """
+    small = options.backbones == [SMALL]
+    cores = joblib.cpu_count()
+    threads = options.threads or (1 if small else cores)
+    workers = options.workers or (max(1, cores // threads) if small else 1)
+    if options.engine == "local":
+        if ignored := [name for name in OF_RAY if getattr(options, name) is not None]:
+            word = ignored[0].replace("_", "-")
+            raise RequestError(f"--{word} goes with --engine ray; add that, or leave it out")
+        return Local(workers), threads
+    if options.ray_address is not None and options.workers is not None:
+        raise RequestError(
+            "a running cluster decides how many workers there are; leave out --workers or "
+            "--ray-address"
+        )
+    retries = Ray.retries if options.retries is None else options.retries
+    gpus, memory = options.gpus or 0.0, options.memory
+    return Ray(options.ray_address, workers, threads, gpus, memory, retries), threads
+
+
+def choose_where(options: argparse.Namespace) -> tuple[str, str]:
+    """Device and dtype of the workers, by name."""
+    if options.engine == "ray" and options.gpus and options.device in ("auto", "cuda"):
+        # this machine need not have what those of the cluster have
+        device, best = torch.device("cuda"), "bf16"
+    else:
+        device, best = choose_device(options.device), "auto"
+    dtype = choose_dtype(best if options.dtype == "auto" else options.dtype, device)
+    return str(device), next(name for name, value in DTYPES.items() if value == dtype)

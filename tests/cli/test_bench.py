@@ -1,0 +1,233 @@
+"""``crossprompt bench``."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from crossprompt.bench.lines import LINES
+from crossprompt.bench.ray_engine import Ray
+from crossprompt.cli import main
+from crossprompt.errors import RequestError
+from crossprompt.state import STATE
+from tests.cli.grids import read_lines
+
+EPOCHS = 3
+Words = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="module")
+def grid(photos: Path, backbone: str) -> Words:
+    """Two methods, two seeds."""
+
+    def words(output: Path, *more: str, epochs: int = EPOCHS) -> list[str]:
+        places = ["--datasets", str(photos), "--backbones", backbone, "--output", str(output)]
+        methods = ["--methods", "zero_shot", "coop:length=2", "--shots", "2", "--seeds", "1", "2"]
+        training = ["--epochs", str(epochs), "--batch-size", "3"]
+        how = ["--threads", "1", "--dtype", "fp32", "--device", "cpu"]
+        return ["bench", *places, *methods, *training, *how, *more]
+
+    return words
+
+
+@pytest.fixture(scope="module")
+def results(grid, tmp_path_factory) -> Path:
+    """A finished grid; not to be changed."""
+    output = tmp_path_factory.mktemp("results")
+    assert main(grid(output)) == 0
+    return output
+
+
+def test_a_grid_of_two_methods_and_two_seeds_is_four_lines(results, photos) -> None:
+    lines = read_lines(results)
+    cells = [line["cell"] for line in lines.values()]
+    assert [(cell["method"], cell["seed"]) for cell in cells] == [
+        ("zero_shot", 1),
+        ("zero_shot", 2),
+        ("coop", 1),
+        ("coop", 2),
+    ]
+    assert [cell["training"] for cell in cells] == 2 * [{}] + 2 * [{"batch_size": 3, "epochs": 3}]
+    assert cells[2]["options"] == {"length": 2}
+    assert {result["n"] for line in lines.values() for result in line["results"]} == {9}
+    assert not (results / "cells").exists()
+
+
+def test_a_finished_grid_says_so_and_computes_nothing(grid, results, capsys) -> None:
+    before = (results / LINES).read_bytes()
+    assert main(grid(results)) == 0
+    found = capsys.readouterr()
+    assert "0 cells computed, 4 finished before" in found.out
+    assert f"crossprompt report {results}" in found.out
+    assert (results / LINES).read_bytes() == before
+
+
+def test_a_dry_run_lists_the_cells_and_computes_nothing(grid, results, tmp_path, capsys) -> None:
+    assert main(grid(tmp_path, "--dry-run", "--json")) == 0
+    listed = json.loads(capsys.readouterr().out)["cells"]
+    assert [entry["finished"] for entry in listed] == [False] * 4
+    assert not list(tmp_path.iterdir())
+    assert main(grid(results, "--dry-run", "--json", "--shots", "2", "4")) == 0
+    listed = json.loads(capsys.readouterr().out)["cells"]
+    assert sum(entry["finished"] for entry in listed) == 4
+    assert len(listed) == 8
+    assert main(grid(results, "--dry-run")) == 0
+    assert "4 cells, 4 finished" in capsys.readouterr().out
+
+
+def test_a_grid_that_is_killed_goes_on_to_the_same_lines_with_several_workers(
+    grid, results, tmp_path, capsys
+) -> None:
+    # in the first of coop's cells, after its second epoch
+    command = [sys.executable, "-m", "tests.cli.grids", "2", *grid(tmp_path)]
+    killed = subprocess.run(command, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(read_lines(tmp_path)) == 2
+    (state,) = (tmp_path / "cells").glob(f"*/{STATE}")
+    with (tmp_path / LINES).open("a") as file:
+        file.write('{"format": "crossprompt-result", "version": 1, "cell": {"protoc')  # torn
+    assert main(grid(tmp_path, "--json", "--workers", "2")) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["finished_before"], summary["computed"]) == (2, 2)
+    assert read_lines(tmp_path) == read_lines(results)
+    assert not state.exists()
+
+
+def test_a_ray_cluster_that_loses_a_worker_writes_the_same_lines(
+    grid, backbone, photos, tmp_path
+) -> None:
+    epochs = 40
+    assert main(grid(tmp_path / "local", epochs=epochs)) == 0
+    output = tmp_path / "ray"
+    words = grid(output, "--engine", "ray", "--workers", "2", epochs=epochs)
+    command = [sys.executable, "-m", "crossprompt", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        killed: list[str] = []
+        killer = threading.Thread(target=kill_one, args=(process, output, killed))
+        killer.start()
+        _, errors = process.communicate()
+        killer.join()
+    assert process.returncode == 0, errors
+    assert killed
+    assert read_lines(output) == read_lines(tmp_path / "local")
+    assert b"raylet" not in errors
+
+
+def kill_one(process: subprocess.Popen[bytes], output: Path, killed: list[str]) -> None:
+    """Kill one Ray worker that is in the middle of a training."""
+    while process.poll() is None and not killed:
+        time.sleep(0.02)
+        if not list((output / "cells").glob(f"*/{STATE}")):
+            continue
+        for worker in psutil.Process(process.pid).children(recursive=True):
+            if "ray::crossprompt" in " ".join(worker.cmdline()):
+                killed.append(worker.name())
+                os.kill(worker.pid, signal.SIGKILL)
+                return
+
+
+def test_a_request_for_more_than_the_machine_has_is_refused() -> None:
+    engine = Ray(gpus=2.0, memory=4.0)
+    engine._check_room({"GPU": 2.0, "memory": 4e9})
+    with pytest.raises(RequestError, match="asks for 2 GPUs but this machine has 0"):
+        engine._check_room({"memory": 4e9})
+    with pytest.raises(RequestError, match=r"asks for 4e\+09 bytes of memory .* has 3e\+09"):
+        engine._check_room({"GPU": 2.0, "memory": 3e9})
+
+
+def test_a_cell_that_fails_is_exit_code_1_and_the_rest_is_computed(grid, tmp_path, capsys) -> None:
+    words = grid(tmp_path)
+    words[words.index("coop:length=2")] = "coop:length=2,lr=1e38"
+    assert main(words) == 1
+    found = capsys.readouterr()
+    assert "2 cells computed, 0 finished before, 0 not applicable, 2 failed" in found.out
+    assert "failed: few-shot" in found.out
+    assert "coop length=2 batch_size=3 epochs=3 lr=1e+38 on" in found.out
+    assert found.err.count("failed: ") == 2
+    assert "Traceback" not in found.err
+    assert len(read_lines(tmp_path)) == 2
+
+
+def test_debug_shows_where_a_cell_failed(grid, tmp_path, capsys) -> None:
+    words = grid(tmp_path, "--debug", "--seeds", "1")
+    words[words.index("coop:length=2")] = "coop:length=2,lr=1e38"
+    assert main(words) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_what_does_not_apply_is_said_and_no_failure(grid, tmp_path, capsys) -> None:
+    words = grid(tmp_path, "--protocol", "cross-dataset", "--targets", "emoji", "--seeds", "1")
+    words[words.index("coop:length=2")] = "linear_probe"
+    assert main([*words, "--dry-run"]) == 0
+    capsys.readouterr()
+    assert main([*words, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    (entry,) = summary["not_applicable"]
+    assert entry["cell"]["method"] == "linear_probe"
+    assert "is of its own 3 classes" in entry["reason"]
+    assert (summary["computed"], summary["failed"]) == (1, [])
+
+
+def test_the_emoji_are_tested_in_every_style(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    words = ["--methods", "zero_shot", "linear_probe", "--shots", "1", "--seeds", "1", "2"]
+    protocol = ["--protocol", "domain-generalisation", "--workers", "1"]
+    output = ["--output", str(tmp_path / "results")]
+    assert main(["bench", "--datasets", "emoji", *words, *protocol, *output]) == 0
+    lines = read_lines(tmp_path / "results")
+    assert len(lines) == 4
+    for line in lines.values():
+        assert [result["name"] for result in line["results"]] == ["test", "openmoji", "line-art"]
+        assert all(result["dataset"] == "emoji" for result in line["results"])
+        assert line["cell"]["backbone"] == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--methods", "dcp:epohcs=3"], "did you mean 'epochs'"),
+        (["--protocol", "fewshot"], "did you mean 'few-shot'"),
+        (["--datasets", "emojis"], "did you mean 'emoji'"),
+        (["--backbones", "no/such/folder"], "no/such/folder"),
+        (["--batch-order", "sorted"], "--batch-order goes with --inference batch"),
+        (["--test-batch-size", "4"], "--test-batch-size goes with --inference batch"),
+        (["--gpus", "1"], "--gpus goes with --engine ray"),
+        (["--retries", "1"], "--retries goes with --engine ray"),
+        (["--engine", "ray", "--ray-address", "auto", "--workers", "2"], "leave out --workers or"),
+        (["--shots", "0"], "'0' is not a whole number above 0"),
+        (["--engine", "slurm"], "invalid choice: 'slurm'"),
+        (["--epochs", "0"], "epochs is 0"),
+        (["--dtype", "fp31"], "unknown dtype 'fp31'"),
+    ],
+)
+def test_a_wrong_request_is_exit_code_2_and_one_line(grid, tmp_path, more, told, capsys) -> None:
+    assert main(grid(tmp_path, *more)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_keeps_what_is_finished(grid, tmp_path, monkeypatch, capsys) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("crossprompt.bench.compute.train", interrupt)
+    assert main(grid(tmp_path)) == 1
+    error = capsys.readouterr().err
+    assert f"stopped; {tmp_path} keeps the finished cells: the same command goes on" in error
+
+
+def test_ray_that_is_not_installed_is_told_with_what_to_do(
+    grid, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(grid(tmp_path, "--engine", "ray")) == 2
+    assert "pip install 'crossprompt[ray]'" in capsys.readouterr().err
