@@ -59,7 +59,7 @@ def test_the_version_is_shown(capsys) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "expected one of demo, fit, evaluate, predict; see crossprompt --help"),
+        ([], "expected one of demo, fit, evaluate, predict, methods; see crossprompt --help"),
         (["fitt"], "invalid choice: 'fitt'"),
         (["fit"], "arguments are required: data; see crossprompt fit --help"),
         (["fit", "x", "--lenght", "3"], "no option --lenght; did you mean --length?"),
@@ -68,7 +68,8 @@ def test_the_version_is_shown(capsys) -> None:
         (["fit", "x", "y"], "'y' is one word too many"),
         (["fit", "x", "--length", "three"], "argument --length: invalid int value: 'three'"),
         (["fit", "x", "--variant", "odd"], "argument --variant: invalid choice: 'odd'"),
-        (["fit", "x", "--template", "{}"], "--template is a setting of zero_shot, not of dcp"),
+        (["fit", "x", "--template", "{}"], "--template is a setting of zero_shot, tip_adapter"),
+        (["fit", "x", "--c", "3"], "--c is a setting of linear_probe, not of dcp"),
         (["fit", "x", "--method", "coop", "--no-share"], "--no-share is a setting of dcp, not of"),
         (["fit", "x", "--method", "dpc"], "no method 'dpc'; did you mean 'dcp'?"),
         (["fit", "x", "--method"], "argument --method: expected one argument"),

@@ -13,12 +13,18 @@ from safetensors import SafetensorError
 from torch.cuda import OutOfMemoryError
 
 from crossprompt import distributed
-from crossprompt.cli import demo, evaluate, fit, predict
+from crossprompt.cli import demo, evaluate, fit, methods, predict
 from crossprompt.cli.terminal import say_error
 from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import METHODS
 
-COMMANDS = {"demo": demo, "fit": fit, "evaluate": evaluate, "predict": predict}
+COMMANDS = {
+    "demo": demo,
+    "fit": fit,
+    "evaluate": evaluate,
+    "predict": predict,
+    "methods": methods,
+}
 """Name to module: ``SUMMARY``, ``EXAMPLE``, ``add_arguments`` and ``run``."""
 
 FAILED, WRONG = 1, 2
