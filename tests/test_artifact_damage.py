@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from crossprompt.artifact import DESCRIPTION, FROZEN, LEARNED, load
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
+from crossprompt.methods import METHODS
 from tests.backbone import EVEN, even_clip, write_items
 from tests.clip.random_clip import make_clip
 from tests.saved import classify, retensor, rewrite
@@ -108,6 +110,33 @@ def test_a_wrong_tensor_is_named(
     found = refusal(folder, clip)
     assert name in found
     assert message in found
+
+
+def spoil(tensors: dict[str, Tensor], key: str, how: str) -> None:
+    tensor = tensors.pop(key)
+    match how:
+        case "wider":
+            tensors[key] = torch.zeros(*tensor.shape, 2)
+        case "longer" if tensor.ndim:
+            tensors[key] = torch.cat([tensor, tensor])
+        case "huge":
+            tensors[key] = torch.zeros(10**12, 0)
+        case "whole numbers":
+            tensors[key] = tensor.int()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("how", ["missing", "wider", "longer", "huge", "whole numbers"])
+def test_any_spoiled_tensor_of_any_method_is_named(
+    method: str, how: str, clip: CLIP, tmp_path: Path
+) -> None:
+    items = write_items(tmp_path / "images", [0, 1, 2, 3])
+    whole = classify(clip, items, method).save(tmp_path / "run")
+    for name in (FROZEN, LEARNED):
+        for number, key in enumerate(load_file(whole / name)):
+            folder = Path(shutil.copytree(whole, tmp_path / f"{name}-{number}"))
+            retensor(folder, name, lambda tensors, key=key: spoil(tensors, key, how))
+            assert name in refusal(folder, clip)
 
 
 @pytest.mark.parametrize("value", [None, 5, [], {}])

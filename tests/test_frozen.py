@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from crossprompt.clip.model import CLIP
-from crossprompt.frozen import StaticPrompts, check_tensors
+from crossprompt.frozen import FORMS, StaticPrompts, check_tensors
 from tests.backbone import EVEN, even_clip, random_images
 
 WIDTH, EMBED, CLASSES, LENGTH = EVEN.image.width, EVEN.embed, 5, 3
@@ -95,6 +95,57 @@ def test_a_state_that_does_not_fit_is_an_error_that_names_the_key(
     changed = {key: value for key, value in {**state(), **changes}.items() if value is not None}
     with pytest.raises(ValueError, match=message):
         StaticPrompts.from_state(changed, clip, CLASSES)
+
+
+HEAD = {"class_weights": draw(CLASSES, EMBED), "scale": torch.tensor(7.0)}
+FORM_STATES = {
+    "static-prompts": state(),
+    "cache": {
+        **HEAD,
+        "keys": draw(9, EMBED, seed=1),
+        "values": draw(9, CLASSES, seed=2),
+        "alpha": torch.tensor(1.5),
+        "beta": torch.tensor(2.5),
+    },
+    "adapter": {
+        **HEAD,
+        "down": draw(6, EMBED, seed=3),
+        "up": draw(EMBED, 6, seed=4),
+        "ratio": torch.tensor(0.3),
+    },
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_rebuilt_from_its_state(clip: CLIP, form: str) -> None:
+    constants = FORM_STATES[form]
+    frozen = FORMS[form].from_state(constants, clip, CLASSES)
+    assert frozen.form == form
+    assert frozen.state_dict().keys() == constants.keys()
+    assert all(torch.equal(value, constants[key]) for key, value in frozen.state_dict().items())
+    assert frozen(clip, random_images(2)).shape == (2, CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("form", "changes", "message"),
+    [
+        ("cache", {"alpha": None}, "missing alpha"),
+        ("cache", {"bias": draw(CLASSES)}, "unexpected bias"),
+        ("cache", {"keys": draw(9, EMBED + 1)}, r"keys is .* \(9, 49\), expected .* \(9, 48\)"),
+        ("cache", {"values": draw(8, CLASSES)}, r"values is .* \(8, 5\), expected .* \(9, 5\)"),
+        ("cache", {"keys": torch.tensor(1.0)}, r"keys is .* \(\), expected .* \(0, 48\)"),
+        ("adapter", {"down": None}, "missing down"),
+        ("adapter", {"up": draw(EMBED, 7)}, r"up is .* \(48, 7\), expected .* \(48, 6\)"),
+        ("adapter", {"class_weights": draw(4, EMBED)}, r"\(4, 48\), expected .* \(5, 48\)"),
+    ],
+)
+def test_what_does_not_fit_a_form_is_named(
+    clip: CLIP, form: str, changes: dict[str, Tensor | None], message: str
+) -> None:
+    changed = {**FORM_STATES[form], **changes}
+    changed = {key: value for key, value in changed.items() if value is not None}
+    with pytest.raises(ValueError, match=message):
+        FORMS[form].from_state(changed, clip, CLASSES)
 
 
 def test_a_long_list_of_keys_is_cut() -> None:

@@ -45,9 +45,18 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_every_method_is_in_the_table():
-    text = README.read_text("utf-8")
-    for name in METHODS:
-        assert f"| `{name}` |" in text
+    rows = [line for line in README.read_text("utf-8").splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert set(METHODS) <= named
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_has_a_paragraph(name):
+    text = (README.parent / "docs" / "methods.md").read_text("utf-8")
+    _, found, paragraph = text.partition(f"## {name}\n")
+    assert found
+    assert METHODS[name].fidelity in paragraph.partition("## ")[0].lower()
+    assert METHODS[name].paper.rpartition(" ")[2] in paragraph.partition("## ")[0]
 
 
 def test_files_that_the_readme_links_exist():

@@ -60,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     add_settings(parser, TrainConfig, "training", skip=("seed",))
-    method = chosen_method(words)
-    add_settings(parser, find_method(method).Config, f"method {method}")
+    method = find_method(chosen_method(words))
+    add_settings(parser, method.Config, f"method {method.name} ({method.fidelity})")
 
 
 def chosen_method(words: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch.cuda import OutOfMemoryError
 
 from crossprompt import distributed
-from crossprompt.cli import bench, data, demo, evaluate, fit, predict
+from crossprompt.cli import bench, data, demo, evaluate, fit, methods, predict
 from crossprompt.cli.terminal import say_error
 from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import METHODS
@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "predict": predict,
     "data": data,
+    "methods": methods,
     "bench": bench,
 }
 """Name to module: ``SUMMARY``, ``EXAMPLE``, ``add_arguments`` and ``run``."""

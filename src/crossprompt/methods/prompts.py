@@ -33,7 +33,7 @@ def prompt_from_words(clip: CLIP, words: str, length: int) -> nn.Parameter:
             "give more words, a smaller length, or no words for a random start"
         )
     index = torch.tensor(ids[:length], device=clip.device)
-    return nn.Parameter(clip.text.words(index).detach().float().clone())
+    return nn.Parameter(clip.text.words.weight[index].detach().float().clone())
 
 
 def prompt_ending_in_words(clip: CLIP, words: str, length: int) -> nn.Parameter:
