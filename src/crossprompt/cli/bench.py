@@ -9,6 +9,7 @@ from typing import Any
 
 from crossprompt.bench.cell import Cell
 from crossprompt.bench.compute import ORDERS
+from crossprompt.bench.engines import Engine
 from crossprompt.bench.grid import Grid
 from crossprompt.bench.lines import LINES, Lines
 from crossprompt.bench.protocols import PROTOCOLS
@@ -118,6 +119,20 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         _list(cells, options.output, options.json)
         return 0
+    return run_cells(cells, options, engine, Circumstances(root_for(options.root), device, threads))
+
+
+def run_cells(
+    cells: list[Cell], options: argparse.Namespace, engine: Engine, circumstances: Circumstances
+) -> int:
+    """Compute cells and show what came of them; 1 if one failed.
+
+    Args:
+        cells: of one or several grids.
+        options: with ``output``, ``debug`` and ``json``.
+        engine: where to compute.
+        circumstances: how to compute.
+    """
     try:
         with reporting() as terminal:
 
@@ -132,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
                 cells,
                 options.output,
                 engine,
-                Circumstances(root_for(options.root), device, threads),
+                circumstances,
                 reporter=terminal,
                 on_failure=say,
             )

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch.cuda import OutOfMemoryError
 
 from crossprompt import distributed
-from crossprompt.cli import bench, data, demo, evaluate, fit, methods, predict
+from crossprompt.cli import bench, data, demo, evaluate, fit, methods, predict, reproduce
 from crossprompt.cli.terminal import say_error
 from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import METHODS
@@ -26,6 +26,7 @@ COMMANDS = {
     "data": data,
     "methods": methods,
     "bench": bench,
+    "reproduce": reproduce,
 }
 """Name to module: ``SUMMARY``, ``EXAMPLE``, ``add_arguments`` and ``run``."""
 
