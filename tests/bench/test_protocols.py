@@ -17,11 +17,12 @@ def split(place: str, labels: list[int]) -> Split:
 
 def dataset(names: tuple[str, ...] = NAMES, place: str = "own") -> Dataset:
     every = list(range(len(names)))
+    backwards = every[::-1]  # so that the last classes are drawn first
     return Dataset(
         name=place,
         class_names=names,
-        train=split(f"{place}/train", every * 6),
-        val=split(f"{place}/val", every * 5),
+        train=split(f"{place}/train", backwards * 6),
+        val=split(f"{place}/val", backwards * 5),
         test=split(f"{place}/test", every * 2),
         shifted={"drawn": split(f"{place}/drawn", every)},
         template=f"a {{}} of {place}.",
@@ -76,6 +77,7 @@ def test_base_to_new_divides_the_classes_after_the_draw_and_labels_both_from_zer
     assert [path.name for path in new.split.paths] == ["3.png", "4.png", "8.png", "9.png"]
     everything = dataset().few_shot(2, 3)
     assert found.few.train.paths == everything.subset("base").train.paths
+    assert found.few.val.paths == everything.subset("base").val.paths
     assert found.few.class_names == NAMES[:3]
     assert set(found.few.train.labels) == {0, 1, 2}
 

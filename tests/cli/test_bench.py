@@ -57,6 +57,9 @@ def test_a_grid_of_two_methods_and_two_seeds_is_four_lines(results, photos) -> N
     ]
     assert [cell["training"] for cell in cells] == 2 * [{}] + 2 * [{"batch_size": 3, "epochs": 3}]
     assert cells[2]["options"] == {"length": 2}
+    assert all(
+        line["settings"]["training"]["seed"] == line["cell"]["seed"] for line in lines.values()
+    )
     assert {result["n"] for line in lines.values() for result in line["results"]} == {9}
     assert not (results / "cells").exists()
 

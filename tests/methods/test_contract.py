@@ -230,6 +230,9 @@ def test_with_other_class_names_the_learned_tensors_and_the_image_side_stay(
 ) -> None:
     method, images = case.build(clip), random_images(3)
     method.prepare(clip, Examples(clip, items))
+    with torch.no_grad():
+        for parameter in method.parameters():  # something that no start value is
+            parameter.mul_(1.1).add_(0.01)
     before = snapshot(method)
     others = (*reversed(NAMES), "a red car")
     renamed = method.with_class_names(clip, others)
