@@ -112,6 +112,10 @@ def test_a_wrong_tensor_is_named(
     assert message in found
 
 
+SPOILED = 6
+"""Tensors of a file, at most: DCP has many of a kind."""
+
+
 def spoil(tensors: dict[str, Tensor], key: str, how: str) -> None:
     tensor = tensors.pop(key)
     match how:
@@ -131,12 +135,13 @@ def test_any_spoiled_tensor_of_any_method_is_named(
     method: str, how: str, clip: CLIP, tmp_path: Path
 ) -> None:
     items = write_items(tmp_path / "images", [0, 1, 2, 3])
-    whole = classify(clip, items, method).save(tmp_path / "run")
+    folder = classify(clip, items, method).save(tmp_path / "run")
     for name in (FROZEN, LEARNED):
-        for number, key in enumerate(load_file(whole / name)):
-            folder = Path(shutil.copytree(whole, tmp_path / f"{name}-{number}"))
+        content = (folder / name).read_bytes()
+        for key in [*load_file(folder / name)][:SPOILED]:
             retensor(folder, name, lambda tensors, key=key: spoil(tensors, key, how))
             assert name in refusal(folder, clip)
+            (folder / name).write_bytes(content)
 
 
 @pytest.mark.parametrize("value", [None, 5, [], {}])

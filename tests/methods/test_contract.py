@@ -99,6 +99,19 @@ def test_a_step_moves_every_parameter_and_leaves_clip_as_it_is(
     assert all(parameter.grad is None for parameter in clip.parameters())
 
 
+@cases({**NOTHING_IS_LEARNED, "prograd": "it takes out what opposes zero-shot CLIP"})
+def test_a_step_follows_the_gradient_of_the_loss(case: Case, clip: CLIP, items: list[Item]) -> None:
+    method, images, labels = prepared(case, clip, items), random_images(3), LABELS[:3]
+    loss = method.loss(clip, images, labels)
+    learned = dict(method.named_parameters())
+    expected = torch.autograd.grad(loss, [*learned.values()], allow_unused=True)
+    torch.testing.assert_close(method.backward(clip, images, labels), loss)
+    for (key, parameter), gradient in zip(learned.items(), expected, strict=True):
+        torch.testing.assert_close(
+            parameter.grad, gradient, msg=lambda text, key=key: f"{key}: {text}"
+        )
+
+
 @cases({"tip_adapter": CACHE, "tip_adapter_f": CACHE})
 def test_the_checkpoint_holds_the_parameters_and_nothing_else(case: Case, clip: CLIP) -> None:
     method = case.build(clip)
