@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import data_loading, inference, machine, memory, saving, step_time
+from benchmarks import compiled, data_loading, inference, machine, memory, saving, step_time
 from benchmarks.document import Document
 from benchmarks.picture import plot
 
@@ -23,6 +23,7 @@ TABLES: dict[str, Callable[[Document], str]] = {
     "saving": saving.table,
     "inference": inference.table,
     "data_loading": data_loading.table,
+    "compiled": compiled.table,
 }
 TITLES = {
     "step_time": "Training step",
@@ -30,6 +31,7 @@ TITLES = {
     "saving": "Keeping less",
     "inference": "Inference",
     "data_loading": "Reading images",
+    "compiled": "torch.compile",
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import data_loading, inference, memory, report, saving, step_time
+from benchmarks import compiled, data_loading, inference, memory, report, saving, step_time
 
 NARROW = ["--backbone", "narrow", "--classes", "20"]
 ONCE = ["--repeats", "1"]
@@ -66,3 +66,13 @@ def test_a_table_without_an_end_is_refused() -> None:
 def test_no_text_is_encoded_after_freezing(documents: dict[str, Path]) -> None:
     (row,) = json.loads(documents["inference"].read_text("utf-8"))["rows"]
     assert row["text_encodings_after_freezing"] == {"fp32": 0, "bf16": 0}
+
+
+def test_compiling_is_tabled_next_to_what_it_is_compared_with() -> None:
+    """By hand: to compile takes a minute, and a compiler."""
+    seconds = {"as it is": 2.0, "MLPs": 1.5, "blocks": 2.5}
+    row = {"case": "100", "dtype": "bf16", "seconds": seconds}
+    row |= {"compiling": {"MLPs": 20.4, "blocks": 40.6}}
+    last = compiled.table({"rows": [row]}).splitlines()[-1]
+    cells = [cell.strip() for cell in last.strip("|").split("|")]
+    assert cells == ["100", "bf16", "2.00", "1.50", "0.75", "20", "2.50", "1.25", "41"]
