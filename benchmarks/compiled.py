@@ -1,4 +1,4 @@
-"""Whether ``torch.compile`` pays: DCP training steps on ViT-B/16 with compiled blocks, next to ours.
+"""Whether ``torch.compile`` pays: a DCP step on ViT-B/16 with compiled blocks, next to ours.
 
     python -m benchmarks.compiled --classes 100 --dtypes fp32 bf16 --repeats 5
 
