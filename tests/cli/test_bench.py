@@ -16,9 +16,11 @@ import pytest
 from crossprompt.bench.lines import LINES
 from crossprompt.bench.ray_engine import Ray
 from crossprompt.cli import main
+from crossprompt.data.benchmarks import BENCHMARKS
 from crossprompt.errors import RequestError
 from crossprompt.state import STATE
 from tests.cli.grids import read_lines
+from tests.data.fake_benchmarks import FAKES
 
 EPOCHS = 3
 Words = Callable[..., list[str]]
@@ -234,3 +236,42 @@ def test_ray_that_is_not_installed_is_told_with_what_to_do(
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main(grid(tmp_path, "--engine", "ray")) == 2
     assert "pip install 'crossprompt[ray]'" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def fakes(tmp_path_factory) -> Path:
+    """ImageNet, two of its shifted sets, DTD and PACS in miniature."""
+    root = tmp_path_factory.mktemp("data")
+    for name in ("imagenet", "imagenetv2", "imagenet_a", "imagenet_sketch", "imagenet_r", "dtd"):
+        FAKES[name](root)
+    return root
+
+
+def on_fakes(fakes: Path, backbone: str, output: Path, *more: str) -> list[str]:
+    places = ["--root", str(fakes), "--backbones", backbone, "--output", str(output)]
+    how = ["--seeds", "1", "--epochs", "1", "--threads", "1", "--dtype", "fp32"]
+    return ["bench", *places, "--methods", "zero_shot", "coop:length=2", *how, *more]
+
+
+def test_benchmark_data_sets_in_miniature_are_a_grid(fakes, backbone, tmp_path) -> None:
+    words = on_fakes(
+        fakes, backbone, tmp_path, "--datasets", "dtd", "imagenet", "--shots", "1", "2"
+    )
+    assert main(words) == 0
+    cells = [line["cell"] for line in read_lines(tmp_path).values()]
+    assert {(c["dataset"], c["method"], c["shots"]) for c in cells} == {
+        (dataset, method, shots)
+        for dataset in ("dtd", "imagenet")
+        for method in ("zero_shot", "coop")
+        for shots in (1, 2)
+    }
+
+
+def test_what_imagenet_teaches_is_tested_on_its_shifted_sets(fakes, backbone, tmp_path) -> None:
+    words = on_fakes(fakes, backbone, tmp_path, "--datasets", "imagenet", "--shots", "1")
+    assert main([*words, "--protocol", "domain-generalisation"]) == 0
+    for line in read_lines(tmp_path).values():
+        names = [result["name"] for result in line["results"]]
+        assert names == ["test", *BENCHMARKS["imagenet"].shifted]
+        of_some = next(x for x in line["results"] if x["name"] == "imagenet_a")
+        assert len(of_some["per_class"]) < len(line["results"][0]["per_class"])
