@@ -96,8 +96,13 @@ class Ray(Engine):
         try:
             ray.init(**room, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, ValueError, RuntimeError) as error:
-            where = f"at {self.address}" if self.address else "on this machine"
-            raise JobError(f"no Ray cluster {where} ({' '.join(str(error).split())})") from error
+            reason = " ".join(str(error).split())
+            if self.address is None:
+                raise JobError(f"Ray cannot start on this machine ({reason})") from error
+            raise JobError(
+                f"no Ray cluster answers at {self.address} ({reason}); check that it runs, and "
+                "that RAY_AUTH_TOKEN is set to its token if it asks for one"
+            ) from error
         try:
             if self.address is None:
                 self._check_room(ray.cluster_resources())

@@ -38,6 +38,25 @@ EXAMPLE = (
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the grid, of the engine and of the trainings."""
+    _add_grid(parser)
+    _add_inference(parser)
+    parser.add_argument("--root", help="folder that holds the data sets")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("results"),
+        help="results folder; what is finished there is not computed again (default: results)",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list the cells and which are finished"
+    )
+    parser.add_argument("--json", action="store_true", help="print a summary as JSON")
+    add_device_arguments(parser)
+    add_engine_arguments(parser)
+    add_settings(parser, TrainConfig, "training, of all methods that take steps", skip=("seed",))
+
+
+def _add_grid(parser: argparse.ArgumentParser) -> None:
     grid = parser.add_argument_group("grid: every combination is computed")
     many: dict[str, Any] = {"nargs": "+", "metavar": "NAME"}
     grid.add_argument(
@@ -77,38 +96,29 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         "domain-generalisation",
         **many,
     )
+
+
+def _add_inference(parser: argparse.ArgumentParser) -> None:
+    grid = parser.add_argument_group("inference: how a trained method is asked")
+    many: dict[str, Any] = {"nargs": "+", "metavar": "NAME"}
     grid.add_argument(
         "--inference",
         default=["calibrated"],
-        help="how the trained method is asked: calibrated, and for study per-image and batch "
-        "(default: calibrated)",
+        help="calibrated, and for study per-image and batch (default: calibrated)",
         **many,
     )
     grid.add_argument(
         "--test-batch-size",
         type=positive,
         help="test images at a time, for --inference batch (default: 16)",
-        **numbers,
+        nargs="+",
+        metavar="INT",
     )
     grid.add_argument(
         "--batch-order",
         help=f"for --inference batch: some of {', '.join(ORDERS)} (default: listed)",
         **many,
     )
-    parser.add_argument("--root", help="folder that holds the data sets")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("results"),
-        help="results folder; what is finished there is not computed again (default: results)",
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="list the cells and which are finished"
-    )
-    parser.add_argument("--json", action="store_true", help="print a summary as JSON")
-    add_device_arguments(parser)
-    add_engine_arguments(parser)
-    add_settings(parser, TrainConfig, "training, of all methods that take steps", skip=("seed",))
 
 
 def run(options: argparse.Namespace) -> int:

@@ -21,7 +21,10 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the grid is computed, and how much at a time."""
     engine = parser.add_argument_group("engine")
     engine.add_argument(
-        "--engine", default="local", choices=("local", "ray"), help="(default: local)"
+        "--engine",
+        default="local",
+        choices=("local", "ray"),
+        help="this machine, or a Ray cluster (default: local)",
     )
     engine.add_argument(
         "--workers",
