@@ -13,12 +13,12 @@ from safetensors import SafetensorError
 from torch.cuda import OutOfMemoryError
 
 from crossprompt import distributed
-from crossprompt.cli import demo, evaluate, fit, predict
+from crossprompt.cli import demo, evaluate, fit, predict, report
 from crossprompt.cli.terminal import say_error
 from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import METHODS
 
-COMMANDS = {"demo": demo, "fit": fit, "evaluate": evaluate, "predict": predict}
+COMMANDS = {"demo": demo, "fit": fit, "evaluate": evaluate, "predict": predict, "report": report}
 """Name to module: ``SUMMARY``, ``EXAMPLE``, ``add_arguments`` and ``run``."""
 
 FAILED, WRONG = 1, 2
