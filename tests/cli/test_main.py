@@ -59,7 +59,7 @@ def test_the_version_is_shown(capsys) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "expected one of demo, fit, evaluate, predict; see crossprompt --help"),
+        ([], "no command was given; expected one of demo, fit"),
         (["fitt"], "invalid choice: 'fitt'"),
         (["fit"], "arguments are required: data; see crossprompt fit --help"),
         (["fit", "x", "--lenght", "3"], "no option --lenght; did you mean --length?"),

@@ -66,8 +66,8 @@ def _which(cells: Sequence[Cell]) -> str:
     """Data sets and shots in words."""
     shots = sorted({cell.shots for cell in cells}, key=shots_order)
     protocols = _each(cell.protocol for cell in cells)
-    counts = ", ".join(shots_in_words(count) for count in shots)
-    return f"{protocols}: {_each(cell.dataset for cell in cells)}; {counts}"
+    datasets = _each(cell.dataset for cell in cells)
+    return f"{protocols}: {datasets}; {shots_in_words(*shots)}"
 
 
 def _each(values: Any) -> str:

@@ -55,7 +55,7 @@ def seeds(entry: Entry, expected: tuple[int, ...]) -> str:
 
 
 def _pictures(section: Section) -> list[Markup | None]:
-    """One per card; drawn by us from numbers, with every text in it escaped by matplotlib."""
+    """One per card; drawn by us, and without any text of the lines."""
     looks = styles(section.panels)
     return [
         None if card.panel is None else Markup(svg(card.panel, f"{section.name}-{place}", looks))

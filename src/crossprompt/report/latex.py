@@ -24,7 +24,6 @@ ESCAPES = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
     "\u2013": "--",
     "±": r"$\pm$",
     "†": r"\dag{}",

@@ -31,7 +31,11 @@ def table_lines(table: Table) -> list[str]:
     head = [table.corner, *table.columns]
     rows = [row for group in table.groups for row in _group(table, group)]
     cells = [[escape(cell) for cell in head], *rows]
-    widths = [max(3, *(len(row[place]) for row in cells)) for place in range(len(head))]
+    titles = {f"*{escape(group.title)}*" for group in table.groups if group.title is not None}
+    widths = [
+        max(3, *(len(row[place]) for row in cells if row[place] not in titles))
+        for place in range(len(head))
+    ]
     padded = [
         [
             cell.rjust(width) if place else cell.ljust(width)

@@ -30,7 +30,8 @@ def published(
     if known is None or not {record.cell.dataset for record in records} & set(known["datasets"]):
         return ()
     columns_known = known["columns"]
-    notes = tuple(_differences(known, records, averaged))
+    about = f"The published numbers are {known['what']}."
+    notes = (about, *_differences(known, records, averaged))
     groups = []
     for source in known["sources"]:
         rows = [
@@ -43,7 +44,7 @@ def published(
             )
             for method, row in source["rows"].items()
         ]
-        title = f"{quotations()['label']}: {known['what']} ({source['note']})"
+        title = f"{quotations()['label']} ({source['source']})"
         groups.append(Group(tuple(rows), title, notes))
         notes = ()  # once is enough
     return tuple(groups)
@@ -84,7 +85,7 @@ def _differences(
         )
     if set(averaged) != set(known["datasets"]):
         notes.append(
-            f"The published numbers are averages of 11 data sets, ours of {len(averaged)} "
-            f"({', '.join(averaged) or 'none that all have'}): not the same average."
+            f"Our averages are of {len(averaged)} data sets ({', '.join(averaged) or 'none'}), "
+            "which are not those of the published ones."
         )
     return notes

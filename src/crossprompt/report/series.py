@@ -58,7 +58,7 @@ def group(records: Sequence[Record], *, answers_alone: bool = False) -> list[Ser
 
 def shots_order(shots: int | None) -> float:
     """To sort by shots, all images last."""
-    return float("inf") if shots is None else shots
+    return float("inf") if shots is None else float(shots)
 
 
 def rule_in_words(cell: Cell) -> str:
