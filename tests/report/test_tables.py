@@ -31,6 +31,14 @@ def test_few_shot_accuracy_is_shown_for_every_series_and_number_of_shots() -> No
     assert table.seeds == (1, 2, 3)
 
 
+def test_a_number_from_fewer_seeds_than_the_protocol_has_is_marked() -> None:
+    lines = [*seeds(0.4, 0.5, 0.6), *seeds(0.5, 0.5, method="coop")]
+    assert shown(table_of("few-shot-emoji", *lines)) == {
+        "coop": ["50.00 ± 0.00†"],
+        "dcp": ["50.00 ± 10.00"],
+    }
+
+
 def test_every_seed_is_kept() -> None:
     (row,) = table_of("few-shot-emoji", *seeds(0.4, 0.5, 0.6)).rows
     assert isinstance(row.entries[0], Measured)

@@ -58,6 +58,17 @@ def test_odd_names_are_text_in_markdown() -> None:
     assert markdown_escape("a\nb") == "a b"
 
 
+def test_odd_names_are_text_in_pictures(tmp_path: Path) -> None:
+    lines = [
+        line(r"a $\wrong$ formula_", options={"words": r"$\wrong$"}),
+        line(r"a $\wrong$ formula_"),
+        line("犬"),
+    ]
+    (_, path) = write_report(report_of(*lines), tmp_path, ["markdown"])["markdown"]
+    with Image.open(path) as picture:
+        assert picture.width > 800
+
+
 def test_a_long_latex_table_runs_over_several_pages() -> None:
     many = tuple(f"class {number}" for number in range(60))
     text = latex(table_of("per-class-few-shot-emoji-test", line(classes=many)))

@@ -49,7 +49,13 @@ def latex(table: Table) -> str:
         top = [r"\toprule", head, r"\midrule", r"\endhead"]
         end = [r"\bottomrule", r"\end{longtable}", *notes]
     else:
-        begin = [FIRST, r"\begin{table}", r"\centering", *label, rf"\begin{{tabular}}{{{shape}}}"]
+        begin = [
+            FIRST,
+            r"\begin{table}",
+            r"\centering\small\setlength{\tabcolsep}{4pt}",
+            *label,
+            rf"\begin{{tabular}}{{{shape}}}",
+        ]
         top = [r"\toprule", head, r"\midrule"]
         end = [r"\bottomrule", r"\end{tabular}", *notes, r"\end{table}"]
     return "\n".join([*begin, *top, *body, *end]) + "\n"
