@@ -13,7 +13,17 @@ from safetensors import SafetensorError
 from torch.cuda import OutOfMemoryError
 
 from crossprompt import distributed
-from crossprompt.cli import bench, data, demo, evaluate, fit, methods, predict, reproduce
+from crossprompt.cli import (
+    bench,
+    data,
+    demo,
+    evaluate,
+    fit,
+    methods,
+    predict,
+    report,
+    reproduce,
+)
 from crossprompt.cli.terminal import say_error
 from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import METHODS
@@ -26,6 +36,7 @@ COMMANDS = {
     "data": data,
     "methods": methods,
     "bench": bench,
+    "report": report,
     "reproduce": reproduce,
 }
 """Name to module: ``SUMMARY``, ``EXAMPLE``, ``add_arguments`` and ``run``."""

@@ -1,0 +1,60 @@
+"""``crossprompt report``: tables and pictures of a benchmark's results."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from crossprompt.cli.terminal import reporting
+from crossprompt.errors import RequestError
+
+SUMMARY = "Write tables and pictures of the results of crossprompt bench."
+EXAMPLE = "crossprompt report results --format html latex"
+
+FORMATS = ("html", "markdown", "latex")
+NEEDED = ("jinja2", "matplotlib")
+"""Of the extra ``report``."""
+
+
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Options of the report."""
+    parser.add_argument("results", type=Path, help="folder that crossprompt bench wrote")
+    parser.add_argument(
+        "--output", type=Path, help="folder for the report (default: report in the results)"
+    )
+    parser.add_argument(
+        "--format",
+        nargs="+",
+        choices=FORMATS,
+        default=FORMATS,
+        help="report.html, one page that needs nothing else; report.md with its pictures; "
+        "tables/*.tex (default: all)",
+    )
+    parser.add_argument("--json", action="store_true", help="also print every number as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read the lines, write the report, and say where it is."""
+    if any(find_spec(name) is None for name in NEEDED):
+        raise RequestError(
+            "the report needs packages that are not installed; "
+            "install them with: pip install 'crossprompt[report]'"
+        )
+    from crossprompt.report import build_report, read_results, to_json, write_report
+
+    results = read_results(options.results)
+    report = build_report(results)
+    beside = options.results.parent if options.results.is_file() else options.results
+    written = write_report(report, options.output or beside / "report", options.format)
+    with reporting() as terminal:
+        for note in report.notes:
+            terminal.say(f"note: {note}")
+    files = {name: [str(path) for path in paths] for name, paths in written.items()}
+    if options.json:
+        print(json.dumps({"files": files, **to_json(report)}))
+        return 0
+    for name, paths in files.items():
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        print(f"{name}: {paths[0]}{more}")
+    return 0

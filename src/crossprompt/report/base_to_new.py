@@ -1,0 +1,108 @@
+"""Trained on the first half of the classes, tested on both halves."""
+
+from collections.abc import Mapping, Sequence
+
+from crossprompt.report.entries import Measured, harmonic, measured
+from crossprompt.report.published import published
+from crossprompt.report.records import shots_in_words
+from crossprompt.report.sections import (
+    Card,
+    Section,
+    all_records,
+    datasets_of,
+    of_protocol,
+    seeds_of,
+    shots_of,
+)
+from crossprompt.report.series import Series
+from crossprompt.report.tables import Group, Row, Shared, Table, average_of, share, slug
+
+PROTOCOL = "base-to-new"
+COLUMNS = ("base", "new", "harmonic mean")
+TEXT = (
+    "Trained on the first half of the classes (base), tested on these and, apart, on the other "
+    "half (new): accuracy in per cent, mean ± standard deviation over the seeds. The harmonic mean "
+    "is that of the two means in the same row, as the field reports it: of the average it is the "
+    "harmonic mean of the averages, not the average of harmonic means. Its ± is the standard "
+    "deviation of the seeds' own harmonic means."
+)
+Numbers = Mapping[str, Mapping[str, Measured | None]]
+"""Series, and base or new, to the accuracy."""
+
+
+def base_to_new(series: Sequence[Series]) -> Section | None:
+    """The section, if there are lines for it.
+
+    Args:
+        series: all of them, with all their cells.
+    """
+    found = of_protocol(series, PROTOCOL)
+    counts = shots_of(all_records(found))
+    cards = [card for count in reversed(counts) for card in _cards(found, count)]
+    return Section(PROTOCOL, "Base to new", TEXT, tuple(cards)) if cards else None
+
+
+def _cards(series: Sequence[Series], shots: int | None) -> list[Card]:
+    records = [record for record in all_records(series) if record.cell.shots == shots]
+    seeds = seeds_of(records)
+    series = [one for one in series if shots in shots_of(one.records)]
+    on = {name: _numbers(series, name, shots, seeds) for name in datasets_of(records)}
+    cards = [_card(dataset, numbers, shots, seeds) for dataset, numbers in on.items()]
+    shared = _shared(on)
+    quoted = published(PROTOCOL, records, COLUMNS, shared.names) if shots == 16 else ()
+    if len(on) > 1 or quoted:
+        numbers = {one.name: _average(on, one.name, shared, seeds) for one in series}
+        cards.insert(0, _card("average", numbers, shots, seeds, shared.note, quoted))
+    return cards
+
+
+def _numbers(
+    series: Sequence[Series], dataset: str, shots: int | None, seeds: Sequence[int]
+) -> Numbers:
+    def number(one: Series, part: str) -> Measured | None:
+        cells = one.of(PROTOCOL, dataset, shots)
+        found = {seed: cell.outcome(part) for seed, cell in cells.items()}
+        return measured({s: out.accuracy for s, out in found.items() if out is not None}, seeds)
+
+    return {one.name: {part: number(one, part) for part in COLUMNS[:2]} for one in series}
+
+
+def _shared(on: Mapping[str, Numbers]) -> Shared:
+    lacking = {
+        dataset: [name for name, row in numbers.items() if None in row.values()]
+        for dataset, numbers in on.items()
+    }
+    return share(lacking, "data sets")
+
+
+def _average(
+    on: Mapping[str, Numbers], name: str, shared: Shared, seeds: Sequence[int]
+) -> dict[str, Measured | None]:
+    return {
+        part: average_of(shared, {ds: numbers[name][part] for ds, numbers in on.items()}, seeds)
+        for part in COLUMNS[:2]
+    }
+
+
+def _card(
+    title: str,
+    numbers: Numbers,
+    shots: int | None,
+    seeds: Sequence[int],
+    note: str = "",
+    quoted: tuple[Group, ...] = (),
+) -> Card:
+    rows = [
+        Row(name, (row["base"], row["new"], harmonic(row["base"], row["new"])))
+        for name, row in numbers.items()
+    ]
+    table = Table(
+        name=slug(PROTOCOL, title, "all" if shots is None else str(shots)),
+        caption=f"Base to new (%), {title}, {shots_in_words(shots)}",
+        corner="method",
+        columns=COLUMNS,
+        groups=(Group(tuple(rows)), *quoted),
+        notes=(note,) if note else (),
+        seeds=tuple(seeds),
+    )
+    return Card(f"{title}, {shots_in_words(shots)}", (table,), wide=bool(note))

@@ -1,0 +1,124 @@
+"""Accuracy against shots, for every data set and on average."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from crossprompt.report.entries import Measured, measured
+from crossprompt.report.panels import Curve, Panel, places
+from crossprompt.report.published import published
+from crossprompt.report.records import shots_in_words
+from crossprompt.report.sections import (
+    Card,
+    Section,
+    all_records,
+    datasets_of,
+    of_protocol,
+    seeds_of,
+    shots_of,
+)
+from crossprompt.report.series import Series
+from crossprompt.report.tables import Group, Row, Shared, Table, average_of, share, slug
+
+PROTOCOL = "few-shot"
+TEXT = (
+    "Accuracy in per cent on the test images of the data set that was trained on: mean over the "
+    "seeds ± standard deviation of the sample of seeds."
+)
+Shots = Sequence[int | None]
+Numbers = Mapping[str, Mapping[int | None, Measured | None]]
+"""Series and shots to the accuracy."""
+
+
+def few_shot(series: Sequence[Series]) -> Section | None:
+    """The section, if there are lines for it.
+
+    Args:
+        series: all of them, with all their cells.
+    """
+    found = of_protocol(series, PROTOCOL)
+    if not found:
+        return None
+    records = all_records(found)
+    shots, seeds = shots_of(records), seeds_of(records)
+    on = {name: _numbers(found, name, shots, seeds) for name in datasets_of(records)}
+    cards = [_card(name, numbers, shots, seeds) for name, numbers in on.items()]
+    shared = _shared(on)
+    quoted = published(PROTOCOL, records, shots, shared.names)
+    if len(on) > 1 or quoted:
+        numbers = _averages(on, shared, seeds)
+        cards.insert(0, _card("average", numbers, shots, seeds, shared.note, quoted))
+    return Section(PROTOCOL, "Few-shot", TEXT, tuple(cards))
+
+
+def _numbers(series: Sequence[Series], dataset: str, shots: Shots, seeds: Sequence[int]) -> Numbers:
+    def number(one: Series, count: int | None) -> Measured | None:
+        cells = one.of(PROTOCOL, dataset, count)
+        return measured({s: cell.outcomes[0].accuracy for s, cell in cells.items()}, seeds)
+
+    return {one.name: {count: number(one, count) for count in shots} for one in series}
+
+
+def _shared(on: Mapping[str, Numbers]) -> Shared:
+    """Data sets that every series has at each number of shots at which it has any."""
+    run = {
+        (name, count)
+        for numbers in on.values()
+        for name, row in numbers.items()
+        for count, number in row.items()
+        if number is not None
+    }
+    return share({dataset: _lacking(numbers, run) for dataset, numbers in on.items()}, "data sets")
+
+
+def _lacking(numbers: Numbers, run: Collection[tuple[str, int | None]]) -> list[str]:
+    """Series with the shots at which they have no result, though they have some elsewhere."""
+    words = []
+    for name, row in numbers.items():
+        missing = [count for count, number in row.items() if (name, count) in run and not number]
+        if missing:
+            words.append(f"{name} at {shots_in_words(*missing)}")
+    return words
+
+
+def _averages(on: Mapping[str, Numbers], shared: Shared, seeds: Sequence[int]) -> Numbers:
+    def number(name: str, count: int | None) -> Measured | None:
+        parts = {dataset: numbers[name][count] for dataset, numbers in on.items()}
+        return average_of(shared, parts, seeds)
+
+    rows = next(iter(on.values()))
+    return {name: {count: number(name, count) for count in row} for name, row in rows.items()}
+
+
+def _card(
+    title: str,
+    numbers: Numbers,
+    shots: Shots,
+    seeds: Sequence[int],
+    note: str = "",
+    quoted: tuple[Group, ...] = (),
+) -> Card:
+    table = Table(
+        name=slug(PROTOCOL, title),
+        caption=f"Few-shot accuracy (%), {title}",
+        corner="method",
+        columns=tuple(shots_in_words(count) for count in shots),
+        groups=(_group(numbers, shots), *quoted),
+        notes=(note,) if note else (),
+        seeds=tuple(seeds),
+    )
+    return Card(title, (table,), _panel(title, numbers, shots), wide=bool(note))
+
+
+def _group(numbers: Numbers, shots: Shots) -> Group:
+    rows = [Row(name, tuple(row[count] for count in shots)) for name, row in numbers.items()]
+    return Group(tuple(rows))
+
+
+def _panel(title: str, numbers: Numbers, shots: Shots) -> Panel | None:
+    place = places(shots)
+    curves = [
+        Curve(name, tuple((place[count], number) for count, number in row.items() if number))
+        for name, row in numbers.items()
+    ]
+    ticks = tuple((place[count], "all" if count is None else str(count)) for count in shots)
+    kept = tuple(curve for curve in curves if curve.points)
+    return Panel(title, "shots", ticks, kept) if kept else None

@@ -1,0 +1,124 @@
+"""Series: cells that differ only in protocol, data set, shots and seed, under one name."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crossprompt.methods import METHODS
+from crossprompt.report.records import INFERENCE, ORDERS, Cell, Record, canonical
+
+
+@dataclass(frozen=True)
+class Series:
+    """One way to train and to answer, over data sets, shots and seeds."""
+
+    name: str
+    """The method, and what differs from the others in the results."""
+    records: tuple[Record, ...]
+    """Its cells, of every protocol."""
+
+    @property
+    def cell(self) -> Cell:
+        """One of its cells, for what all have in common."""
+        return self.records[0].cell
+
+    def of(self, protocol: str, dataset: str, shots: int | None) -> dict[int, Record]:
+        """Seed to its cell, by seed."""
+        wanted = (protocol, dataset, shots)
+        found = {
+            record.cell.seed: record
+            for record in self.records
+            if (record.cell.protocol, record.cell.dataset, record.cell.shots) == wanted
+        }
+        return dict(sorted(found.items()))
+
+    def limited(self, protocol: str) -> "Series":
+        """Its cells of one protocol."""
+        kept = tuple(record for record in self.records if record.cell.protocol == protocol)
+        return Series(self.name, kept)
+
+
+def group(records: Sequence[Record], *, answers_alone: bool = False) -> list[Series]:
+    """Series in the order of the methods.
+
+    Args:
+        records: the cells.
+        answers_alone: leave the inference rule out, so that the cells of a series also differ
+            in it.
+    """
+    groups: dict[str, list[Record]] = {}
+    for record in sorted(records, key=_order):
+        parts = [record.cell.method, *_answer(record.cell).values(), _trained(record.cell)]
+        if answers_alone:
+            parts = [record.cell.method, _trained(record.cell)]
+        groups.setdefault(canonical(parts), []).append(record)
+    names = _names([found[0].cell for found in groups.values()], answers_alone)
+    return [Series(name, tuple(found)) for name, found in zip(names, groups.values(), strict=True)]
+
+
+def shots_order(shots: int | None) -> float:
+    """To sort by shots, all images last."""
+    return float("inf") if shots is None else float(shots)
+
+
+def rule_in_words(cell: Cell) -> str:
+    """How a cell answered."""
+    if cell.inference == "batch":
+        return f"batch of {cell.test_batch_size}, {cell.batch_order}"
+    return cell.inference
+
+
+def _order(record: Record) -> tuple[Any, ...]:
+    cell, known = record.cell, list(METHODS)
+    place = known.index(cell.method) if cell.method in known else len(known)
+    training = (canonical(cell.options), canonical(cell.training), cell.backbone, cell.dtype)
+    order = ORDERS.index(cell.batch_order) if cell.batch_order in ORDERS else 0
+    answer = (INFERENCE.index(cell.inference), cell.test_batch_size or 0, order)
+    given = (len(cell.options), len(cell.training))  # the method as it is comes first
+    return (place, cell.method, *given, *training, *answer, shots_order(cell.shots), cell.seed)
+
+
+def _trained(cell: Cell) -> dict[str, Any]:
+    """What is trained, apart from the method's name."""
+    given = {"options": cell.options, "training": cell.training}
+    return {**given, "backbone": cell.backbone, "dtype": cell.dtype}
+
+
+def _given(cell: Cell) -> dict[str, Any]:
+    """Settings that differ from the defaults and from the recipe."""
+    return {**cell.options, **cell.training}
+
+
+def _answer(cell: Cell) -> dict[str, Any]:
+    return {"inference": cell.inference, "size": cell.test_batch_size, "order": cell.batch_order}
+
+
+def _names(cells: Sequence[Cell], answers_alone: bool) -> list[str]:
+    """One name each: the method, and those settings in which it differs from the others."""
+    backbones, dtypes = ({getattr(c, kind) for c in cells} for kind in ("backbone", "dtype"))
+    names = []
+    for cell in cells:
+        same_method = [_given(other) for other in cells if other.method == cell.method]
+        words = [cell.method]
+        words += [
+            f"{name}={_word(value)}"
+            for name, value in _given(cell).items()
+            if any(_differs(other, name, value) for other in same_method)
+        ]
+        words += [cell.backbone] if len(backbones) > 1 else []
+        words += [cell.dtype] if len(dtypes) > 1 else []
+        if not answers_alone and cell.inference != "calibrated":
+            words.append(f"({rule_in_words(cell)})")
+        names.append(" ".join(words))
+    return names
+
+
+def _differs(other: Mapping[str, Any], name: str, value: Any) -> bool:
+    return name not in other or canonical(other[name]) != canonical(value)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = value if isinstance(value, str) else canonical(value)
+    return f'"{text}"' if " " in text else text
