@@ -31,6 +31,21 @@ def test_few_shot_accuracy_is_shown_for_every_series_and_number_of_shots() -> No
     assert table.seeds == (1, 2, 3)
 
 
+def test_the_source_of_domain_generalisation_stands_in_for_few_shot_where_that_was_not_run() -> (
+    None
+):
+    source = {"protocol": "domain-generalisation"}
+    lines = [
+        *seeds(0.4, shots=1),
+        line(accuracy={"test": 0.6, "v2": 0.1}, shots=16, **source),
+        line(accuracy={"test": 0.9, "v2": 0.1}, shots=1, **source),  # few-shot was run
+        line("other", accuracy={"test": 0.9, "v2": 0.1}, shots=1, **source),  # nothing to go with
+        line(method="coop", accuracy={"test": 0.9, "v2": 0.1}, shots=1, **source),
+    ]
+    assert shown(table_of("few-shot-emoji", *lines)) == {"dcp": ["40.00 ± 0.00*", "60.00 ± 0.00*"]}
+    assert not any(table.name == "few-shot-other" for table in report_of(*lines).tables)
+
+
 def test_a_number_from_fewer_seeds_than_the_protocol_has_is_marked() -> None:
     lines = [*seeds(0.4, 0.5, 0.6), *seeds(0.5, 0.5, method="coop")]
     assert shown(table_of("few-shot-emoji", *lines)) == {

@@ -1,6 +1,7 @@
 """Accuracy against shots, for every data set and on average."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from crossprompt.report.entries import Measured, measured
 from crossprompt.report.panels import Curve, Panel, places
@@ -34,7 +35,7 @@ def few_shot(series: Sequence[Series]) -> Section | None:
     Args:
         series: all of them, with all their cells.
     """
-    found = of_protocol(series, PROTOCOL)
+    found = [_with_sources(one, series) for one in of_protocol(series, PROTOCOL)]
     if not found:
         return None
     records = all_records(found)
@@ -47,6 +48,21 @@ def few_shot(series: Sequence[Series]) -> Section | None:
         numbers = _averages(on, shared, seeds)
         cards.insert(0, _card("average", numbers, shots, seeds, shared.note, quoted))
     return Section(PROTOCOL, "Few-shot", TEXT, tuple(cards))
+
+
+def _with_sources(few: Series, series: Sequence[Series]) -> Series:
+    """Where a few-shot cell was not run, domain generalisation's stands in: it trained on the same
+    images and was tested on the same, among others."""
+    run = {(record.cell.dataset, record.cell.shots, record.cell.seed) for record in few.records}
+    datasets = {dataset for dataset, _, _ in run}
+    (whole,) = [one for one in series if one.name == few.name]
+    instead = tuple(
+        replace(record, cell=replace(record.cell, protocol=PROTOCOL))
+        for record in whole.limited("domain-generalisation").records
+        if record.cell.dataset in datasets
+        and (record.cell.dataset, record.cell.shots, record.cell.seed) not in run
+    )
+    return Series(few.name, few.records + instead)
 
 
 def _numbers(series: Sequence[Series], dataset: str, shots: Shots, seeds: Sequence[int]) -> Numbers:
