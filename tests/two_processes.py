@@ -25,6 +25,7 @@ CASES: dict[str, dict[str, Any]] = {
     "released": {"name": "dcp", "variant": "released"},
     "coop": {"name": "coop"},
     "prograd": {"name": "prograd", "initial_words": ""},
+    "promptsrc": {"name": "promptsrc", "ensemble": ["a {}"], "gaussian_mean": 2.0},
     "tip_adapter_f": {"name": "tip_adapter_f", "passes": 2},
 }
 LENGTH = 2

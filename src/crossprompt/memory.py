@@ -174,6 +174,8 @@ class _Counter:
         """Note what a block is given, and when it is at work."""
 
         def enter(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+            if not torch.is_grad_enabled():
+                return  # nothing of it is kept
             states = getattr(arguments[0], "states", arguments[0])
             tower.inputs[number] += states.numel() * states.element_size()
             tower.tokens = max(tower.tokens, states.shape[:-1].numel())

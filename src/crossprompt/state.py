@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from crossprompt import distributed
+from crossprompt.averaging import Averaging
 from crossprompt.errors import RequestError
 
 STATE, LOG = "state.safetensors", "log.jsonl"
@@ -28,6 +29,7 @@ class TrainingState:
         method: what is trained.
         optimiser: over its parameters.
         settings: plain values that the result depends on; a state of other settings is refused.
+        averaging: of the learned tensors over the epochs, where there is one.
     """
 
     def __init__(
@@ -36,8 +38,10 @@ class TrainingState:
         method: nn.Module,
         optimiser: torch.optim.Optimizer,
         settings: Mapping[str, Any],
+        averaging: Averaging | None = None,
     ) -> None:
         self.folder, self.method, self.optimiser = folder, method, optimiser
+        self.averaging = averaging
         self.settings = json.loads(json.dumps(settings))  # as they are when read again
 
     def begin(self, resume: bool) -> list[dict[str, Any]]:
@@ -73,6 +77,8 @@ class TrainingState:
         if self.folder is None or distributed.rank() != 0:
             return
         tensors = {f"method.{key}": value for key, value in self.method.state_dict().items()}
+        if self.averaging is not None:
+            tensors |= {f"average.{key}": value for key, value in self.averaging.total.items()}
         for index, slots in self.optimiser.state_dict()["state"].items():
             for slot, value in slots.items():
                 tensors[f"optimiser.{index}.{slot}"] = torch.as_tensor(value)
@@ -114,15 +120,20 @@ class TrainingState:
 
     def _restore(self, tensors: Mapping[str, Tensor]) -> None:
         learned: dict[str, Tensor] = {}
+        total: dict[str, Tensor] = {}
         slots: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             part, name = key.split(".", 1)
             if part == "method":
                 learned[name] = value
+            elif part == "average":
+                total[name] = value
             else:
                 index, slot = name.split(".", 1)
                 slots.setdefault(int(index), {})[slot] = value
         self.method.load_state_dict(learned, strict=True)
+        if self.averaging is not None:
+            self.averaging.restore(total)
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})
 
 

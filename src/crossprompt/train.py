@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from crossprompt import distributed
+from crossprompt.averaging import Averaging
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Item
 from crossprompt.data.loading import to_device
@@ -191,16 +192,19 @@ def train(
         optimiser = build_optimiser(method, recipe)
         circumstances = _circumstances(method, clip, train, saving)
         settings = {**describe_recipe(recipe, config), **circumstances}
-        state = TrainingState(folder, method, optimiser, settings)
+        averaging = Averaging(method, recipe.epochs)
+        state = TrainingState(folder, method, optimiser, settings, averaging)
         reports = [EpochReport(**line) for line in state.begin(resume)]
         keeps = folder is not None
         loop = _Loop(method, clip, shown.backward, plan, optimiser, recipe, keeps, on_step)
         with _training(method, clip.device), applied(clip, saving):
             for epoch in range(len(reports) + 1, recipe.epochs + 1):
                 reports.append(loop.run(epoch))
+                averaging.add(epoch)
                 state.keep(reports)
                 if on_epoch is not None:
                     on_epoch(reports[-1])
+        averaging.finish()
     with torch.no_grad():
         method.finish(clip, examples)
     return reports

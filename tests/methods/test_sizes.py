@@ -8,7 +8,7 @@ from crossprompt.methods import METHODS
 from tests.backbone import VIT_B_16
 from tests.clip.random_clip import make_tokenizer
 
-CLASSES, SHOTS, EMBED, TEXT_WIDTH = 100, 16, 512, 512
+CLASSES, SHOTS, EMBED, TEXT_WIDTH, IMAGE_WIDTH, BLOCKS = 100, 16, 512, 512, 768, 12
 LEARNED = {
     "zero_shot": 0,
     "linear_probe": CLASSES * EMBED + CLASSES,
@@ -19,6 +19,10 @@ LEARNED = {
     "coop": 16 * TEXT_WIDTH,
     "kgcoop": 4 * TEXT_WIDTH,
     "prograd": 16 * TEXT_WIDTH,
+    "vpt": BLOCKS * 8 * IMAGE_WIDTH,
+    "ivlp": 9 * 4 * (TEXT_WIDTH + IMAGE_WIDTH),
+    "maple": 3_555_072,
+    "promptsrc": 9 * 4 * (TEXT_WIDTH + IMAGE_WIDTH),
     "dcp": 11_048_448,
 }
 

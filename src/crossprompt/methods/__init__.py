@@ -13,12 +13,16 @@ from crossprompt.methods.base import FeatureMethod, Method, Recipe
 from crossprompt.methods.clip_adapter import CLIPAdapter
 from crossprompt.methods.coop import CoOp
 from crossprompt.methods.dcp import DCP
+from crossprompt.methods.ivlp import IVLP
 from crossprompt.methods.kgcoop import KgCoOp
 from crossprompt.methods.linear_probe import LinearProbe
+from crossprompt.methods.maple import MaPLe
 from crossprompt.methods.prograd import ProGrad
+from crossprompt.methods.promptsrc import PromptSRC
 from crossprompt.methods.taskres import TaskRes
 from crossprompt.methods.tip_adapter import TipAdapter
 from crossprompt.methods.tip_adapter_f import TipAdapterF
+from crossprompt.methods.vpt import VPT
 from crossprompt.methods.zero_shot import ZeroShot
 
 METHODS: dict[str, type[Method]] = {
@@ -33,6 +37,10 @@ METHODS: dict[str, type[Method]] = {
         CoOp,
         KgCoOp,
         ProGrad,
+        VPT,
+        IVLP,
+        MaPLe,
+        PromptSRC,
         DCP,
     )
 }

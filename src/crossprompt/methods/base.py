@@ -109,6 +109,17 @@ class Method(nn.Module, ABC):
             examples: training and validation images.
         """
 
+    def weigh_epochs(self, epochs: int) -> Sequence[float] | None:
+        """How much the parameters after each epoch count in the result, which is their mean.
+
+        Args:
+            epochs: in all.
+
+        Returns:
+            As many weights, whose sum is 1; None if the last epoch alone counts.
+        """
+        return None
+
     def finish(self, clip: CLIP, examples: Examples) -> None:
         """Choose, after the last step, what can only be chosen then.
 

@@ -25,7 +25,7 @@ from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import Method, Recipe
-from crossprompt.methods.prompts import prompt_from_words, random_prompt
+from crossprompt.methods.prompts import depth_within, prompt_from_words, random_prompt
 from crossprompt.prompted import append, write
 from crossprompt.settings import require
 from crossprompt.shapes import (
@@ -100,11 +100,7 @@ class DCP(Method):
             "dcp couples the towers block by block, but this backbone has "
             f"{image.blocks} image and {text.blocks} text blocks; use one with as many of both",
         )
-        require(
-            config.depth <= image.blocks or config.depth == type(config).depth,
-            f"dcp: depth is {config.depth} but this backbone has {image.blocks} blocks, so part of "
-            "it would be ignored; choose a smaller one",
-        )
+        depth = depth_within("dcp", config.depth, type(config).depth, image.blocks)
         for width in (image.width, text.width):
             require(
                 width % HEAD_WIDTH == 0,
@@ -113,7 +109,7 @@ class DCP(Method):
             )
         self.names = clip.tokenizer.tokenize_names(class_names)
         self.names.check_fits(text.context, config.length)
-        self.last = min(config.depth, image.blocks - 1)  # block 0 is entered, never rewritten
+        self.last = min(depth, image.blocks - 1)  # block 0 is entered, never rewritten
         words, length = config.initial_words, config.length
         self.text_prompt = (
             random_prompt(length, text.width)

@@ -15,7 +15,7 @@ from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import FeatureMethod, Recipe
-from crossprompt.methods.prompts import prompt_from_words, random_prompt
+from crossprompt.methods.prompts import first_text_prompt
 from crossprompt.methods.texts import PHOTO, ClassTexts, check_templates
 from crossprompt.prompted import encode_prompted_texts
 from crossprompt.settings import require
@@ -55,12 +55,7 @@ class KgCoOp(FeatureMethod):
         self.texts = ClassTexts(clip, class_names, config.template)
         self.names = clip.tokenizer.tokenize_names(class_names)
         self.names.check_fits(clip.config.text.context, config.length)
-        words, length = config.initial_words, config.length
-        self.text_prompt = (
-            prompt_from_words(clip, words, length)
-            if words
-            else random_prompt(length, clip.config.text.width)
-        )
+        self.text_prompt = first_text_prompt(clip, config.initial_words, config.length)
 
     @classmethod
     def recipe(cls, shots: int) -> Recipe:

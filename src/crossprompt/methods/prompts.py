@@ -5,6 +5,7 @@ from torch import nn
 
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
+from crossprompt.settings import require
 
 DEVIATION = 0.02
 """Standard deviation that random prompts are drawn with."""
@@ -36,6 +37,12 @@ def prompt_from_words(clip: CLIP, words: str, length: int) -> nn.Parameter:
     return nn.Parameter(clip.text.words.weight[index].detach().float().clone())
 
 
+def first_text_prompt(clip: CLIP, words: str, length: int) -> nn.Parameter:
+    """``prompt_from_words``, or a random prompt where the words are an empty text."""
+    width = clip.config.text.width
+    return prompt_from_words(clip, words, length) if words else random_prompt(length, width)
+
+
 def prompt_ending_in_words(clip: CLIP, words: str, length: int) -> nn.Parameter:
     """Zeros, then the embeddings of all tokens of ``words``: ``[length, text_width]``.
 
@@ -55,3 +62,33 @@ def prompt_ending_in_words(clip: CLIP, words: str, length: int) -> nn.Parameter:
         )
     ending = prompt_from_words(clip, words, count).detach()
     return nn.Parameter(torch.cat([ending.new_zeros(length - count, ending.shape[1]), ending]))
+
+
+def deep_prompts(first: nn.Parameter, depth: int) -> nn.ParameterList:
+    """A prompt for each of the first blocks, all of one shape.
+
+    Args:
+        first: what enters before block 0.
+        depth: how many; those of the later blocks are random.
+    """
+    return nn.ParameterList([first, *(random_prompt(*first.shape) for _ in range(1, depth))])
+
+
+def depth_within(owner: str, depth: int, default: int, blocks: int) -> int:
+    """How many blocks are prompted: the depth, or all of a backbone that has fewer by default.
+
+    Args:
+        owner: whose setting the depth is.
+        depth: as the user has it.
+        default: the depth where none was chosen.
+        blocks: of the towers, the fewer of both.
+
+    Raises:
+        RequestError: a depth that was chosen goes beyond the blocks.
+    """
+    require(
+        depth <= blocks or depth == default,
+        f"{owner}: depth is {depth} but this backbone has {blocks} blocks, so part of it would be "
+        "ignored; choose a smaller one",
+    )
+    return min(depth, blocks)

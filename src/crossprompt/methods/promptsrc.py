@@ -1,0 +1,172 @@
+"""PromptSRC: IVLP, held near the frozen CLIP by the loss, and averaged over its training.
+
+Khattak et al., ICCV 2023, https://arxiv.org/abs/2307.06948. The loss is cross-entropy plus 25 times
+the mean absolute difference of prompted and frozen text features, 10 times that of the image
+features, and the divergence of the prompted from the frozen logits. Frozen texts are the mean over
+many templates; frozen images are those of the step, after augmentation. The result is the mean of
+the prompts over all epochs, weighted by a Gaussian of the epoch. The terms are reduced as in the
+authors' public code (https://github.com/muzairkhattak/PromptSRC, trainers/promptsrc.py:313): means
+over all elements of features of length 1; the divergence KL(frozen || prompted), summed and divided
+by the number of logits. Deviations from it:
+
+* Frozen texts: every template's feature is normalised before the mean is taken, as in zero-shot
+  CLIP; theirs is the normalised mean of unnormalised features.
+* One Gaussian for all data sets, theirs for six of eleven: mean 30 and deviation 30, of 50 epochs.
+  Theirs are 45 and 5 for StanfordCars, Flowers102, FGVCAircraft, DTD and EuroSAT.
+* What is learned is kept in fp32 throughout; there it is fp16.
+
+Their other settings: from base to new classes 20 epochs with mean 15 and deviation 1; from ImageNet
+to other data sets 20 epochs with mean 6, deviation 10 and depth 3.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import cross_entropy, kl_div, l1_loss, log_softmax, normalize
+
+from crossprompt.clip.model import CLIP
+from crossprompt.examples import Examples
+from crossprompt.frozen import Frozen, StaticPrompts
+from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.prompts import (
+    deep_prompts,
+    depth_within,
+    first_text_prompt,
+    random_prompt,
+)
+from crossprompt.methods.texts import ClassTexts, check_templates
+from crossprompt.prompted import encode_prompted_images, encode_prompted_texts
+from crossprompt.settings import require
+from crossprompt.shapes import ClassFeatures, ImageFeatures, Images, Labels, Logits, Scalar
+
+
+class PromptSRC(Method):
+    """Prompting with self-regulating constraints."""
+
+    name = "promptsrc"
+    summary = "IVLP, held near what CLIP knows and averaged over its training"
+    paper = "Khattak et al., ICCV 2023, arXiv 2307.06948"
+    fidelity = "faithful"
+
+    @dataclass(frozen=True)
+    class Config(Method.Config):
+        """Settings of PromptSRC."""
+
+        length: int = 4
+        """Prompt tokens in each tower."""
+        depth: int = 9
+        """Number of blocks, counted from the first, that have a prompt of their own in each
+        tower."""
+        initial_words: str = "a photo of a"
+        """Words whose first tokens, as many as the length, the first text prompt starts from; an
+        empty text lets it start at random, as all others do."""
+        text_weight: float = 25.0
+        """Of the distance from the frozen text features."""
+        image_weight: float = 10.0
+        """Of the distance from the frozen image features."""
+        logits_weight: float = 1.0
+        """Of the divergence from the frozen logits."""
+        ensemble: tuple[str, ...] = ("imagenet-60",)
+        """What the frozen texts are the mean of: sentences with {} in place of the class name;
+        imagenet stands for CLIP's eighty of ImageNet, imagenet-60 for the first sixty."""
+        gaussian_mean: float = 30.0
+        """Epoch whose prompts count most in the result."""
+        gaussian_std: float = 30.0
+        """How many epochs from there a prompt counts 0.61 times as much."""
+
+        def __post_init__(self) -> None:
+            require(self.length >= 1, f"promptsrc: length is {self.length}, expected 1 or more")
+            require(self.depth >= 1, f"promptsrc: depth is {self.depth}, expected 1 or more")
+            for name in ("text_weight", "image_weight", "logits_weight"):
+                value = getattr(self, name)
+                require(value >= 0, f"promptsrc: {name} is {value}, expected 0 or more")
+            deviation = self.gaussian_std
+            require(deviation > 0, f"promptsrc: gaussian_std is {deviation}, expected more than 0")
+            check_templates(self.ensemble, "promptsrc", "ensemble")
+
+    def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
+        super().__init__(clip, class_names, config)
+        self.config: PromptSRC.Config = config
+        image, text = clip.config.image, clip.config.text
+        blocks = min(image.blocks, text.blocks)
+        depth = depth_within("promptsrc", config.depth, type(config).depth, blocks)
+        self.known_texts = ClassTexts(clip, class_names, config.ensemble)
+        self.names = clip.tokenizer.tokenize_names(class_names)
+        self.names.check_fits(text.context, config.length)
+        first = first_text_prompt(clip, config.initial_words, config.length)
+        self.text_prompts = deep_prompts(first, depth)
+        self.image_prompts = deep_prompts(random_prompt(config.length, image.width), depth)
+
+    @classmethod
+    def recipe(cls, shots: int) -> Recipe:
+        """SGD as published, the same for every number of shots."""
+        return Recipe(epochs=50, batch_size=4, lr=0.0025)
+
+    def prepare(self, clip: CLIP, examples: Examples) -> None:
+        """Encode the frozen texts."""
+        self.known_texts.keep(clip)
+
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        """Score prompted images against the prompted classes."""
+        return clip.logits(self._encode_images(clip, images), self._encode_classes(clip))
+
+    def loss(self, clip: CLIP, images: Images, labels: Labels) -> Scalar:
+        """Cross-entropy, and what has changed of texts, images and logits."""
+        image, text = self._encode_images(clip, images), self._encode_classes(clip)
+        with torch.no_grad():
+            known_image, known_text = clip.encode_images(images), self.known_texts.features(clip)
+        logits, known_logits = clip.logits(image, text), clip.logits(known_image, known_text)
+        divergence = kl_div(
+            log_softmax(logits, dim=-1),
+            log_softmax(known_logits, dim=-1),
+            log_target=True,
+            reduction="sum",
+        )
+        return (
+            cross_entropy(logits, labels)
+            + self.config.text_weight * distance(text, known_text)
+            + self.config.image_weight * distance(image, known_image)
+            + self.config.logits_weight * divergence / logits.numel()
+        )
+
+    def weigh_epochs(self, epochs: int) -> Sequence[float]:
+        """A Gaussian of the epoch, which is counted from 1."""
+        return gaussian_weights(epochs, self.config.gaussian_mean, self.config.gaussian_std)
+
+    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
+        """The image prompts, and the prompted classes' features."""
+        image_prompts = dict(enumerate(self.image_prompts))
+        return StaticPrompts.of(clip, self._encode_classes(clip), image_prompts)
+
+    def _encode_images(self, clip: CLIP, images: Images) -> ImageFeatures:
+        return encode_prompted_images(clip, images, dict(enumerate(self.image_prompts)))
+
+    def _encode_classes(self, clip: CLIP) -> ClassFeatures:
+        text_prompts = {depth: prompt[None] for depth, prompt in enumerate(self.text_prompts)}
+        return encode_prompted_texts(clip, self.names, text_prompts)[0]
+
+
+def distance(features: ClassFeatures, known: ClassFeatures) -> Scalar:
+    """The mean absolute difference of features of length 1.
+
+    Args:
+        features: ``[classes, embed]``, or of images ``[batch, embed]``; of any length.
+        known: of the same shape.
+    """
+    return l1_loss(normalize(features.float(), dim=-1), normalize(known.float(), dim=-1))
+
+
+def gaussian_weights(epochs: int, mean: float, deviation: float) -> list[float]:
+    """What each epoch, counted from 1, weighs in a mean; their sum is 1.
+
+    Args:
+        epochs: in all.
+        mean: epoch that weighs most.
+        deviation: of the Gaussian, in epochs.
+    """
+    exponents = [-0.5 * ((epoch - mean) / deviation) ** 2 for epoch in range(1, epochs + 1)]
+    highest = max(exponents)  # far from the mean all would be zero
+    weights = [math.exp(exponent - highest) for exponent in exponents]
+    return [weight / sum(weights) for weight in weights]

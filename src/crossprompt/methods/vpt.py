@@ -1,0 +1,73 @@
+"""VPT: learned tokens beside the image's patches, before every block or before the first alone.
+
+Jia et al., ECCV 2022, https://arxiv.org/abs/2203.12119. The paper trains it with a classification
+head on vision models; this is the form in which it is compared on CLIP, in the code of MaPLe
+(https://github.com/muzairkhattak/multimodal-prompt-learning, trainers/vpt.py and
+configs/trainers/VPT): no head but the class texts, no dropout, a start of N(0, 0.02^2), tokens
+after the patches, and the recipe. Deviations from that code: none but that the text is the data
+set's template, where it is "a photo of a" for all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crossprompt.clip.model import CLIP
+from crossprompt.examples import Examples
+from crossprompt.frozen import Frozen, StaticPrompts
+from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.prompts import deep_prompts, random_prompt
+from crossprompt.methods.texts import PHOTO, ClassTexts, check_templates
+from crossprompt.prompted import encode_prompted_images
+from crossprompt.settings import require
+from crossprompt.shapes import Images, Logits
+
+
+class VPT(Method):
+    """Visual prompt tuning: the image tower is prompted, the text tower never."""
+
+    name = "vpt"
+    summary = "learned tokens beside the image's patches, before every block"
+    paper = "Jia et al., ECCV 2022, arXiv 2203.12119"
+    fidelity = "faithful"
+
+    @dataclass(frozen=True)
+    class Config(Method.Config):
+        """Settings of VPT."""
+
+        length: int = 8
+        """Prompt tokens beside the patches."""
+        deep: bool = True
+        """A prompt of its own before every block, in place of what became of the last one, or one
+        before the first block alone (VPT-shallow)."""
+        template: tuple[str, ...] = PHOTO
+        """One or more sentences with {} in place of the class name."""
+
+        def __post_init__(self) -> None:
+            require(self.length >= 1, f"vpt: length is {self.length}, expected 1 or more")
+            check_templates(self.template, "vpt")
+
+    def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
+        super().__init__(clip, class_names, config)
+        self.config: VPT.Config = config
+        self.texts = ClassTexts(clip, class_names, config.template)
+        first = random_prompt(config.length, clip.config.image.width)
+        self.image_prompts = deep_prompts(first, clip.config.image.blocks if config.deep else 1)
+
+    @classmethod
+    def recipe(cls, shots: int) -> Recipe:
+        """SGD as in MaPLe's code, the same for every number of shots."""
+        return Recipe(epochs=5, batch_size=4, lr=0.0025)
+
+    def prepare(self, clip: CLIP, examples: Examples) -> None:
+        """Encode the class texts."""
+        self.texts.keep(clip)
+
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        """Score prompted images against the class texts."""
+        features = encode_prompted_images(clip, images, dict(enumerate(self.image_prompts)))
+        return clip.logits(features, self.texts.features(clip))
+
+    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
+        """The image prompts, and the class texts' features."""
+        image_prompts = dict(enumerate(self.image_prompts))
+        return StaticPrompts.of(clip, self.texts.features(clip), image_prompts)
