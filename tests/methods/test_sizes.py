@@ -8,7 +8,7 @@ from crossprompt.methods import METHODS
 from tests.backbone import VIT_B_16
 from tests.clip.random_clip import make_tokenizer
 
-CLASSES, SHOTS, EMBED, TEXT_WIDTH = 100, 16, 512, 512
+CLASSES, SHOTS, EMBED, TEXT_WIDTH, IMAGE_WIDTH = 100, 16, 512, 512, 768
 LEARNED = {
     "zero_shot": 0,
     "linear_probe": CLASSES * EMBED + CLASSES,
@@ -20,6 +20,9 @@ LEARNED = {
     "kgcoop": 4 * TEXT_WIDTH,
     "prograd": 16 * TEXT_WIDTH,
     "dcp": 11_048_448,
+    "hicropl": 33_431_040,
+    "pmpo": 4 * (4 * TEXT_WIDTH + TEXT_WIDTH * IMAGE_WIDTH + IMAGE_WIDTH),
+    "mmap": 9 * 4 * 256 + 512 // 256 + 768 // 256,
 }
 
 

@@ -13,8 +13,11 @@ from crossprompt.methods.base import FeatureMethod, Method, Recipe
 from crossprompt.methods.clip_adapter import CLIPAdapter
 from crossprompt.methods.coop import CoOp
 from crossprompt.methods.dcp import DCP
+from crossprompt.methods.hicropl import HiCroPL
 from crossprompt.methods.kgcoop import KgCoOp
 from crossprompt.methods.linear_probe import LinearProbe
+from crossprompt.methods.mmap import MmAP
+from crossprompt.methods.pmpo import PMPO
 from crossprompt.methods.prograd import ProGrad
 from crossprompt.methods.taskres import TaskRes
 from crossprompt.methods.tip_adapter import TipAdapter
@@ -34,6 +37,9 @@ METHODS: dict[str, type[Method]] = {
         KgCoOp,
         ProGrad,
         DCP,
+        HiCroPL,
+        PMPO,
+        MmAP,
     )
 }
 """Name to class."""
