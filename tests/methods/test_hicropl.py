@@ -109,6 +109,19 @@ def test_mappers_and_proxies_move(clip: CLIP) -> None:
     assert "to_text.mapper.key.weight" in before
 
 
+def test_what_is_written_has_a_gradient_by_what_was_read(clip: CLIP) -> None:
+    method = build(clip)
+    image, text = method.prompts()
+    for written, read, blocks in (
+        (image[1], method.text_prompts, [True, True, False, False]),
+        (text[3], method.image_prompts, [False, False, True, True]),
+    ):
+        # not their sum, most of which norms take away
+        (gradient,) = torch.autograd.grad(written.square().sum(), read, retain_graph=True)
+        reached = gradient.flatten(1).any(1).tolist()
+        assert reached == blocks
+
+
 def test_prompts_do_not_drift_however_often_they_are_used(clip: CLIP) -> None:
     method, images = build(clip), random_images(2)
     first, scores = method.prompts(), method(clip, images)
