@@ -113,6 +113,7 @@ FORM_STATES = {
         "up": draw(EMBED, 6, seed=4),
         "ratio": torch.tensor(0.3),
     },
+    "blended": {f"prompted.{key}": value for key, value in state().items()},
 }
 
 
@@ -135,6 +136,8 @@ def test_every_form_is_rebuilt_from_its_state(clip: CLIP, form: str) -> None:
         ("cache", {"values": draw(8, CLASSES)}, r"values is .* \(8, 5\), expected .* \(9, 5\)"),
         ("cache", {"keys": torch.tensor(1.0)}, r"keys is .* \(\), expected .* \(0, 48\)"),
         ("adapter", {"down": None}, "missing down"),
+        ("blended", {"prompted.bias": None}, "missing bias"),
+        ("blended", {"scale": torch.tensor(7.0)}, "unexpected scale; all keys begin with prompted"),
         ("adapter", {"up": draw(EMBED, 7)}, r"up is .* \(48, 7\), expected .* \(48, 6\)"),
         ("adapter", {"class_weights": draw(4, EMBED)}, r"\(4, 48\), expected .* \(5, 48\)"),
     ],

@@ -1,6 +1,6 @@
 """The whole job: data in, classifier out, in a run folder that can be killed and resumed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -126,16 +126,12 @@ def fit_data(
         say=reporter.say,
         on_step=reporter.step,
     )
-    about = _describe_result(settings, about_data, reports)
+    about = describe_result(settings, about_data, reports)
     classifier = freeze(method, clip, few.train, val=few.val, seed=job.seed, information=about)
     if distributed.rank() != 0:
         return classifier, {}
     results = measure(classifier, few, reporter)
-    classifier.information["metrics"] = {
-        f"{name} {key}": value
-        for name, result in results.items()
-        for key, value in (("accuracy", result.accuracy), ("macro F1", result.macro_f1))
-    }
+    note_metrics(classifier, results)
     if folder is not None:
         classifier.save(folder.path)
     return classifier, results
@@ -156,6 +152,15 @@ def measure(classifier: Classifier, data: Dataset, reporter: Reporter) -> dict[s
         name: evaluate(classifier, split, progress=reporter.count(f"Evaluating on {name}"))
         for name, split in tests.items()
         if split
+    }
+
+
+def note_metrics(classifier: Classifier, results: Mapping[str, Result]) -> None:
+    """Keep the results with the classifier."""
+    classifier.information["metrics"] = {
+        f"{name} {key}": value
+        for name, result in results.items()
+        for key, value in (("accuracy", result.accuracy), ("macro F1", result.macro_f1))
     }
 
 
@@ -193,8 +198,8 @@ def describe_settings(
     }
 
 
-def _describe_result(
-    settings: dict[str, Any], about: dict[str, Any], reports: list[EpochReport]
+def describe_result(
+    settings: dict[str, Any], about: dict[str, Any], reports: Sequence[EpochReport]
 ) -> dict[str, Any]:
     """What a saved classifier says of where it comes from."""
     of_training = ("seed", "dtype", "device", "processes")

@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable
 
 import torch
+from torch import nn
 
-from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.base import Recipe
 
 Schedule = Callable[[int, float, Recipe], float]
 """Of the epoch, counted from 1, and the part of it that is done: the learning rate."""
@@ -43,7 +44,7 @@ def learning_rate(epoch: int, recipe: Recipe, part: float = 0.0) -> float:
     return SCHEDULES[recipe.schedule](epoch, part, recipe)
 
 
-def build_optimiser(method: Method, recipe: Recipe) -> torch.optim.Optimizer:
+def build_optimiser(method: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimiser, over everything that the method learns."""
     learned = [parameter for parameter in method.parameters() if parameter.requires_grad]
     lr, decay = recipe.lr, recipe.weight_decay

@@ -13,7 +13,6 @@ from crossprompt import distributed
 from crossprompt.artifact import DESCRIPTION
 from crossprompt.data.items import Dataset
 from crossprompt.errors import RequestError
-from crossprompt.job import Job
 from crossprompt.state import clear, differences, replace_file
 
 RUN, SELECTION = "run.json", "selection.json"
@@ -31,13 +30,13 @@ class RunFolder:
     goes_on: bool
     """Whether it holds a run that is to be finished."""
 
-    def begin(self, job: Job, settings: Mapping[str, Any], data: Dataset) -> list[str]:
+    def begin(self, job: Any, settings: Mapping[str, Any], data: Dataset | None) -> list[str]:
         """Write what is needed to repeat the run; if it goes on, compare with what is there.
 
         Args:
-            job: what was asked for.
+            job: what was asked for, a dataclass.
             settings: plain values that the result depends on.
-            data: with the few-shot selection.
+            data: with the few-shot selection; None where it is kept elsewhere.
 
         Returns:
             Sentences for the user.
@@ -67,7 +66,7 @@ class RunFolder:
             for name in (DESCRIPTION, RUN, SELECTION):
                 (self.path / name).unlink(missing_ok=True)
             clear(self.path)
-            if data.selection is not None:
+            if data is not None and data.selection is not None:
                 data.save_selection(self.path / SELECTION)
             text = json.dumps(run, indent=2, ensure_ascii=False) + "\n"
             replace_file(self.path / RUN, lambda partial: partial.write_text(text, "utf-8"))

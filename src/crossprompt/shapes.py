@@ -17,6 +17,8 @@ TextFeatures = Float[Tensor, "groups texts embed"]
 """Pooled and projected texts in the order they were given, not yet normalised."""
 ClassFeatures = Float[Tensor, "classes embed"]
 """One feature per class."""
+Rows = Float[Tensor, "rows embed"]
+"""Features of any kind, of images, texts or classes."""
 Labels = Int[Tensor, " batch"]
 """Class indices."""
 Logits = Float[Tensor, "batch classes"]

@@ -45,6 +45,9 @@ VARIANTS = (
     Case("dcp", {"variant": "released", "length": 4}),
     Case("dcp", {"share": False, "length": 2}),
     Case("dcp", {"fuse": "max", "length": 4}),
+    Case("hicropl", {"length": 2, "initial_words": "a photo of a", "turn": 2}),
+    Case("pmpo", {"prompts": 2, "template_weight": 0.5, "template": TEMPLATES}),
+    Case("mmap", {"group_length": 2, "depth": 2}),
     Case("dcp", {"fuse": "first", "initial_words": "a photo of a", "length": 4}),
 )
 CASES = (*(Case(name) for name in METHODS), *VARIANTS)

@@ -24,6 +24,9 @@ LEARNED = {
     "maple": 3_555_072,
     "promptsrc": 9 * 4 * (TEXT_WIDTH + IMAGE_WIDTH),
     "dcp": 11_048_448,
+    "hicropl": 33_431_040,
+    "pmpo": 4 * (4 * TEXT_WIDTH + TEXT_WIDTH * IMAGE_WIDTH + IMAGE_WIDTH),
+    "mmap": 9 * 4 * 256 + 512 // 256 + 768 // 256,
 }
 
 

@@ -51,6 +51,11 @@ def open_classifier(run: Path, options: argparse.Namespace) -> Classifier:
         RequestError: the run is not finished, or the folder holds no classifier.
     """
     if (run / RUN).exists() and not (run / DESCRIPTION).exists():
+        if tasks := sorted(path.parent for path in run.glob(f"*/{DESCRIPTION}")):
+            raise RequestError(
+                f"{run} holds a classifier for each of several data sets; give one of "
+                f"{', '.join(map(str, tasks))}"
+            )
         raise RequestError(
             f"{run} holds a run that is not finished; finish it with the command that began it "
             "and --resume"

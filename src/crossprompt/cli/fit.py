@@ -4,6 +4,7 @@ import argparse
 import json
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from crossprompt import distributed
@@ -16,6 +17,7 @@ from crossprompt.evaluate import Result
 from crossprompt.fitting import fit
 from crossprompt.job import Job
 from crossprompt.methods import METHODS, find_method
+from crossprompt.multitask import TasksJob, fit_tasks
 from crossprompt.train import TrainConfig
 
 SUMMARY = "Learn a classifier from a few labelled images per class."
@@ -27,7 +29,12 @@ DEFAULT_METHOD = "dcp"
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the job, of the training and of the chosen method."""
-    parser.add_argument("data", help="a folder of class folders, a CSV file, or a data set's name")
+    parser.add_argument(
+        "data",
+        nargs="+",
+        help="a folder of class folders, a CSV file, or a data set's name; several for --method "
+        "mmap, which learns them together",
+    )
     parser.add_argument(
         "--method",
         default=DEFAULT_METHOD,
@@ -75,7 +82,7 @@ def chosen_method(words: Sequence[str]) -> str:
 def run(options: argparse.Namespace) -> int:
     """Fit, and print how good the result is."""
     job = Job(
-        data=options.data,
+        data=options.data[0],
         method=options.method,
         backbone=options.backbone,
         shots=options.shots,
@@ -88,19 +95,25 @@ def run(options: argparse.Namespace) -> int:
         device=options.device,
         dtype=options.dtype,
     )
-    output = options.output or job.default_output()
+    several = TasksJob(tuple(replace(job, data=data) for data in options.data))
+    together = len(several.jobs) > 1
+    output = options.output or (several if together else job).default_output()
+    how = {"resume": options.resume, "overwrite": options.overwrite}
     try:
         with reporting() as terminal:
-            _, results = fit(
-                job, output, resume=options.resume, overwrite=options.overwrite, reporter=terminal
-            )
+            if together:
+                fitted = fit_tasks(several, output, **how, reporter=terminal)
+            else:
+                _, results = fit(job, output, **how, reporter=terminal)
     except KeyboardInterrupt:
         instead = " in place of --overwrite" if options.overwrite else ""
         raise JobError(
             f"stopped; {output} keeps the finished epochs, if there are any: go on with the same "
             f"command and --resume{instead}"
         ) from None
-    if distributed.rank() == 0:
+    if together:
+        _show_tasks({name: found for name, (_, found) in fitted.items()}, output, options.json)
+    elif distributed.rank() == 0:
         _show(results, output, options.json)
     distributed.leave()
     return 0
@@ -111,6 +124,23 @@ def _show(results: dict[str, Result], output: Path, as_json: bool) -> None:
         values = {name: result.to_json() for name, result in results.items()}
         print(json.dumps({"output": str(output), "results": values}))
         return
+    _show_results(results, output)
+
+
+def _show_tasks(tasks: dict[str, dict[str, Result]], output: Path, as_json: bool) -> None:
+    if as_json:
+        values = {
+            name: {key: result.to_json() for key, result in results.items()}
+            for name, results in tasks.items()
+        }
+        print(json.dumps({"output": str(output), "tasks": values}))
+        return
+    for name, results in tasks.items():
+        print(f"{name}:")
+        _show_results(results, output / name)
+
+
+def _show_results(results: dict[str, Result], output: Path) -> None:
     if results:
         show_results(results)
     else:

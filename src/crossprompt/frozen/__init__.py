@@ -2,15 +2,19 @@
 
 from crossprompt.frozen.adapter import Adapter
 from crossprompt.frozen.base import FeatureHead, Frozen, check_tensors
+from crossprompt.frozen.blended import Blended
 from crossprompt.frozen.cache import Cache
 from crossprompt.frozen.static_prompts import StaticPrompts
 
-FORMS: dict[str, type[Frozen]] = {form.form: form for form in (StaticPrompts, Cache, Adapter)}
+FORMS: dict[str, type[Frozen]] = {
+    form.form: form for form in (StaticPrompts, Cache, Adapter, Blended)
+}
 """Name to class, for loading."""
 
 __all__ = [
     "FORMS",
     "Adapter",
+    "Blended",
     "Cache",
     "FeatureHead",
     "Frozen",

@@ -13,10 +13,13 @@ from crossprompt.methods.base import FeatureMethod, Method, Recipe
 from crossprompt.methods.clip_adapter import CLIPAdapter
 from crossprompt.methods.coop import CoOp
 from crossprompt.methods.dcp import DCP
+from crossprompt.methods.hicropl import HiCroPL
 from crossprompt.methods.ivlp import IVLP
 from crossprompt.methods.kgcoop import KgCoOp
 from crossprompt.methods.linear_probe import LinearProbe
 from crossprompt.methods.maple import MaPLe
+from crossprompt.methods.mmap import MmAP
+from crossprompt.methods.pmpo import PMPO
 from crossprompt.methods.prograd import ProGrad
 from crossprompt.methods.promptsrc import PromptSRC
 from crossprompt.methods.taskres import TaskRes
@@ -42,6 +45,9 @@ METHODS: dict[str, type[Method]] = {
         MaPLe,
         PromptSRC,
         DCP,
+        HiCroPL,
+        PMPO,
+        MmAP,
     )
 }
 """Name to class."""

@@ -1,0 +1,47 @@
+"""The form of HiCroPL: every image is encoded twice, with the prompts and without."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from crossprompt.clip.model import CLIP
+from crossprompt.frozen.base import Frozen
+from crossprompt.frozen.static_prompts import StaticPrompts
+from crossprompt.shapes import Images, Logits, Rows
+
+PREFIX = "prompted."
+"""What the keys of a saved state begin with."""
+
+
+class Blended(Frozen):
+    """Cosine of class weights with the sum of two image features, prompted and CLIP's own.
+
+    Args:
+        prompted: the image prompts, and the class weights that the sum is compared with.
+    """
+
+    form = "blended"
+
+    def __init__(self, prompted: StaticPrompts) -> None:
+        super().__init__()
+        self.prompted = prompted
+
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        """Score images, each alike in any batch; two passes of the image tower."""
+        features = blend(self.prompted.encode(clip, images), clip.encode_images(images))
+        return self.prompted.score(features)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "Blended":
+        """Rebuild from a saved state."""
+        if strays := sorted(key for key in state if not key.startswith(PREFIX)):
+            raise ValueError(f"unexpected {', '.join(strays[:3])}; all keys begin with {PREFIX}")
+        own = {key.removeprefix(PREFIX): value for key, value in state.items()}
+        return cls(StaticPrompts.from_state(own, clip, classes))
+
+
+def blend(prompted: Rows, known: Rows) -> Rows:
+    """The direction half-way between two features, in fp32 and of length 1: ``[rows, embed]``."""
+    halves = normalize(prompted.float(), dim=-1) + normalize(known.float(), dim=-1)
+    return normalize(halves, dim=-1)

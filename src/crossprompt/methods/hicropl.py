@@ -1,0 +1,193 @@
+"""HiCroPL: the text prompts of the early blocks rewrite the image prompts, later the other way.
+
+Zheng et al., ICCV 2025, https://arxiv.org/abs/2507.14976. A block's prompt is summed up in a proxy,
+and every token of the other tower's prompts asks the proxies of all blocks. Deviations from the
+authors' public code:
+
+* The rewritten prompts are a function of what is learned. The authors copy them into ``.data`` on
+  every forward pass, which cuts the gradient, so that 99 % of their trained parameters never move,
+  and makes the prompts drift, in evaluation too: what a model answers depends on how often it was
+  asked. Their proxies share one memory, as do their image prompts; here each is its own.
+* The descriptions of the classes are the user's file (``--descriptions``); without one the frozen
+  text features are those of the data set's template.
+* Where the backbone has fewer blocks than 12, all have prompts, and half of them are written from
+  the text.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn.functional import cosine_similarity, cross_entropy
+
+from crossprompt.clip.model import CLIP
+from crossprompt.examples import Examples
+from crossprompt.frozen import Blended, Frozen, StaticPrompts
+from crossprompt.frozen.blended import blend
+from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.descriptions import Descriptions
+from crossprompt.methods.mappers import HEADS, Crossing
+from crossprompt.methods.prompts import prompt_from_words, random_prompt
+from crossprompt.methods.texts import PHOTO, ClassTexts, check_templates
+from crossprompt.prompted import encode_prompted_images, encode_prompted_texts
+from crossprompt.settings import require
+from crossprompt.shapes import (
+    ClassFeatures,
+    ImageFeatures,
+    ImagePrompt,
+    Images,
+    Labels,
+    Logits,
+    Scalar,
+    TextPrompt,
+)
+
+WORDS_AT_MOST = 4
+"""The longest prompt that may start from words: longer ones start at random, as published."""
+
+
+class HiCroPL(Method):
+    """Hierarchical cross-modal prompts, and features blended with those of frozen CLIP."""
+
+    name = "hicropl"
+    summary = "deep prompts, early ones written from the text, later ones from the image"
+    paper = "Zheng et al., ICCV 2025, arXiv 2507.14976"
+    fidelity = "repaired"
+
+    @dataclass(frozen=True)
+    class Config(Method.Config):
+        """Settings of HiCroPL."""
+
+        length: int = 16
+        """Prompt tokens on each side."""
+        depth: int = 12
+        """Number of blocks, counted from block 0, that have prompts."""
+        turn: int | None = None
+        """Block from which on the text prompts are written from the image's; before it the image
+        prompts are written from the text's. By default half the depth."""
+        weight: float = 12.0
+        """Of the distance of features from those of frozen CLIP."""
+        descriptions: str | None = None
+        """JSON file that describes each class in sentences, {"class name": ["a sentence"]}, in
+        place of the template."""
+        template: tuple[str, ...] = PHOTO
+        """Where there are no descriptions: one or more sentences with {} in place of the class
+        name."""
+        initial_words: str | None = None
+        """Words whose first tokens, as many as the length, the text prompt of block 0 starts from;
+        only for a length of at most 4. By default it starts at random."""
+
+        def __post_init__(self) -> None:
+            length, depth, turn, words = self.length, self.depth, self.turn, self.initial_words
+            require(length >= 1, f"hicropl: length is {length}, expected 1 or more")
+            require(depth >= 2, f"hicropl: depth is {depth}, expected 2 or more")
+            fine = turn is None or 0 < turn < depth
+            require(fine, f"hicropl: turn is {turn}, expected 1 to {depth - 1}, below the depth")
+            require(self.weight >= 0, f"hicropl: weight is {self.weight}, expected 0 or more")
+            check_templates(self.template, "hicropl")
+            require(
+                words is None or length <= WORDS_AT_MOST,
+                f"hicropl: initial_words is set but length is {length}; only a prompt of at most "
+                f"{WORDS_AT_MOST} tokens can start from words, so the setting would be ignored",
+            )
+
+    def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
+        super().__init__(clip, class_names, config)
+        self.config: HiCroPL.Config = config
+        self.depth, self.turn = choose_blocks(clip, config)
+        image, text, length = clip.config.image.width, clip.config.text.width, config.length
+        require(
+            image % HEADS == text % HEADS == 0,
+            f"hicropl attends in {HEADS} heads, but this backbone has towers of widths {image} and "
+            f"{text}; use one whose widths are multiples of {HEADS}",
+        )
+        self.names = clip.tokenizer.tokenize_names(class_names)
+        self.names.check_fits(clip.config.text.context, length)
+        self.texts: ClassTexts | Descriptions = (
+            ClassTexts(clip, class_names, config.template)
+            if config.descriptions is None
+            else Descriptions(clip, class_names, Path(config.descriptions))
+        )
+        self.text_prompts = random_prompt(self.depth, length, text)
+        self.image_prompts = random_prompt(self.depth, length, image)
+        if config.initial_words is not None:
+            words = prompt_from_words(clip, config.initial_words, length)
+            self.text_prompts.data[0] = words.detach()
+        self.to_image = Crossing(image, text, self.turn)
+        self.to_text = Crossing(text, image, self.depth - self.turn)
+
+    @classmethod
+    def recipe(cls, shots: int) -> Recipe:
+        """Adam as published, the same for every number of shots."""
+        return Recipe(epochs=50, batch_size=32, lr=2.5e-3, optimiser="adam", eps=1e-3)
+
+    def prepare(self, clip: CLIP, examples: Examples) -> None:
+        """Encode the descriptions."""
+        self.texts.keep(clip)
+
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        """Score images; the image tower runs twice, with the prompts and without."""
+        image_prompts, text_prompts = self.prompts()
+        image = blend(encode_prompted_images(clip, images, image_prompts), known(clip, images))
+        return clip.logits(image, self._encode_classes(clip, text_prompts))
+
+    def loss(self, clip: CLIP, images: Images, labels: Labels) -> Scalar:
+        """Cross-entropy, and the mean distances of both features from frozen CLIP's."""
+        image_prompts, text_prompts = self.prompts()
+        known_image, known_classes = known(clip, images), self.texts.features(clip)
+        image = blend(encode_prompted_images(clip, images, image_prompts), known_image)
+        classes = self._encode_classes(clip, text_prompts)
+        distance = 1 - cosine_similarity(classes, known_classes).mean()
+        distance = distance + 1 - cosine_similarity(image, known_image.float()).mean()
+        return cross_entropy(clip.logits(image, classes), labels) + self.config.weight * distance
+
+    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
+        """The rewritten image prompts and the blended classes."""
+        image_prompts, text_prompts = self.prompts()
+        classes = self._encode_classes(clip, text_prompts)
+        return Blended(StaticPrompts.of(clip, classes, image_prompts))
+
+    def prompts(self) -> tuple[dict[int, ImagePrompt], dict[int, TextPrompt]]:
+        """What is written before each block of the image and of the text tower."""
+        early, late = slice(self.turn), slice(self.turn, None)
+        own_image, own_text = self.image_prompts, self.text_prompts
+        image = [self.to_image(own_image[early], own_text[early]), own_image[late]]
+        text = [own_text[early], self.to_text(own_text[late], own_image[late])]
+        return dict(enumerate(torch.cat(image))), dict(enumerate(torch.cat(text)[:, None]))
+
+    def _encode_classes(self, clip: CLIP, prompts: dict[int, TextPrompt]) -> ClassFeatures:
+        prompted = encode_prompted_texts(clip, self.names, prompts)[0]
+        return blend(prompted, self.texts.features(clip))
+
+
+@torch.no_grad()
+def known(clip: CLIP, images: Images) -> ImageFeatures:
+    """Features of frozen CLIP, not normalised: ``[batch, embed]``."""
+    return clip.encode_images(images)
+
+
+def choose_blocks(clip: CLIP, config: HiCroPL.Config) -> tuple[int, int]:
+    """How many blocks have prompts, and from which on the direction turns.
+
+    Args:
+        clip: whose towers they are.
+        config: the default depth is cut to the blocks that there are.
+
+    Raises:
+        RequestError: the backbone has fewer blocks than were asked for.
+    """
+    blocks = min(clip.config.image.blocks, clip.config.text.blocks)
+    require(
+        config.depth <= blocks or config.depth == type(config).depth,
+        f"hicropl: depth is {config.depth} but this backbone has {blocks} blocks in a tower, so "
+        "part of it would be ignored; choose a smaller one",
+    )
+    depth = min(config.depth, blocks)
+    turn = depth // 2 if config.turn is None else config.turn
+    require(
+        0 < turn < depth,
+        f"hicropl: the direction turns at block {turn} of {depth}, but there must be blocks before "
+        "and after it; choose another turn, or a backbone with more blocks",
+    )
+    return depth, turn

@@ -1,0 +1,134 @@
+"""PMPO: several text prompts, each with a segment of the image tower's blocks of its own.
+
+Tian et al., https://arxiv.org/abs/2305.06221. *Reconstruction* from the abstract and summaries of
+the paper: there is no public code, and a result is no reproduction. Our choices:
+
+* The image tower's blocks are cut into as many segments as there are prompts, nearly equal where
+  they cannot be equal; in every block of a segment the image prompt is one linear layer of that
+  segment's text prompt.
+* A class is the mean of its normalised features under all text prompts and of the hand-written one,
+  each counting as one (``--template-weight`` for another weight).
+* Text prompts start from "a photo of a", each with noise of its own (deviation 0.002).
+* The recipe is MaPLe's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn.functional import normalize
+
+from crossprompt.clip.model import CLIP
+from crossprompt.examples import Examples
+from crossprompt.frozen import Frozen, StaticPrompts
+from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.prompts import prompt_from_words, random_prompt
+from crossprompt.methods.texts import PHOTO, ClassTexts, check_templates
+from crossprompt.prompted import encode_prompted_images, encode_prompted_texts
+from crossprompt.settings import require
+from crossprompt.shapes import ClassFeatures, ImagePrompt, Images, Logits
+
+
+class PMPO(Method):
+    """Partitioned multi-modal prompts."""
+
+    name = "pmpo"
+    summary = "several text prompts, each also written into a segment of the image tower"
+    paper = "Tian et al., arXiv 2305.06221"
+    fidelity = "reconstruction"
+
+    @dataclass(frozen=True)
+    class Config(Method.Config):
+        """Settings of PMPO."""
+
+        prompts: int = 4
+        """Text prompts, and segments of the image tower; by default no more than it has blocks."""
+        length: int = 4
+        """Tokens of each prompt."""
+        template_weight: float | None = None
+        """Part of a class that is its hand-written text, 0 to 1; by default as much as a prompt."""
+        initial_words: str = "a photo of a"
+        """Words whose first tokens, as many as the length, all prompts start from; an empty text
+        lets them start at random."""
+        noise: float = 0.002
+        """Standard deviation of what is added to the words, other for each prompt."""
+        template: tuple[str, ...] = PHOTO
+        """The hand-written text: one or more sentences with {} in place of the class name."""
+
+        def __post_init__(self) -> None:
+            weight = self.template_weight
+            require(self.prompts >= 1, f"pmpo: prompts is {self.prompts}, expected 1 or more")
+            require(self.length >= 1, f"pmpo: length is {self.length}, expected 1 or more")
+            fine = weight is None or 0 <= weight <= 1
+            require(fine, f"pmpo: template_weight is {weight}, expected 0 to 1")
+            require(self.noise >= 0, f"pmpo: noise is {self.noise}, expected 0 or more")
+            check_templates(self.template, "pmpo")
+
+    def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
+        super().__init__(clip, class_names, config)
+        self.config: PMPO.Config = config
+        image, text = clip.config.image, clip.config.text
+        require(
+            config.prompts <= image.blocks or config.prompts == type(config).prompts,
+            f"pmpo: prompts is {config.prompts} but this backbone has {image.blocks} image blocks, "
+            "too few for a segment each; choose fewer",
+        )
+        self.segments = cut(image.blocks, min(config.prompts, image.blocks))
+        self.texts = ClassTexts(clip, class_names, config.template)
+        self.names = clip.tokenizer.tokenize_names(class_names)
+        self.names.check_fits(text.context, config.length)
+        self.text_prompts = self._start(clip)
+        self.to_image = nn.ModuleList(nn.Linear(text.width, image.width) for _ in self.segments)
+
+    def _start(self, clip: CLIP) -> nn.Parameter:
+        count, length, words = len(self.segments), self.config.length, self.config.initial_words
+        if not words:
+            return random_prompt(count, length, clip.config.text.width)
+        start = prompt_from_words(clip, words, length).detach()
+        noise = torch.randn(count, *start.shape).to(start.device)
+        return nn.Parameter(start + self.config.noise * noise)
+
+    @classmethod
+    def recipe(cls, shots: int) -> Recipe:
+        """SGD, the same for every number of shots."""
+        return Recipe(epochs=5, batch_size=4, lr=0.0035)
+
+    def prepare(self, clip: CLIP, examples: Examples) -> None:
+        """Encode the hand-written texts."""
+        self.texts.keep(clip)
+
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        """Score images."""
+        image = encode_prompted_images(clip, images, self.image_prompts())
+        return clip.logits(image, self._encode_classes(clip))
+
+    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
+        """The classes and the image prompt of every block."""
+        return StaticPrompts.of(clip, self._encode_classes(clip), self.image_prompts())
+
+    def image_prompts(self) -> dict[int, ImagePrompt]:
+        """What is written before each block of the image tower."""
+        owners = zip(self.segments, self.to_image, self.text_prompts, strict=True)
+        written = [(blocks, linear(prompt)) for blocks, linear, prompt in owners]
+        return {block: prompt for blocks, prompt in written for block in blocks}
+
+    def _encode_classes(self, clip: CLIP) -> ClassFeatures:
+        prompted = encode_prompted_texts(clip, self.names, {0: self.text_prompts}).float()
+        prompted = normalize(prompted, dim=-1).mean(0)
+        written = normalize(self.texts.features(clip), dim=-1)
+        weight = self.config.template_weight
+        weight = 1 / (len(self.segments) + 1) if weight is None else weight
+        return normalize((1 - weight) * prompted + weight * written, dim=-1)
+
+
+def cut(blocks: int, segments: int) -> list[range]:
+    """All blocks in order, in segments whose lengths differ by at most one.
+
+    Args:
+        blocks: how many there are.
+        segments: how many to make, at most as many.
+    """
+    bounds = [number * blocks // segments for number in range(segments + 1)]
+    return [range(start, stop) for start, stop in pairwise(bounds)]
