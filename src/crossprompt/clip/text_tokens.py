@@ -217,10 +217,10 @@ class TextTokens:
             ends = ends[:, torch.tensor(self.texts.order, device=ends.device).argsort()]
         return self._only_ends(ends)
 
-    def _by_groups(self, states: Sequence[Tensor]) -> list[Sequence[Tensor]]:
+    def _by_groups(self, states: Sequence[Tensor]) -> list[list[Tensor]]:
         """The states of ``parts``, those of the same groups together."""
         together = max(1, len(states) // self.states.shape[0])
-        return [states[i : i + together] for i in range(0, len(states), together)]
+        return [[*states[i : i + together]] for i in range(0, len(states), together)]
 
     def attend(self, query: Heads, key: Heads, value: Heads) -> Heads:
         """Causal attention within each text; the shared keys and values are never repeated."""

@@ -3,15 +3,19 @@
 from crossprompt.frozen.adapter import Adapter
 from crossprompt.frozen.base import FeatureHead, Frozen, check_tensors
 from crossprompt.frozen.cache import Cache
+from crossprompt.frozen.conditional import Conditional
 from crossprompt.frozen.static_prompts import StaticPrompts
 
-FORMS: dict[str, type[Frozen]] = {form.form: form for form in (StaticPrompts, Cache, Adapter)}
+FORMS: dict[str, type[Frozen]] = {
+    form.form: form for form in (StaticPrompts, Cache, Adapter, Conditional)
+}
 """Name to class, for loading."""
 
 __all__ = [
     "FORMS",
     "Adapter",
     "Cache",
+    "Conditional",
     "FeatureHead",
     "Frozen",
     "StaticPrompts",
