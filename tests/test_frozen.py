@@ -97,6 +97,11 @@ def test_a_state_that_does_not_fit_is_an_error_that_names_the_key(
         StaticPrompts.from_state(changed, clip, CLASSES)
 
 
+def texts(count: int, *rows: list[int]) -> Tensor:
+    """Ids of so many classes, the given rows in turn."""
+    return torch.tensor([rows[number % len(rows)] for number in range(count)], dtype=torch.int64)
+
+
 HEAD = {"class_weights": draw(CLASSES, EMBED), "scale": torch.tensor(7.0)}
 FORM_STATES = {
     "static-prompts": state(),
@@ -114,6 +119,14 @@ FORM_STATES = {
         "ratio": torch.tensor(0.3),
     },
     "blended": {f"prompted.{key}": value for key, value in state().items()},
+    "conditional": {
+        "name_tokens": torch.tensor([[7, 1, 2, 9], *[[7, 1, 9, -1]] * (CLASSES - 1)]),
+        "text_prompt": draw(LENGTH, EVEN.text.width, seed=5),
+        "down_weight": draw(6, EMBED, seed=6),
+        "down_bias": draw(6, seed=7),
+        "up_weight": draw(EVEN.text.width, 6, seed=8),
+        "up_bias": draw(EVEN.text.width, seed=9),
+    },
 }
 
 
@@ -139,6 +152,22 @@ def test_every_form_is_rebuilt_from_its_state(clip: CLIP, form: str) -> None:
         ("blended", {"prompted.bias": None}, "missing bias"),
         ("blended", {"scale": torch.tensor(7.0)}, "unexpected scale; all keys begin with prompted"),
         ("adapter", {"up": draw(EMBED, 7)}, r"up is .* \(48, 7\), expected .* \(48, 6\)"),
+        ("conditional", {"name_tokens": None}, "missing name_tokens"),
+        (
+            "conditional",
+            {"name_tokens": torch.ones(5, 3)},
+            r"is torch.float32 .* torch.int64",
+        ),
+        ("conditional", {"name_tokens": texts(4, [7, 9])}, r"\(4, 2\), expected .* \(5, 2\)"),
+        ("conditional", {"name_tokens": texts(5, [7, -1])}, "a row that is not the ids of a text"),
+        ("conditional", {"name_tokens": texts(5, [7, -1, 9])}, "a row that is not the ids"),
+        ("conditional", {"name_tokens": texts(5, [7, -2, 9])}, "a row that is not the ids"),
+        ("conditional", {"name_tokens": texts(5, [])}, "a row that is not the ids of a text"),
+        ("conditional", {"name_tokens": texts(5, [7, 9], [8, 9])}, "start with different ids"),
+        ("conditional", {"name_tokens": texts(5, [7, 560])}, "holds 560, expected ids below 560"),
+        ("conditional", {"name_tokens": texts(5, [7] * 75)}, "'class 0' needs 78 tokens"),
+        ("conditional", {"text_prompt": draw(LENGTH, 65)}, r"\(3, 65\), expected .* \(3, 64\)"),
+        ("conditional", {"up_weight": draw(64, 7)}, r"up_weight is .* expected .* \(64, 6\)"),
         ("adapter", {"class_weights": draw(4, EMBED)}, r"\(4, 48\), expected .* \(5, 48\)"),
     ],
 )

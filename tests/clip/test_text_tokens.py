@@ -5,6 +5,7 @@ from torch import Tensor
 from crossprompt.clip.model import CLIP
 from crossprompt.clip.text_tokens import TextTokens, TokenizedTexts
 from crossprompt.errors import RequestError
+from crossprompt.memory import Saving, applied
 from tests.clip.dense_text import dense_text_features
 from tests.clip.random_clip import SMALL, make_clip
 
@@ -140,3 +141,21 @@ def test_writing_a_prompt_changes_nothing_else(clip: CLIP, names: TokenizedTexts
     assert torch.equal(after.prompt[:, :2], prompt)
     changed = (before.states != after.states).any(-1)[0].nonzero().flatten().tolist()
     assert changed == [1, 2]
+
+
+@pytest.mark.parametrize("most", [1, 12, 28, 60, 90, 1000])
+def test_groups_worked_on_by_parts_equal_the_dense_computation(
+    clip: CLIP, names: TokenizedTexts, most: int
+) -> None:
+    groups, prompts = 3, draw(3, 4, seed=0)
+    whole = clip.text.enter(clip.text.embed(names).insert(prompts))
+    tokens = whole.states.shape[1]
+    sizes = [part.states.shape[:2].numel() for part in whole.parts(most)]
+    assert max(sizes) <= max(most, whole.shared + max(len(own) for own in names.own))
+    if most >= tokens:  # whole groups: no token is worked on twice
+        assert sum(sizes) == groups * tokens
+
+    with applied(clip, Saving(text=True, most_tokens=most)):
+        features = shared_features(clip, names, {0: prompts})
+    expected = dense_text_features(clip, names, {0: prompts})
+    torch.testing.assert_close(features, expected, atol=1e-5, rtol=0)

@@ -36,6 +36,7 @@ VARIANTS = (
     Case("taskres", {"scale": 1.0, "template": TEMPLATES}),
     Case("coop", {"class_specific": True, "length": 3}),
     Case("coop", {"initial_words": "a photo of a", "length": 4}),
+    Case("cocoop", {"initial_words": "", "length": 3, "reduction": 4}),
     Case("kgcoop", {"initial_words": "", "length": 3}),
     Case("prograd", {"initial_words": "", "length": 3}),
     Case("vpt", {"deep": False, "length": 3, "template": TEMPLATES}),

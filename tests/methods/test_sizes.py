@@ -17,6 +17,7 @@ LEARNED = {
     "clip_adapter": 2 * EMBED * (EMBED // 4),
     "taskres": CLASSES * EMBED,
     "coop": 16 * TEXT_WIDTH,
+    "cocoop": 4 * TEXT_WIDTH + (EMBED + 1) * (EMBED // 16) + (EMBED // 16 + 1) * TEXT_WIDTH,
     "kgcoop": 4 * TEXT_WIDTH,
     "prograd": 16 * TEXT_WIDTH,
     "vpt": BLOCKS * 8 * IMAGE_WIDTH,

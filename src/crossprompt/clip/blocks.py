@@ -15,6 +15,12 @@ from crossprompt.clip.text_tokens import TextTokens
 from crossprompt.shapes import ImageTokens
 
 Attend = Callable[[Heads, Heads, Heads], Heads]
+"""Queries, keys and values to what the asking tokens learn."""
+Project = Callable[["Attention", Tensor, slice], Tensor]
+"""How tokens ``[rows, tokens, width]`` become queries, keys and values: of the attention, the
+tokens and which of the three, to ``[rows, tokens, parts * width]``."""
+QUERY, KEY_AND_VALUE, ALL = slice(0, 1), slice(1, 3), slice(0, 3)
+"""Which of the three."""
 ClassToken = Float[Tensor, "batch 1 width"]
 
 
@@ -46,7 +52,11 @@ class _QuickGELU(torch.autograd.Function):
 
 
 class Attention(nn.Module):
-    """Multi-head attention; which token sees which is the caller's: it hands in ``attend``."""
+    """Multi-head attention, of which the caller hands in two parts.
+
+    ``attend`` decides which token sees which, ``project`` how tokens become queries, keys and
+    values: usually by the method of that name.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -54,11 +64,29 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
+    def project(
+        self,
+        x: Float[Tensor, "rows tokens width"],
+        parts: slice = ALL,
+        weight: Float[Tensor, "outputs width"] | None = None,
+    ) -> Float[Tensor, "rows tokens parts"]:
+        """Queries, keys and values side by side, or some of the three.
+
+        Args:
+            x: tokens.
+            parts: which of the three.
+            weight: in place of the attention's own, for all three.
+        """
+        width = x.shape[-1]
+        rows = slice(parts.start * width, parts.stop * width)
+        weight = self.qkv.weight if weight is None else weight
+        return functional.linear(x, weight[rows], self.qkv.bias[rows])
+
     def forward(
-        self, x: Float[Tensor, "rows tokens width"], attend: Attend
+        self, x: Float[Tensor, "rows tokens width"], attend: Attend, project: Project
     ) -> Float[Tensor, "rows tokens width"]:
         """Mix the tokens of every row."""
-        query, key, value = self._split(self.qkv(x))
+        query, key, value = self._split(project(self, x, ALL))
         return self.out(attend(query, key, value).transpose(1, 2).flatten(2))
 
     def ask(
@@ -66,14 +94,11 @@ class Attention(nn.Module):
         asking: Float[Tensor, "rows asking width"],
         x: Float[Tensor, "rows tokens width"],
         attend: Attend,
+        project: Project,
     ) -> Float[Tensor, "rows asking width"]:
         """What some tokens learn from all: as ``forward``, without the other tokens' queries."""
-        width = x.shape[-1]
-        weights, biases = (
-            part.split([width, 2 * width]) for part in (self.qkv.weight, self.qkv.bias)
-        )
-        (query,) = self._split(functional.linear(asking, weights[0], biases[0]))
-        key, value = self._split(functional.linear(x, weights[1], biases[1]))
+        (query,) = self._split(project(self, asking, QUERY))
+        key, value = self._split(project(self, x, KEY_AND_VALUE))
         return self.out(attend(query, key, value).transpose(1, 2).flatten(2))
 
     def _split(
@@ -85,7 +110,11 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block."""
+    """A pre-norm transformer block.
+
+    It can be called with another ``project`` than its attention's. As that is handed in with the
+    tokens, it is still the one where the block is computed again.
+    """
 
     recompute: bool = False
     """Keep only what goes in, and compute the rest again for the gradient; see ``memory``."""
@@ -102,10 +131,10 @@ class Block(nn.Module):
         )
 
     def mix(
-        self, x: Float[Tensor, "rows tokens width"], attend: Attend
+        self, x: Float[Tensor, "rows tokens width"], attend: Attend, project: Project
     ) -> Float[Tensor, "rows tokens width"]:
         """Attention, then MLP, each added to its input."""
-        x = x + self.attention(self.norm_1(x), attend)
+        x = x + self.attention(self.norm_1(x), attend, project)
         return x + self.mlp(self.norm_2(x))
 
     def mix_into(
@@ -113,6 +142,7 @@ class Block(nn.Module):
         asking: Float[Tensor, "rows asking width"],
         x: Float[Tensor, "rows tokens width"],
         attend: Attend,
+        project: Project,
     ) -> Float[Tensor, "rows asking width"]:
         """``mix`` for the tokens that are read afterwards; the others' answers are never computed.
 
@@ -120,8 +150,9 @@ class Block(nn.Module):
             asking: those tokens, as they stand in ``x``.
             x: all tokens.
             attend: from the asking tokens to all.
+            project: to queries, keys and values.
         """
-        asking = asking + self.attention.ask(self.norm_1(asking), self.norm_1(x), attend)
+        asking = asking + self.attention.ask(self.norm_1(asking), self.norm_1(x), attend, project)
         return asking + self.mlp(self.norm_2(asking))
 
     def run(self, mix: Callable[..., Tensor], *inputs: Any) -> Tensor:
@@ -134,17 +165,17 @@ class Block(nn.Module):
 class ImageBlock(Block):
     """A block in which every token of an image sees every other."""
 
-    def forward(self, tokens: ImageTokens) -> ImageTokens:
+    def forward(self, tokens: ImageTokens, project: Project = Attention.project) -> ImageTokens:
         """Tokens to tokens."""
-        return self.run(self.mix, tokens, attend_to_all)
+        return self.run(self.mix, tokens, attend_to_all, project)
 
 
 class LastImageBlock(Block):
     """An image block of which only the class token is kept: no other is read after it."""
 
-    def forward(self, tokens: ImageTokens) -> ClassToken:
+    def forward(self, tokens: ImageTokens, project: Project = Attention.project) -> ClassToken:
         """Tokens to the class token."""
-        return self.run(self.mix_into, tokens[:, :1], tokens, attend_to_all)
+        return self.run(self.mix_into, tokens[:, :1], tokens, attend_to_all, project)
 
 
 class TextBlock(Block):
@@ -154,21 +185,23 @@ class TextBlock(Block):
     """Tokens that are worked on at once, or about so many; None for all. Where ``recompute`` is
     set, this bounds what is alive while a block is computed again."""
 
-    def forward(self, tokens: TextTokens) -> TextTokens:
+    def forward(self, tokens: TextTokens, project: Project = Attention.project) -> TextTokens:
         """Tokens to tokens."""
         parts = tokens.parts(self.most_tokens)
-        return tokens.join([self.run(self.mix, part.states, part.attend) for part in parts])
+        return tokens.join(
+            [self.run(self.mix, part.states, part.attend, project) for part in parts]
+        )
 
 
 class LastTextBlock(TextBlock):
     """A text block of which only the end-of-text tokens are kept: no other is read after it."""
 
-    def forward(self, tokens: TextTokens) -> TextTokens:
+    def forward(self, tokens: TextTokens, project: Project = Attention.project) -> TextTokens:
         """Tokens to end-of-text tokens."""
         parts = tokens.parts(self.most_tokens)
         return tokens.join_ends(
             [
-                self.run(self.mix_into, part.ends(), part.states, part.attend_from_ends)
+                self.run(self.mix_into, part.ends(), part.states, part.attend_from_ends, project)
                 for part in parts
             ]
         )

@@ -173,15 +173,25 @@ class TextTokens:
         return self.states[:, self._own_positions(offset=-1).to(self.states.device)]
 
     def parts(self, most: int | None) -> list["TextTokens"]:
-        """The texts, some at a time, each time with what all share; exact, as texts are apart.
+        """Some texts at a time, each time with what they share; exact, as texts are apart.
+
+        Whole groups where one fits, so that nothing is computed more than once; otherwise some
+        texts of one group, each time with its shared tokens.
 
         Args:
-            most: tokens in a part, over all groups, unless one text has more; None for one part.
+            most: tokens in a part, unless one text has more; None for one part.
         """
-        lengths = [len(self.texts.own[text]) for text in self.texts.order]
-        if most is None or self.states.shape[0] * (self.shared + sum(lengths)) <= most:
+        groups, tokens = self.states.shape[0], self.states.shape[1]
+        if most is None or groups * tokens <= most:
             return [self]
-        room = max(1, most // self.states.shape[0] - self.shared)
+        if groups == 1:
+            return self._parts_of_a_group(most)
+        some = self.states.split(max(1, most // tokens))
+        return [part for states in some for part in self.with_states(states).parts(most)]
+
+    def _parts_of_a_group(self, most: int) -> list["TextTokens"]:
+        lengths = [len(self.texts.own[text]) for text in self.texts.order]
+        room = max(1, most - self.shared)
         parts, first, start, own = [], 0, self.shared, 0
         for text, length in enumerate([*lengths, room + 1]):  # the last one closes the last part
             if own and own + length > room:
@@ -192,17 +202,25 @@ class TextTokens:
             own += length
         return parts
 
-    def join(self, states: Sequence[Float[Tensor, "groups _ width"]]) -> "TextTokens":
-        """The same layout with new states, part by part; what all share is the same in each."""
-        first, *others = states
-        return self.with_states(torch.cat([first, *(x[:, self.shared :] for x in others)], dim=1))
+    def join(self, states: Sequence[Float[Tensor, "_ _ width"]]) -> "TextTokens":
+        """The same layout with new states, of every part; what texts share is the same in each."""
+        rows = []
+        for first, *others in self._by_groups(states):
+            rows.append(torch.cat([first, *(x[:, self.shared :] for x in others)], dim=1))
+        return self.with_states(torch.cat(rows))
 
-    def join_ends(self, states: Sequence[Float[Tensor, "groups _ width"]]) -> "TextTokens":
-        """The texts with nothing left of them but new end-of-text tokens, part by part."""
-        if len(states) == 1:
-            return self._only_ends(states[0])  # which are in the caller's order
-        order = torch.tensor(self.texts.order, device=self.states.device).argsort()
-        return self._only_ends(torch.cat(list(states), dim=1)[:, order])
+    def join_ends(self, states: Sequence[Float[Tensor, "_ _ width"]]) -> "TextTokens":
+        """The texts with nothing left of them but new end-of-text tokens, of every part."""
+        rows = self._by_groups(states)
+        ends = torch.cat([torch.cat(row, dim=1) for row in rows])
+        if len(rows[0]) > 1:  # otherwise they are in the caller's order
+            ends = ends[:, torch.tensor(self.texts.order, device=ends.device).argsort()]
+        return self._only_ends(ends)
+
+    def _by_groups(self, states: Sequence[Tensor]) -> list[list[Tensor]]:
+        """The states of ``parts``, those of the same groups together."""
+        together = max(1, len(states) // self.states.shape[0])
+        return [[*states[i : i + together]] for i in range(0, len(states), together)]
 
     def attend(self, query: Heads, key: Heads, value: Heads) -> Heads:
         """Causal attention within each text; the shared keys and values are never repeated."""

@@ -4,10 +4,11 @@ from crossprompt.frozen.adapter import Adapter
 from crossprompt.frozen.base import FeatureHead, Frozen, check_tensors
 from crossprompt.frozen.blended import Blended
 from crossprompt.frozen.cache import Cache
+from crossprompt.frozen.conditional import Conditional
 from crossprompt.frozen.static_prompts import StaticPrompts
 
 FORMS: dict[str, type[Frozen]] = {
-    form.form: form for form in (StaticPrompts, Cache, Adapter, Blended)
+    form.form: form for form in (StaticPrompts, Cache, Adapter, Blended, Conditional)
 }
 """Name to class, for loading."""
 
@@ -16,6 +17,7 @@ __all__ = [
     "Adapter",
     "Blended",
     "Cache",
+    "Conditional",
     "FeatureHead",
     "Frozen",
     "StaticPrompts",

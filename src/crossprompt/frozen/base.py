@@ -1,7 +1,7 @@
 """What every frozen form is, and how a saved one is checked."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 import torch
@@ -49,22 +49,27 @@ def length_of(state: Mapping[str, Tensor], key: str) -> int:
     return state[key].shape[0] if key in state and state[key].ndim else 0
 
 
-def check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
+def check_tensors(
+    found: Mapping[str, Tensor],
+    expected: Mapping[str, tuple[int, ...]],
+    whole: Collection[str] = (),
+) -> None:
     """Compare tensors with the shapes they must have; ``ValueError`` names what is wrong.
 
     Args:
-        found: by key, all fp32.
+        found: by key.
         expected: shape of every key.
+        whole: the keys that hold whole numbers, as int64; all others are fp32.
     """
     missing, unexpected = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
     if missing or unexpected:
         lists = (("missing", missing), ("unexpected", unexpected))
         raise ValueError(", ".join(f"{what} {_shortened(keys)}" for what, keys in lists if keys))
     for key, shape in expected.items():
-        tensor = found[key]
-        if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
+        tensor, dtype = found[key], torch.int64 if key in whole else torch.float32
+        if tuple(tensor.shape) != shape or tensor.dtype != dtype:
             raise ValueError(
-                f"{key} is {tensor.dtype} of shape {tuple(tensor.shape)}, expected torch.float32 "
+                f"{key} is {tensor.dtype} of shape {tuple(tensor.shape)}, expected {dtype} "
                 f"of shape {shape}"
             )
 
