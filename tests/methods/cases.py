@@ -39,6 +39,7 @@ VARIANTS = (
     Case("cocoop", {"initial_words": "", "length": 3, "reduction": 4}),
     Case("kgcoop", {"initial_words": "", "length": 3}),
     Case("prograd", {"initial_words": "", "length": 3}),
+    Case("clip_lora", {"dropout": 0.0, "rank": 4}),
     Case("dcp", {"variant": "released", "length": 4}),
     Case("dcp", {"share": False, "length": 2}),
     Case("dcp", {"fuse": "max", "length": 4}),

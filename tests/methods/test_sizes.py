@@ -20,6 +20,7 @@ LEARNED = {
     "cocoop": 4 * TEXT_WIDTH + (EMBED + 1) * (EMBED // 16) + (EMBED // 16 + 1) * TEXT_WIDTH,
     "kgcoop": 4 * TEXT_WIDTH,
     "prograd": 16 * TEXT_WIDTH,
+    "clip_lora": 184_320,
     "dcp": 11_048_448,
 }
 

@@ -4,10 +4,11 @@ from crossprompt.frozen.adapter import Adapter
 from crossprompt.frozen.base import FeatureHead, Frozen, check_tensors
 from crossprompt.frozen.cache import Cache
 from crossprompt.frozen.conditional import Conditional
+from crossprompt.frozen.merged import Merged
 from crossprompt.frozen.static_prompts import StaticPrompts
 
 FORMS: dict[str, type[Frozen]] = {
-    form.form: form for form in (StaticPrompts, Cache, Adapter, Conditional)
+    form.form: form for form in (StaticPrompts, Cache, Adapter, Conditional, Merged)
 }
 """Name to class, for loading."""
 
@@ -18,6 +19,7 @@ __all__ = [
     "Conditional",
     "FeatureHead",
     "Frozen",
+    "Merged",
     "StaticPrompts",
     "check_tensors",
 ]
