@@ -119,6 +119,11 @@ FORM_STATES = {
         "ratio": torch.tensor(0.3),
     },
     "blended": {f"prompted.{key}": value for key, value in state().items()},
+    "merged": {
+        **HEAD,
+        "down": draw(EVEN.image.blocks, 3, 2, WIDTH, seed=10),
+        "up": draw(EVEN.image.blocks, 3, WIDTH, 2, seed=11),
+    },
     "conditional": {
         "name_tokens": torch.tensor([[7, 1, 2, 9], *[[7, 1, 9, -1]] * (CLASSES - 1)]),
         "text_prompt": draw(LENGTH, EVEN.text.width, seed=5),
@@ -168,6 +173,18 @@ def test_every_form_is_rebuilt_from_its_state(clip: CLIP, form: str) -> None:
         ("conditional", {"name_tokens": texts(5, [7] * 75)}, "'class 0' needs 78 tokens"),
         ("conditional", {"text_prompt": draw(LENGTH, 65)}, r"\(3, 65\), expected .* \(3, 64\)"),
         ("conditional", {"up_weight": draw(64, 7)}, r"up_weight is .* expected .* \(64, 6\)"),
+        ("merged", {"down": None}, "missing down"),
+        (
+            "merged",
+            {"down": draw(2, 3, 2, WIDTH)},
+            r"expected .* \(3, 3, 2, 128\)",
+        ),
+        (
+            "merged",
+            {"down": draw(3, WIDTH)},
+            r"down is .* expected .* \(3, 3, 0, 128\)",
+        ),
+        ("merged", {"up": draw(3, 3, WIDTH, 4)}, r"up is .* 4\), expected .* \(3, 3, 128, 2\)"),
         ("adapter", {"class_weights": draw(4, EMBED)}, r"\(4, 48\), expected .* \(5, 48\)"),
     ],
 )

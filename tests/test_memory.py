@@ -35,6 +35,7 @@ def narrow_clip() -> CLIP:
 
 def gradients(method: Method, clip: CLIP, saving: Saving) -> tuple[Tensor, dict[str, Tensor]]:
     method.zero_grad()
+    torch.manual_seed(0)  # as training does, for methods with dropout
     with applied(clip, saving):
         loss = method.loss(clip, random_images(5), LABELS)
         loss.backward()
@@ -51,7 +52,7 @@ def test_what_is_computed_again_changes_no_bit(case: Case) -> None:
     assert all(torch.equal(again[name], x) for name, x in kept.items())
 
 
-@cases(UNMOVED)
+@cases({**UNMOVED, "clip_lora by default": "what it drops of a text is drawn for each part"})
 def test_texts_worked_on_by_parts_give_the_same_gradients(case: Case) -> None:
     clip = even_clip()
     method = case.build(clip)

@@ -63,3 +63,16 @@ def test_a_recipe_may_name_another_optimiser(name, kind) -> None:
     (group,) = optimiser.param_groups
     assert type(optimiser) is kind
     assert (group["lr"], group["eps"], group["weight_decay"]) == (0.1, 1e-4, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "epochs"),
+    [(96, 32, 167), (112, 32, 167), (32, 32, 500), (10, 32, 500), (1600, 32, 10), (96, 48, 250)],
+)
+def test_a_recipe_in_steps_takes_as_many_whole_epochs_as_make_them(
+    images: int, batch_size: int, epochs: int
+) -> None:
+    recipe = replace(DCP, epochs=0, steps=500, batch_size=batch_size)
+    assert recipe.trains
+    assert recipe.for_images(images).epochs == epochs
+    assert DCP.for_images(images) == DCP

@@ -181,6 +181,7 @@ def describe_settings(
     """
     config = job.train_config()
     recipe = config.recipe_of(type(method), count_shots(few.train) if few.train else 1)
+    recipe = recipe.for_images(len(few.train))
     if recipe.epochs:
         share_of(min(recipe.batch_size, len(few.train)))  # told before the folder is begun
     return {

@@ -189,7 +189,7 @@ def _estimate(dataset: str, cells: Sequence[Cell], clip: CLIP) -> Estimate:
 def _steps(cell: Cell, classes: int) -> int:
     recipe = find_method(cell.method).recipe(cell.shots)
     images = min(cell.shots * classes, BENCHMARKS[cell.dataset].sizes["train"])
-    return recipe.epochs * max(1, images // recipe.batch_size)
+    return recipe.for_images(images).epochs * max(1, images // recipe.batch_size)
 
 
 def _tests(cell: Cell) -> int:

@@ -95,11 +95,11 @@ class TrainConfig(Settings):
             RequestError: the method takes no steps, so that a setting would be ignored.
         """
         recipe = method.recipe(shots)
-        chosen = {name: getattr(self, name) for name in OF_RECIPE}
+        chosen: dict[str, Any] = {name: getattr(self, name) for name in OF_RECIPE}
         chosen = {name: value for name, value in chosen.items() if value is not None}
         ignored = [*chosen, *(["memory_limit"] if self.memory_limit is not None else [])]
         require(
-            recipe.epochs > 0 or not ignored,
+            recipe.trains or not ignored,
             f"{method.name} is not trained in steps, so {', '.join(ignored)} would be ignored; "
             "leave it out",
         )
@@ -107,6 +107,8 @@ class TrainConfig(Settings):
             issubclass(method, FeatureMethod) or self.views is None,
             f"{method.name} changes the image tower, so views would be ignored; leave it out",
         )
+        if "epochs" in chosen:
+            chosen["steps"] = 0
         return replace(recipe, **chosen)
 
 
@@ -181,7 +183,7 @@ def train(
     """
     config = config or TrainConfig()
     _check_labels(train, method)
-    recipe = config.recipe_of(type(method), count_shots(train))
+    recipe = config.recipe_of(type(method), count_shots(train)).for_images(len(train))
     examples = Examples(clip, train, val, config.seed)
     method.prepare(clip, examples)
     reports: list[EpochReport] = []

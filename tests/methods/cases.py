@@ -43,6 +43,7 @@ VARIANTS = (
     Case("ivlp", {"depth": 2, "initial_words": "", "length": 3}),
     Case("maple", {"depth": 1, "length": 3}),
     Case("promptsrc", {"ensemble": TEMPLATES, "depth": 2, "length": 2}),
+    Case("clip_lora", {"dropout": 0.0, "rank": 4}),
     Case("dcp", {"variant": "released", "length": 4}),
     Case("dcp", {"share": False, "length": 2}),
     Case("dcp", {"fuse": "max", "length": 4}),

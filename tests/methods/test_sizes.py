@@ -24,6 +24,7 @@ LEARNED = {
     "ivlp": 9 * 4 * (TEXT_WIDTH + IMAGE_WIDTH),
     "maple": 3_555_072,
     "promptsrc": 9 * 4 * (TEXT_WIDTH + IMAGE_WIDTH),
+    "clip_lora": 184_320,
     "dcp": 11_048_448,
     "hicropl": 33_431_040,
     "pmpo": 4 * (4 * TEXT_WIDTH + TEXT_WIDTH * IMAGE_WIDTH + IMAGE_WIDTH),

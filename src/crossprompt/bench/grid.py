@@ -94,7 +94,7 @@ class Grid:
         )
 
     def _training_of(self, choice: Choice) -> dict[str, Any]:
-        trained = find_method(choice.method).recipe(1).epochs > 0
+        trained = find_method(choice.method).recipe(1).trains
         return {**(self.training if trained else {}), **choice.training}
 
     def _ways_to_ask(self) -> list[dict[str, Any]]:

@@ -5,10 +5,11 @@ from crossprompt.frozen.base import FeatureHead, Frozen, check_tensors
 from crossprompt.frozen.blended import Blended
 from crossprompt.frozen.cache import Cache
 from crossprompt.frozen.conditional import Conditional
+from crossprompt.frozen.merged import Merged
 from crossprompt.frozen.static_prompts import StaticPrompts
 
 FORMS: dict[str, type[Frozen]] = {
-    form.form: form for form in (StaticPrompts, Cache, Adapter, Blended, Conditional)
+    form.form: form for form in (StaticPrompts, Cache, Adapter, Blended, Conditional, Merged)
 }
 """Name to class, for loading."""
 
@@ -20,6 +21,7 @@ __all__ = [
     "Conditional",
     "FeatureHead",
     "Frozen",
+    "Merged",
     "StaticPrompts",
     "check_tensors",
 ]

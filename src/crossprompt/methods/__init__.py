@@ -11,6 +11,7 @@ from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
 from crossprompt.methods.base import FeatureMethod, Method, Recipe
 from crossprompt.methods.clip_adapter import CLIPAdapter
+from crossprompt.methods.clip_lora import CLIPLoRA
 from crossprompt.methods.cocoop import CoCoOp
 from crossprompt.methods.coop import CoOp
 from crossprompt.methods.dcp import DCP
@@ -46,6 +47,7 @@ METHODS: dict[str, type[Method]] = {
         IVLP,
         MaPLe,
         PromptSRC,
+        CLIPLoRA,
         DCP,
         HiCroPL,
         PMPO,

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any, ClassVar, Literal
 
 from torch import nn
@@ -21,7 +22,8 @@ class Recipe:
     """How a method is trained unless the user says otherwise."""
 
     epochs: int
-    """Passes over the training images; 0 where there is nothing to train by gradient."""
+    """Passes over the training images; 0 where there is nothing to train by gradient, or where
+    ``steps`` says how long."""
     batch_size: int
     """Images in a step, over all processes."""
     lr: float
@@ -47,6 +49,24 @@ class Recipe:
     views: int = 0
     """Crops of each image that are drawn and encoded once and shown in turn, for methods that leave
     the image tower as it is; 0 draws another in every epoch."""
+    steps: int = 0
+    """Steps in all, where the recipe counts those instead of epochs."""
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is anything to train by gradient."""
+        return self.epochs > 0 or self.steps > 0
+
+    def for_images(self, images: int) -> "Recipe":
+        """With ``epochs``, where the recipe has steps: as many whole ones as make at least those.
+
+        Args:
+            images: in an epoch.
+        """
+        if not self.steps:
+            return self
+        in_an_epoch = max(1, images // self.batch_size)
+        return replace(self, epochs=ceil(self.steps / in_an_epoch))
 
 
 class Method(nn.Module, ABC):

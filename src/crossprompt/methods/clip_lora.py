@@ -1,0 +1,158 @@
+"""CLIP-LoRA: changes of low rank to the projections to queries, keys and values of both towers.
+
+Zanella and Ben Ayed, CVPR workshops 2024, https://arxiv.org/abs/2405.18541. In every block, each of
+the three projections W becomes W + alpha / sqrt(rank) B A, with A and B learned and B zero at the
+start; while it trains, A sees its input with a quarter of it dropped. Deviations from the authors'
+public code:
+
+* It trains in whole epochs, as many as make at least 500 steps for each shot, and drops an
+  incomplete last batch; the authors stop within an epoch.
+* What all class texts begin with is computed once, so that what is dropped of it is the same for
+  all classes.
+
+The factor is the code's: the paper's is alpha / rank.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import isfinite, sqrt
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import dropout, normalize
+
+from crossprompt.clip.blocks import Attention, Project
+from crossprompt.clip.model import CLIP
+from crossprompt.examples import Examples
+from crossprompt.frozen import Frozen, Merged
+from crossprompt.frozen.merged import encode_images
+from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.texts import PHOTO, check_templates
+from crossprompt.settings import require
+from crossprompt.shapes import ClassFeatures, Images, Logits
+
+
+class LowRank(nn.Module):
+    """What is learned of a tower: A (``down``) and B (``up``) of its blocks' three projections.
+
+    Args:
+        blocks: of the tower.
+        width: of its tokens.
+        rank: of every change.
+        scale: factor of every change.
+        dropped: part of the input that is dropped in training.
+    """
+
+    def __init__(self, blocks: int, width: int, rank: int, scale: float, dropped: float) -> None:
+        super().__init__()
+        bound = width**-0.5  # as a linear layer starts
+        self.down = nn.Parameter(torch.empty(blocks, 3, rank, width).uniform_(-bound, bound))
+        self.up = nn.Parameter(torch.zeros(blocks, 3, width, rank))
+        self.scale, self.dropped = scale, dropped
+
+    def projects(self) -> list[Project]:
+        """For every block, what makes its queries, keys and values."""
+        return [
+            partial(self._project, *of_block) for of_block in zip(self.down, self.up, strict=True)
+        ]
+
+    def _project(
+        self,
+        down: Float[Tensor, "3 rank width"],
+        up: Float[Tensor, "3 width rank"],
+        attention: Attention,
+        x: Float[Tensor, "rows tokens width"],
+        parts: slice,
+    ) -> Float[Tensor, "rows tokens parts"]:
+        factors = zip(down[parts].to(x.dtype), up[parts].to(x.dtype), strict=True)
+        changes = [dropout(x, self.dropped, self.training) @ a.T @ b.T for a, b in factors]
+        return attention.project(x, parts) + self.scale * torch.cat(changes, dim=-1)
+
+
+class CLIPLoRA(Method):
+    """Low-rank changes to the attention of every block of both towers."""
+
+    name = "clip_lora"
+    summary = "low-rank changes to the attention of both towers, merged into the weights"
+    paper = "Zanella and Ben Ayed, CVPR workshops 2024, arXiv 2405.18541"
+    fidelity = "faithful"
+
+    @dataclass(frozen=True)
+    class Config(Method.Config):
+        """Settings of CLIP-LoRA."""
+
+        rank: int = 2
+        """Rank of every change."""
+        alpha: float = 1.0
+        """Every change is multiplied by this over the root of the rank."""
+        dropout: float = 0.25
+        """Part of the changes' input that is dropped in training, 0 to less than 1."""
+        template: tuple[str, ...] = PHOTO
+        """The class text: one sentence with {} in place of the class name."""
+
+        def __post_init__(self) -> None:
+            require(self.rank >= 1, f"clip_lora: rank is {self.rank}, expected 1 or more")
+            fine = isfinite(self.alpha) and self.alpha > 0
+            require(fine, f"clip_lora: alpha is {self.alpha}, expected a number above 0")
+            fine = 0 <= self.dropout < 1
+            require(fine, f"clip_lora: dropout is {self.dropout}, expected 0 to less than 1")
+            check_templates(self.template, "clip_lora")
+            require(
+                len(self.template) == 1,
+                f"clip_lora: template has {len(self.template)} sentences, expected one: its text "
+                "tower learns, so every sentence would be encoded in every step",
+            )
+
+    def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
+        super().__init__(clip, class_names, config)
+        self.config: CLIPLoRA.Config = config
+        narrowest = min(clip.config.image.width, clip.config.text.width)
+        require(
+            config.rank <= narrowest,
+            f"clip_lora: rank is {config.rank} but a tower of this backbone has width {narrowest}; "
+            "choose a smaller one",
+        )
+        texts = [config.template[0].replace("{}", name) for name in class_names]
+        self.texts = clip.tokenizer.tokenize_texts(texts, class_names)
+        settings = config.rank, config.alpha / sqrt(config.rank), config.dropout
+        self.image, self.text = (
+            LowRank(tower.blocks, tower.width, *settings)
+            for tower in (clip.config.image, clip.config.text)
+        )
+
+    @classmethod
+    def recipe(cls, shots: int) -> Recipe:
+        """AdamW, in steps: more with more shots."""
+        return Recipe(
+            epochs=0,
+            steps=500 * shots,
+            batch_size=32,
+            lr=2e-4,
+            optimiser="adamw",
+            weight_decay=1e-2,
+            schedule="cosine",
+            last_lr=1e-6,
+        )
+
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        """Score images by both changed towers."""
+        features = encode_images(clip, images, self.image.projects())
+        return clip.logits(features, self._encode_classes(clip))
+
+    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
+        """The class texts' features, and the changes of the image tower."""
+        return Merged(
+            clip,
+            self.image.down,
+            self.image.scale * self.image.up,
+            normalize(self._encode_classes(clip).float(), dim=-1),
+            clip.logit_scale.float().exp(),
+        )
+
+    def _encode_classes(self, clip: CLIP) -> ClassFeatures:
+        tokens = clip.text.enter(clip.text.embed(self.texts))
+        for block, project in zip(clip.text.blocks, self.text.projects(), strict=True):
+            tokens = block(tokens, project)
+        return clip.text.pool(tokens)[0]
