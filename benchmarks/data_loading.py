@@ -29,7 +29,7 @@ from benchmarks.workload import Setting, random_images
 from crossprompt.clip.preprocess import Preprocess
 from crossprompt.data import loading
 from crossprompt.precision import has_fast_bf16
-from crossprompt.train import TrainConfig
+from crossprompt.train_config import TrainConfig
 
 BATCH = 16
 SMALLEST_CROP = TrainConfig.smallest_crop

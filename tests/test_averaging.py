@@ -10,8 +10,8 @@ from crossprompt.averaging import Averaging
 from crossprompt.errors import RequestError
 from crossprompt.methods import Method, build_method
 from crossprompt.methods.coop import CoOp
+from crossprompt.reports import EpochReport
 from crossprompt.state import STATE, TrainingState
-from crossprompt.train import EpochReport
 from tests.backbone import NAMES, even_clip
 
 WEIGHTS = (0.25, 0.75)

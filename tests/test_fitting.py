@@ -14,9 +14,9 @@ from crossprompt.errors import RequestError
 from crossprompt.fitting import Silent, fit
 from crossprompt.held_out import describe_data
 from crossprompt.job import Job
+from crossprompt.reports import StepReport
 from crossprompt.run_folder import RUN, SELECTION
 from crossprompt.state import LOG, STATE
-from crossprompt.train import StepReport
 
 STEPS = 4
 """Of ``job``: two epochs of six images, three in a batch."""

@@ -15,7 +15,8 @@ from crossprompt.data.items import Item
 from crossprompt.errors import RequestError
 from crossprompt.memory import LEVELS, Kept, Saving, Tower, applied, choose_saving, count_kept
 from crossprompt.methods import Method, build_method
-from crossprompt.train import TrainConfig, train
+from crossprompt.train import train
+from crossprompt.train_config import TrainConfig
 from tests.backbone import NAMES, even_clip, random_images, with_blocks, write_items
 from tests.clip.random_clip import make_clip
 from tests.methods.cases import Case, cases

@@ -8,7 +8,7 @@ import pytest
 from crossprompt.errors import RequestError
 from crossprompt.methods import METHODS
 from crossprompt.settings import Settings
-from crossprompt.train import TrainConfig
+from crossprompt.train_config import TrainConfig
 
 
 @dataclass(frozen=True)

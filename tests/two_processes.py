@@ -15,7 +15,8 @@ from torch import multiprocessing
 
 from crossprompt import distributed
 from crossprompt.methods import METHODS, build_method
-from crossprompt.train import TrainConfig, train
+from crossprompt.train import train
+from crossprompt.train_config import TrainConfig
 from tests.backbone import NAMES, even_clip, write_items
 
 CASES: dict[str, dict[str, Any]] = {

@@ -22,7 +22,8 @@ from crossprompt.data.emoji_art import STYLES
 from crossprompt.data.items import Item, Split
 from crossprompt.evaluate import evaluate
 from crossprompt.methods import build_method
-from crossprompt.train import TrainConfig, train
+from crossprompt.train import train
+from crossprompt.train_config import TrainConfig
 
 FOLDS, TESTED = 5, 2
 

@@ -20,8 +20,8 @@ from crossprompt.evaluate import evaluate as evaluate
 from crossprompt.methods import METHODS as METHODS
 from crossprompt.methods import Method as Method
 from crossprompt.methods import build_method as build_method
-from crossprompt.train import TrainConfig as TrainConfig
 from crossprompt.train import train as train
+from crossprompt.train_config import TrainConfig as TrainConfig
 
 if TYPE_CHECKING:
     from crossprompt.estimator import PromptClassifier as PromptClassifier

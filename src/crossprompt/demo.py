@@ -24,7 +24,8 @@ from crossprompt.fitting import Reporter, Silent
 from crossprompt.methods import build_method
 from crossprompt.precision import choose_dtype
 from crossprompt.state import replace_file
-from crossprompt.train import TrainConfig, train
+from crossprompt.train import train
+from crossprompt.train_config import TrainConfig
 
 SHOTS = (1, 8)
 """Training images per class."""

@@ -13,8 +13,10 @@ from crossprompt.held_out import describe_data, hash_all
 from crossprompt.job import Job
 from crossprompt.methods import Method
 from crossprompt.plan import share_of
+from crossprompt.reports import EpochReport, StepReport
 from crossprompt.run_folder import RunFolder, open_run
-from crossprompt.train import EpochReport, StepReport, count_shots, describe_recipe, train
+from crossprompt.train import count_shots, train
+from crossprompt.train_config import describe_recipe
 
 ONE_PROCESS = (
     "accelerate launch has started one process, as it does on a CPU unless told otherwise; for "

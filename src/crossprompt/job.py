@@ -13,7 +13,7 @@ from crossprompt.data.items import Dataset
 from crossprompt.data.registry import OWN, load_dataset
 from crossprompt.methods import Method, build_from, find_method
 from crossprompt.precision import choose_device, choose_dtype
-from crossprompt.train import TrainConfig
+from crossprompt.train_config import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import pytest
 from crossprompt.cli import main
 from crossprompt.cli.fit import chosen_method
 from crossprompt.cli.terminal import Terminal
+from crossprompt.reports import StepReport
 from crossprompt.state import LOG
-from crossprompt.train import StepReport
 
 LEARNED = ("classifier.safetensors", "method.safetensors")
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from crossprompt.cli.terminal import Terminal, print_table, reporting
-from crossprompt.train import StepReport
+from crossprompt.reports import StepReport
 
 
 @pytest.fixture

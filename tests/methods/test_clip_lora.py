@@ -14,7 +14,7 @@ from crossprompt.frozen import Merged
 from crossprompt.memory import Saving, applied
 from crossprompt.methods import build_method
 from crossprompt.methods.clip_lora import CLIPLoRA, LowRank
-from crossprompt.train import TrainConfig
+from crossprompt.train_config import TrainConfig
 from tests.backbone import EVEN, NAMES, even_clip, random_images
 
 LABELS = torch.tensor([0, 1, 2, 3, 0])

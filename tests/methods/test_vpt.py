@@ -10,7 +10,8 @@ from crossprompt.errors import RequestError
 from crossprompt.examples import Examples
 from crossprompt.methods import build_method
 from crossprompt.methods.vpt import VPT
-from crossprompt.train import TrainConfig, train
+from crossprompt.train import train
+from crossprompt.train_config import TrainConfig
 from tests.backbone import EVEN, NAMES, even_clip, random_images, write_items
 from tests.methods.dense_prompts import dense_image_features
 

@@ -24,9 +24,9 @@ from crossprompt.multitask import TasksJob, comparing, fit_tasks
 from crossprompt.multitask.comparing import compare_tasks
 from crossprompt.multitask.task import Batch, Task, batches_of, steps_of
 from crossprompt.multitask.training import Learned, train_tasks
+from crossprompt.reports import StepReport
 from crossprompt.run_folder import RUN, SELECTION
 from crossprompt.state import LOG
-from crossprompt.train import StepReport
 from tests.backbone import even_clip, write_items
 from tests.conftest import write_photos
 

@@ -14,7 +14,7 @@ from crossprompt.bench.words import Choice
 from crossprompt.classifier import Inference
 from crossprompt.methods import find_method
 from crossprompt.settings import require
-from crossprompt.train import TrainConfig
+from crossprompt.train_config import TrainConfig
 
 NEVER_DEFAULT = ("template",)
 """Settings whose default gives way to the data set's own, so that to set it is to differ."""

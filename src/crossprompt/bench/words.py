@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 from crossprompt.errors import RequestError
 from crossprompt.methods import find_method
 from crossprompt.settings import Setting
-from crossprompt.train import TrainConfig
+from crossprompt.train_config import TrainConfig
 
 SEPARATOR = "|"
 """Between the values of a setting that takes several."""

@@ -27,7 +27,7 @@ from crossprompt.cli.device import add_device_arguments, positive
 from crossprompt.cli.settings import add_settings, collect
 from crossprompt.cli.terminal import print_table, reporting
 from crossprompt.errors import JobError, RequestError
-from crossprompt.train import TrainConfig
+from crossprompt.train_config import TrainConfig
 
 SUMMARY = "Train and test every combination of data sets, methods, shots and seeds."
 EXAMPLE = (

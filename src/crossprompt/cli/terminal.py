@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.table import Table
 
 from crossprompt import distributed
-from crossprompt.train import StepReport
+from crossprompt.reports import StepReport
 
 SMOOTH = 0.05
 """Weight of a new step in the loss that the progress bar shows."""

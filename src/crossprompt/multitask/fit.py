@@ -29,9 +29,10 @@ from crossprompt.multitask.grouping import Cosines, choose_groups
 from crossprompt.multitask.job import TasksJob
 from crossprompt.multitask.task import Task
 from crossprompt.multitask.training import train_tasks
+from crossprompt.reports import EpochReport
 from crossprompt.run_folder import SELECTION, RunFolder, open_run, read_run
 from crossprompt.settings import require
-from crossprompt.train import EpochReport, count_shots
+from crossprompt.train import count_shots
 
 Grouping = dict[str, Any]
 """``groups``: lists of tasks; ``cosines``: of every task with every other."""

@@ -16,8 +16,8 @@ from crossprompt.methods.base import Recipe
 from crossprompt.multitask.grouping import Groups
 from crossprompt.multitask.task import Batch, Task, batches_of, steps_of
 from crossprompt.optimiser import build_optimiser, learning_rate
+from crossprompt.reports import EpochReport, StepReport
 from crossprompt.state import TrainingState
-from crossprompt.train import EpochReport, StepReport
 
 
 class Learned(nn.Module):
