@@ -140,6 +140,14 @@ def test_what_is_recomputed_leaves_the_inputs(workload: Workload) -> None:
     assert peaks == sorted(peaks, reverse=True)
 
 
+def test_what_runs_without_a_gradient_is_not_counted() -> None:
+    clip, images = even_clip(), random_images(5)
+    method = build_method("promptsrc", clip, NAMES, length=2)  # runs the frozen tower too
+    kept = count_kept(lambda: method.loss(clip, images, LABELS), method, clip)
+    tokens = 5 * (1 + clip.config.image.patches + 2)
+    assert kept.image.inputs == [4 * tokens * clip.config.image.width] * clip.config.image.blocks
+
+
 def test_the_fastest_level_within_the_limit_is_chosen(monkeypatch) -> None:
     kept = Kept(Tower([10, 10], [100, 100], 50), Tower([10, 10], [500, 500], 8192), elsewhere=1000)
     monkeypatch.setattr(memory, "count_kept", lambda *_: kept)
