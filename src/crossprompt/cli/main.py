@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch.cuda import OutOfMemoryError
 
 from crossprompt import distributed
-from crossprompt.cli import bench, data, demo, evaluate, fit, methods, predict, reproduce
+from crossprompt.cli import bench, data, demo, evaluate, fit, methods, predict, reproduce, serve
 from crossprompt.cli.terminal import say_error
 from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import METHODS
@@ -23,6 +23,7 @@ COMMANDS = {
     "fit": fit,
     "evaluate": evaluate,
     "predict": predict,
+    "serve": serve,
     "data": data,
     "methods": methods,
     "bench": bench,

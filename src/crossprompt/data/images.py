@@ -1,7 +1,7 @@
 """Image files: find them, read any of them as RGB, and check every one once before it is needed.
 
-Only ``read_image`` and ``decode_image`` decode, alike. They have one answer for every kind of file that Pillow opens, and one
-exception for all others.
+Only ``read_image`` and ``decode_image`` decode, and alike: one answer for every kind of image that
+Pillow opens, and one exception for all others.
 """
 
 import os
@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BufferedIOBase
+from io import BytesIO
 from itertools import islice
 from math import ceil
 from pathlib import Path
@@ -102,7 +102,7 @@ def read_image(path: str | os.PathLike[str], enough: int | None = None) -> Image
 
 
 def decode_image(
-    file: BufferedIOBase,
+    file: BytesIO,
     enough: int | None = None,
     *,
     formats: Sequence[str] | None = None,
@@ -204,7 +204,7 @@ def _formats() -> list[str]:
 
 
 def _open(
-    source: Path | BufferedIOBase,
+    source: Path | BytesIO,
     enough: int | None,
     formats: Sequence[str] | None = None,
     most_pixels: int | None = None,
