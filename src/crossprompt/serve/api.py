@@ -56,6 +56,7 @@ def add_api(
         openapi_extra={"requestBody": _request_body(limits)},
         dependencies=guard,
         summary="Classify one or several images.",
+        response_description="An answer for every image, in their order.",
     )
     async def predict(request: Request) -> Response:
         """All images are answered in their order, or none is and the bad ones are named."""
@@ -75,6 +76,7 @@ def add_api(
         responses=_refusals(*locked),
         dependencies=guard,
         summary="What the classifier tells apart, and what a request may hold.",
+        response_description="The classes and the limits.",
     )
     async def classes() -> Classes:
         return Classes(
@@ -90,11 +92,16 @@ def add_watching(app: FastAPI, predictor: Predictor, metrics: Metrics, key: str 
     """What those ask who watch over the server."""
     guard, locked = _guarded(key)
 
-    @app.get("/healthz", summary="Whether the server lives.")
+    @app.get("/healthz", summary="Whether the server lives.", response_description="It does.")
     async def healthz() -> State:
         return State(status="alive")
 
-    @app.get("/readyz", responses=_refusals(503), summary="Whether images can be classified.")
+    @app.get(
+        "/readyz",
+        responses=_refusals(503),
+        summary="Whether images can be classified.",
+        response_description="They can.",
+    )
     async def readyz() -> State:
         if not predictor.ready:
             raise BusyError("not ready to classify images")
@@ -105,7 +112,8 @@ def add_watching(app: FastAPI, predictor: Predictor, metrics: Metrics, key: str 
         dependencies=guard,
         response_class=Response,
         responses={200: {"content": {"text/plain": {}}}, **_refusals(*locked)},
-        summary="What was counted and timed, in Prometheus's text format.",
+        summary="What was counted and timed.",
+        response_description="Prometheus's text format.",
     )
     async def read_metrics() -> Response:
         return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

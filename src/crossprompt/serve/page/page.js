@@ -113,21 +113,25 @@ function show(picture) {
   const focused = node.contains(document.activeElement) && document.activeElement.className;
   node.classList.toggle("failed", picture.failed !== null);
   node.classList.toggle("waiting", picture.failed === null && picture.shares === null);
-  const image = node.querySelector("img") || make("img");
-  if (!image.src) {
-    picture.url = URL.createObjectURL(picture.file);
-    image.src = picture.url;
-    image.alt = "";
-    image.addEventListener("error", () => image.removeAttribute("src"), { once: true });
-  }
   const head = make("div", "head");
   head.append(make("h3", "", nameOf(picture)));
   if (picture.failed !== null) head.append(button("again", "Try again", `Try ${nameOf(picture)} again`, () => retry(picture)));
   head.append(button("remove", "Remove", `Remove ${nameOf(picture)}`, () => remove(picture)));
   const body = make("div");
   body.append(head, ...verdict(picture));
-  node.replaceChildren(image, body);
+  node.replaceChildren(node.querySelector(".thumb") || thumbnail(picture), body);
   if (focused) (node.getElementsByClassName(focused)[0] || node.querySelector(".remove")).focus();
+}
+
+function thumbnail(picture) {
+  const frame = make("div", "thumb");
+  const image = make("img");
+  image.alt = ""; // its name stands beside it, and what it shows is what is asked
+  image.addEventListener("error", () => image.remove());
+  picture.url = URL.createObjectURL(picture.file);
+  image.src = picture.url;
+  frame.append(image);
+  return frame;
 }
 
 function verdict(picture) {
@@ -257,6 +261,9 @@ function button(kind, text, label, act) {
 element("files").addEventListener("change", (event) => {
   add([...event.target.files]);
   event.target.value = ""; // so that the same picture can be chosen again
+});
+element("files").addEventListener("keydown", (event) => {
+  if (event.key === "Enter") event.target.click(); // it looks like a button, and buttons do that
 });
 document.addEventListener("paste", (event) => {
   if (event.clipboardData.files.length) add([...event.clipboardData.files]);
