@@ -15,7 +15,15 @@ from threading import Barrier
 import pytest
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
-from crossprompt.data import UnreadableImageError, check_images, images, list_images, read_image
+from crossprompt.data import (
+    UndecodableImageError,
+    UnreadableImageError,
+    check_images,
+    decode_image,
+    images,
+    list_images,
+    read_image,
+)
 from crossprompt.errors import RequestError
 
 Make = Callable[[Path], None]
@@ -378,3 +386,47 @@ def test_a_jpeg_cut_short_is_refused_however_small_it_is_decoded(tmp_path: Path)
         read_image(tmp_path / "cut.jpg", enough=1)
     (bad,) = check_images([tmp_path / "whole.jpg", tmp_path / "cut.jpg"], skip_bad=True)
     assert bad.path == tmp_path / "cut.jpg"
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_bytes_are_decoded_as_the_file_is(tmp_path: Path, name: str) -> None:
+    make, expected = READABLE[name]
+    make(tmp_path / name)
+    image = decode_image(BytesIO((tmp_path / name).read_bytes()))
+    assert (image.mode, pixels(image)) == ("RGB", expected)
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_bytes_are_refused_for_the_reason_that_the_file_is(tmp_path: Path, name: str) -> None:
+    content, reason = UNREADABLE[name]
+    with pytest.raises(UndecodableImageError) as raised:
+        decode_image(BytesIO(content))
+    assert reason in str(raised.value)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UnreadableImageError) as read:
+        read_image(tmp_path / name)
+    # Pillow's own words name where it read from
+    assert str(raised.value).partition(":")[0] == read.value.bad.reason.partition(":")[0]
+
+
+def test_bytes_of_a_jpeg_are_decoded_no_larger_than_enough() -> None:
+    stream = BytesIO()
+    photograph(640, 480).save(stream, "jpeg", quality=95)
+    assert decode_image(stream, enough=100).size == (160, 120)
+
+
+def test_only_the_formats_that_are_taken_are_decoded() -> None:
+    assert decode_image(BytesIO(encoded("png")), formats=["PNG"]).size == (48, 48)
+    with pytest.raises(UndecodableImageError, match="not an image format"):
+        decode_image(BytesIO(encoded("png")), formats=["JPEG"])
+    with pytest.raises(UndecodableImageError, match="not an image format"):
+        decode_image(BytesIO(encoded("eps")), formats=["EPS"])  # which needs another program
+
+
+def test_more_pixels_than_wanted_are_refused_before_any_is_decoded() -> None:
+    content = png(300, 200, 8, 2, b"")  # which holds none of them
+    with pytest.raises(UndecodableImageError, match=r"too many pixels, 300 x 200; .* 59,999 in"):
+        decode_image(BytesIO(content), most_pixels=59_999)
+    with pytest.raises(UndecodableImageError, match="cannot be decoded"):
+        decode_image(BytesIO(content), most_pixels=60_000)
+    assert decode_image(BytesIO(encoded("png")), most_pixels=48 * 48).size == (48, 48)

@@ -23,6 +23,7 @@ from crossprompt.cli import (
     predict,
     report,
     reproduce,
+    serve,
 )
 from crossprompt.cli.terminal import say_error
 from crossprompt.errors import JobError, RequestError
@@ -33,6 +34,7 @@ COMMANDS = {
     "fit": fit,
     "evaluate": evaluate,
     "predict": predict,
+    "serve": serve,
     "data": data,
     "methods": methods,
     "bench": bench,

@@ -6,8 +6,10 @@ from crossprompt.data.csv_file import load_csv
 from crossprompt.data.folder import load_folder
 from crossprompt.data.images import (
     BadImage,
+    UndecodableImageError,
     UnreadableImageError,
     check_images,
+    decode_image,
     list_images,
     read_image,
 )
@@ -24,8 +26,10 @@ __all__ = [
     "Item",
     "ShiftedSet",
     "Split",
+    "UndecodableImageError",
     "UnreadableImageError",
     "check_images",
+    "decode_image",
     "list_images",
     "load_csv",
     "load_dataset",

@@ -1,7 +1,7 @@
 """Image files: find them, read any of them as RGB, and check every one once before it is needed.
 
-Only ``read_image`` decodes. It has one answer for every kind of file that Pillow opens, and one
-exception for all others.
+Only ``read_image`` and ``decode_image`` decode, and alike: one answer for every kind of image that
+Pillow opens, and one exception for all others.
 """
 
 import os
@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import islice
 from math import ceil
 from pathlib import Path
@@ -68,6 +69,13 @@ class UnreadableImageError(RequestError):
         return f"cannot read the image {self.bad.path}: {self.bad.reason}"
 
 
+class UndecodableImageError(RequestError):
+    """What was given cannot be decoded as an image; the message is the reason.
+
+    After its first colon a reason may hold Pillow's own words.
+    """
+
+
 def read_image(path: str | os.PathLike[str], enough: int | None = None) -> Image.Image:
     """Read an image file as 8-bit RGB, upright.
 
@@ -88,13 +96,36 @@ def read_image(path: str | os.PathLike[str], enough: int | None = None) -> Image
     path = Path(path)
     try:
         _check_file(path)
-        with _pillow_warnings_ignored, Image.open(path, formats=_formats()) as image:
-            if enough is not None:
-                width, height = (ceil(enough * side / min(image.size)) for side in image.size)
-                image.draft(None, (width, height))  # of all formats, JPEG alone follows
-            return _decode(image)
+        return _open(path, enough)
     except Exception as error:  # on garbage Pillow raises anything, down to struct.error
         raise UnreadableImageError(BadImage(path, _reason(error))) from error
+
+
+def decode_image(
+    file: BytesIO,
+    enough: int | None = None,
+    *,
+    formats: Sequence[str] | None = None,
+    most_pixels: int | None = None,
+) -> Image.Image:
+    """Decode an image that is no file on the disk, just as ``read_image`` does.
+
+    Args:
+        file: for example a ``BytesIO``.
+        enough: see ``read_image``.
+        formats: Pillow's names of those that are taken; all that need no other program by default.
+        most_pixels: an image of more is refused before it is decoded; by default Pillow's own
+            limit.
+
+    Raises:
+        UndecodableImageError: it is empty, damaged, truncated, too large, or no image.
+    """
+    try:
+        if file.seek(0, os.SEEK_END) == 0:
+            raise _RefusedError("the file is empty (0 bytes)")
+        return _open(file, enough, formats, most_pixels)
+    except Exception as error:
+        raise UndecodableImageError(_reason(error)) from error
 
 
 def check_images(
@@ -170,6 +201,25 @@ def _check_file(path: Path) -> None:
 def _formats() -> list[str]:
     Image.init()
     return [name for name in list(Image.OPEN) if name not in _RUN_PROGRAMS]
+
+
+def _open(
+    source: Path | BytesIO,
+    enough: int | None,
+    formats: Sequence[str] | None = None,
+    most_pixels: int | None = None,
+) -> Image.Image:
+    taken = [name for name in _formats() if formats is None or name in formats]
+    with _pillow_warnings_ignored, Image.open(source, formats=taken) as image:
+        width, height = image.size
+        if most_pixels is not None and width * height > most_pixels:
+            raise _RefusedError(
+                f"too many pixels, {width:,} x {height:,}; expected at most {most_pixels:,} in all"
+            )
+        if enough is not None:
+            width, height = (ceil(enough * side / min(image.size)) for side in image.size)
+            image.draft(None, (width, height))  # of all formats, JPEG alone follows
+        return _decode(image)
 
 
 def _decode(image: Image.Image) -> Image.Image:
