@@ -9,7 +9,7 @@ demo: .venv/demo
 	$(BIN)/crossprompt demo
 
 test: .venv/dev
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -1,11 +1,19 @@
-"""What the tests of whole jobs need: a folder of photos, and a backbone that a job can load."""
+"""What the tests of whole jobs need: a folder of photos, and a backbone that a job can load.
 
+Small towers are fastest on one thread, and several workers (``-n auto``) share the cores.
+"""
+
+import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from crossprompt.clip import save_clip
 from tests.backbone import even_clip, write_items
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 CLASSES = ("cat", "hot_air_balloon", "yorkshire_terrier")
 

@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from PIL import Image
 
 from crossprompt.data.emoji_art import STYLES, draw
@@ -83,11 +84,17 @@ def drawn_picture(style: str, code: str, folder: Path | None = None) -> Path:
     path = (folder or _cache_folder()) / style / f"{code}.png"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture = draw(style, code).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-        white = Image.new("RGBA", picture.size, "white")
-        white.alpha_composite(picture)
-        replace_file(path, lambda partial: white.convert("RGB").save(partial, format="PNG"))
+        with FileLock(path.with_name(".lock")):  # of several processes, one draws
+            if not path.exists():
+                _draw_file(style, code, path)
     return path
+
+
+def _draw_file(style: str, code: str, path: Path) -> None:
+    picture = draw(style, code).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    white = Image.new("RGBA", picture.size, "white")
+    white.alpha_composite(picture)
+    replace_file(path, lambda partial: white.convert("RGB").save(partial, format="PNG"))
 
 
 def _cache_folder() -> Path:
