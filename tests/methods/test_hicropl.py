@@ -222,7 +222,7 @@ def test_the_recipe_is_the_published_one() -> None:
     [
         ({"length": 0}, "hicropl: length is 0, expected 1 or more"),
         ({"depth": 1}, "hicropl: depth is 1, expected 2 or more"),
-        ({"depth": 13}, "depth is 13 but this backbone has 3 blocks in a tower"),
+        ({"depth": 13}, "depth is 13 but this backbone has 3 blocks, so"),
         ({"depth": 2, "turn": 2}, "hicropl: turn is 2, expected 1 to 1, below the depth"),
         ({"turn": 3}, "the direction turns at block 3 of 3, but there must be"),
         ({"weight": -1.0}, "hicropl: weight is -1.0, expected 0 or more"),

@@ -81,7 +81,7 @@ def test_the_prompt_of_the_group_stands_before_that_of_the_task(uneven: CLIP) ->
     [
         ({"length": 0}, "mmap: length is 0, expected 1 or more"),
         ({"depth": 0}, "mmap: depth is 0, expected 1 or more"),
-        ({"depth": 4}, "mmap: depth is 4 but this backbone has 3 blocks in a tower"),
+        ({"depth": 4}, "mmap: depth is 4 but this backbone has 3 blocks, so"),
         ({"group_length": -1}, "mmap: group_length is -1, expected 0 or more"),
         ({"group_length": 10**6}, "'yorkshire terrier' needs 1000009 tokens"),
     ],

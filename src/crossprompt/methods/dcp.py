@@ -25,7 +25,12 @@ from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import Method, Recipe
-from crossprompt.methods.prompts import depth_within, prompt_from_words, random_prompt
+from crossprompt.methods.prompts import (
+    check_words,
+    depth_within,
+    prompt_from_words,
+    random_prompt,
+)
 from crossprompt.prompted import append, write
 from crossprompt.settings import require
 from crossprompt.shapes import (
@@ -48,8 +53,6 @@ HEAD_WIDTH = 64
 """Of CMPA's attention, on both sides."""
 IMAGES_AT_ONCE = 64
 """Of a batch that a block works on: it bounds the memory that calibration takes."""
-WORDS_AT_MOST = 4
-"""The longest prompt that may start from words: longer ones start at random, as published."""
 
 
 class DCP(Method):
@@ -85,11 +88,7 @@ class DCP(Method):
         def __post_init__(self) -> None:
             require(self.length >= 1, f"dcp: length is {self.length}, expected 1 or more")
             require(self.depth >= 1, f"dcp: depth is {self.depth}, expected 1 or more")
-            require(
-                self.initial_words is None or self.length <= WORDS_AT_MOST,
-                f"dcp: initial_words is set but length is {self.length}; only a prompt of at most "
-                f"{WORDS_AT_MOST} tokens can start from words, so the setting would be ignored",
-            )
+            check_words("dcp", self.initial_words, self.length)
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
         super().__init__(clip, class_names, config)

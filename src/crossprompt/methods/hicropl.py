@@ -28,7 +28,12 @@ from crossprompt.frozen.blended import blend
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.descriptions import Descriptions
 from crossprompt.methods.mappers import HEADS, Crossing
-from crossprompt.methods.prompts import prompt_from_words, random_prompt
+from crossprompt.methods.prompts import (
+    check_words,
+    depth_within,
+    prompt_from_words,
+    random_prompt,
+)
 from crossprompt.methods.texts import PHOTO, ClassTexts, check_templates
 from crossprompt.prompted import encode_prompted_images, encode_prompted_texts
 from crossprompt.settings import require
@@ -42,9 +47,6 @@ from crossprompt.shapes import (
     Scalar,
     TextPrompt,
 )
-
-WORDS_AT_MOST = 4
-"""The longest prompt that may start from words: longer ones start at random, as published."""
 
 
 class HiCroPL(Method):
@@ -79,18 +81,14 @@ class HiCroPL(Method):
         only for a length of at most 4. By default it starts at random."""
 
         def __post_init__(self) -> None:
-            length, depth, turn, words = self.length, self.depth, self.turn, self.initial_words
+            length, depth, turn = self.length, self.depth, self.turn
             require(length >= 1, f"hicropl: length is {length}, expected 1 or more")
             require(depth >= 2, f"hicropl: depth is {depth}, expected 2 or more")
             fine = turn is None or 0 < turn < depth
             require(fine, f"hicropl: turn is {turn}, expected 1 to {depth - 1}, below the depth")
             require(self.weight >= 0, f"hicropl: weight is {self.weight}, expected 0 or more")
             check_templates(self.template, "hicropl")
-            require(
-                words is None or length <= WORDS_AT_MOST,
-                f"hicropl: initial_words is set but length is {length}; only a prompt of at most "
-                f"{WORDS_AT_MOST} tokens can start from words, so the setting would be ignored",
-            )
+            check_words("hicropl", self.initial_words, length)
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
         super().__init__(clip, class_names, config)
@@ -178,12 +176,7 @@ def choose_blocks(clip: CLIP, config: HiCroPL.Config) -> tuple[int, int]:
         RequestError: the backbone has fewer blocks than were asked for.
     """
     blocks = min(clip.config.image.blocks, clip.config.text.blocks)
-    require(
-        config.depth <= blocks or config.depth == type(config).depth,
-        f"hicropl: depth is {config.depth} but this backbone has {blocks} blocks in a tower, so "
-        "part of it would be ignored; choose a smaller one",
-    )
-    depth = min(config.depth, blocks)
+    depth = depth_within("hicropl", config.depth, type(config).depth, blocks)
     turn = depth // 2 if config.turn is None else config.turn
     require(
         0 < turn < depth,

@@ -25,7 +25,7 @@ from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import Method, Recipe
-from crossprompt.methods.prompts import random_prompt
+from crossprompt.methods.prompts import depth_within, random_prompt
 from crossprompt.prompted import encode_prompted_images, encode_prompted_texts
 from crossprompt.settings import require
 from crossprompt.shapes import ImagePrompt, Images, Logits, TextPrompt
@@ -64,14 +64,9 @@ class MmAP(Method):
         super().__init__(clip, class_names, config)
         self.config: MmAP.Config = config
         blocks = min(clip.config.image.blocks, clip.config.text.blocks)
-        require(
-            config.depth <= blocks or config.depth == type(config).depth,
-            f"mmap: depth is {config.depth} but this backbone has {blocks} blocks in a tower, so "
-            "part of it would be ignored; choose a smaller one",
-        )
+        depth = depth_within("mmap", config.depth, type(config).depth, blocks)
         self.names = clip.tokenizer.tokenize_names(class_names)
         self.names.check_fits(clip.config.text.context, config.group_length + config.length)
-        depth = min(config.depth, blocks)
         self.task = Source(clip, depth, config.length)
         self.group = Source(clip, depth, config.group_length) if config.group_length else None
 

@@ -10,6 +10,9 @@ from crossprompt.settings import require
 DEVIATION = 0.02
 """Standard deviation that random prompts are drawn with."""
 
+WORDS_AT_MOST = 4
+"""The longest deep prompt that may start from words: longer ones start at random, as published."""
+
 
 def random_prompt(*shape: int) -> nn.Parameter:
     """Prompt tokens of a shape, drawn from N(0, 0.02^2)."""
@@ -92,3 +95,18 @@ def depth_within(owner: str, depth: int, default: int, blocks: int) -> int:
         "ignored; choose a smaller one",
     )
     return min(depth, blocks)
+
+
+def check_words(owner: str, words: str | None, length: int) -> None:
+    """Raise ``RequestError`` where words are given for a prompt that is too long to take them.
+
+    Args:
+        owner: whose setting they are.
+        words: what the prompt is to start from, if anything.
+        length: tokens of the prompt.
+    """
+    require(
+        words is None or length <= WORDS_AT_MOST,
+        f"{owner}: initial_words is set but length is {length}; only a prompt of at most "
+        f"{WORDS_AT_MOST} tokens can start from words, so the setting would be ignored",
+    )
