@@ -241,7 +241,15 @@ def test_frozen_and_unfrozen_agree_on_the_calibration_batch(
 OF_ITS_CLASSES = "what it has learned is of its own classes"
 
 
-@cases({"linear_probe": OF_ITS_CLASSES, "coop-class_specific=True": OF_ITS_CLASSES})
+@cases(
+    {
+        "linear_probe": OF_ITS_CLASSES,
+        "tip_adapter": OF_ITS_CLASSES,
+        "tip_adapter_f": OF_ITS_CLASSES,
+        "taskres": OF_ITS_CLASSES,
+        "coop-class_specific=True": OF_ITS_CLASSES,
+    }
+)
 def test_with_other_class_names_the_learned_tensors_and_the_image_side_stay(
     case: Case, clip: CLIP, items: list[Item]
 ) -> None:
