@@ -1,6 +1,7 @@
 """Panels drawn with matplotlib: as SVG for the page, as PNG beside Markdown."""
 
 import re
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from crossprompt.report.records import Record
 
 INK = "#010203"
 """Of text and axes: stands for the colour of the page's text."""
+TITLE = 50
+"""Characters of a title in a line."""
 COLOURS = (
     "#d1456b",
     "#3f86c6",
@@ -108,7 +111,7 @@ def save(panels: Sequence[Panel], path: Path) -> None:
         grid = figure.subplots(rows, columns, squeeze=False).flatten()
         for axes, panel in zip(grid, panels, strict=False):
             _draw(axes, panel, looks)
-            axes.set_title(panel.title, fontsize=10)
+            axes.set_title(textwrap.fill(panel.title, TITLE), fontsize=10)
         for axes in grid[len(panels) :]:
             axes.axis("off")
         handles = {
