@@ -28,11 +28,11 @@ from benchmarks.timing import Function, alternate, medians
 from benchmarks.workload import Setting, random_images
 from crossprompt.clip.preprocess import Preprocess
 from crossprompt.data import loading
+from crossprompt.methods import Recipe
 from crossprompt.precision import has_fast_bf16
-from crossprompt.train_config import TrainConfig
 
 BATCH = 16
-SMALLEST_CROP = TrainConfig.smallest_crop
+SMALLEST_CROP = Recipe.smallest_crop
 PREPROCESS = Preprocess(side=224, resize=224)
 Transform = Callable[[Image.Image], torch.Tensor]
 TRANSFORMS: dict[str, Transform] = {

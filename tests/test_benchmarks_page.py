@@ -23,13 +23,14 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("command", commands())
 def test_the_command_line_takes_what_the_benchmarks_page_shows(command) -> None:
-    words = shlex.split(command)[1:]
+    words = shlex.split(command, comments=True)[1:]
     options = build_parser(words).parse_args(words)
-    assert [parse_method(word).method for word in options.methods]
+    if words[0] == "bench":
+        assert [parse_method(word).method for word in options.methods]
 
 
 def test_there_are_commands_to_check() -> None:
-    assert len(commands()) == 4
+    assert len(commands()) == 6
 
 
 def test_the_page_names_every_protocol_and_every_key_of_a_cell() -> None:

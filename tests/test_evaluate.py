@@ -121,7 +121,13 @@ def test_the_result_is_plain_values(classifier: Classifier, items: list[Item]) -
     assert set(result) >= {"accuracy", "macro_f1", "per_class", "ece", "n", "interval", "confusion"}
 
 
-@pytest.mark.parametrize("name", METHODS)
+ITS_TEXT_TOWER_RUNS = pytest.mark.xfail(strict=True, reason="every image has its own texts")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=ITS_TEXT_TOWER_RUNS if name == "cocoop" else ()) for name in METHODS],
+)
 def test_once_frozen_no_text_is_encoded(clip: CLIP, items: list[Item], name: str) -> None:
     frozen, calls = freeze(build_method(name, clip, NAMES), clip, items), []
     handles = [

@@ -53,7 +53,8 @@ def without_times(outcome: Outcome) -> list[dict]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_few_shot_cell_is_what_fit_does(method, pets, backbone, tmp_path) -> None:
-    options, training = OPTIONS.get(method, {}), TRAINING if method in OPTIONS else {}
+    options = OPTIONS.get(method, {})
+    training = TRAINING if METHODS[method].recipe(2).epochs else {}
     cell = trained_cell(pets, method=method, options=options, training=training)
     job = Job(pets, method, backbone, 2, options=options, training=training, dtype="fp32")
     with fixed_threads(1):
@@ -152,7 +153,8 @@ def test_the_batches_of_a_cell_are_those_of_its_order_and_size(pets, tmp_path) -
 @pytest.mark.parametrize("method", ["coop", "dcp", "linear_probe"])
 def test_a_target_of_some_classes_is_scored_among_those_alone(method, pets, tmp_path) -> None:
     target = str(write_photos(tmp_path / "drawn", ("yorkshire_terrier", "dogs"), 6))
-    options, training = OPTIONS.get(method, {}), TRAINING if method in OPTIONS else {}
+    options = OPTIONS.get(method, {})
+    training = TRAINING if METHODS[method].recipe(2).epochs else {}
     cell = trained_cell(
         pets,
         protocol="domain-generalisation",
@@ -189,7 +191,8 @@ def test_a_classifier_is_restricted_only_to_classes_that_it_knows(pets) -> None:
 
 @pytest.mark.parametrize("method", ["coop", "dcp", "zero_shot"])
 def test_new_classes_are_asked_of_the_method_that_learned_the_base(method, pets, tmp_path) -> None:
-    options, training = OPTIONS.get(method, {}), TRAINING if method in OPTIONS else {}
+    options = OPTIONS.get(method, {})
+    training = TRAINING if METHODS[method].recipe(2).epochs else {}
     cell = trained_cell(
         pets, protocol="base-to-new", method=method, options=options, training=training
     )
