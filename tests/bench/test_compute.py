@@ -54,7 +54,7 @@ def without_times(outcome: Outcome) -> list[dict]:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_few_shot_cell_is_what_fit_does(method, pets, backbone, tmp_path) -> None:
     options = OPTIONS.get(method, {})
-    training = TRAINING if METHODS[method].recipe(2).epochs else {}
+    training = TRAINING if METHODS[method].recipe(2).trains else {}
     cell = trained_cell(pets, method=method, options=options, training=training)
     job = Job(pets, method, backbone, 2, options=options, training=training, dtype="fp32")
     with fixed_threads(1):
@@ -154,7 +154,7 @@ def test_the_batches_of_a_cell_are_those_of_its_order_and_size(pets, tmp_path) -
 def test_a_target_of_some_classes_is_scored_among_those_alone(method, pets, tmp_path) -> None:
     target = str(write_photos(tmp_path / "drawn", ("yorkshire_terrier", "dogs"), 6))
     options = OPTIONS.get(method, {})
-    training = TRAINING if METHODS[method].recipe(2).epochs else {}
+    training = TRAINING if METHODS[method].recipe(2).trains else {}
     cell = trained_cell(
         pets,
         protocol="domain-generalisation",
@@ -192,7 +192,7 @@ def test_a_classifier_is_restricted_only_to_classes_that_it_knows(pets) -> None:
 @pytest.mark.parametrize("method", ["coop", "dcp", "zero_shot"])
 def test_new_classes_are_asked_of_the_method_that_learned_the_base(method, pets, tmp_path) -> None:
     options = OPTIONS.get(method, {})
-    training = TRAINING if METHODS[method].recipe(2).epochs else {}
+    training = TRAINING if METHODS[method].recipe(2).trains else {}
     cell = trained_cell(
         pets, protocol="base-to-new", method=method, options=options, training=training
     )
