@@ -1,6 +1,7 @@
 """What docs/serving.md shows works as written."""
 
 import json
+import os
 import re
 import shlex
 import shutil
