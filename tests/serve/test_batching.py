@@ -1,6 +1,7 @@
 """Images share forward passes, and nobody gets another's answer."""
 
 import threading
+import time
 from concurrent.futures import CancelledError, wait
 
 import numpy
@@ -51,12 +52,12 @@ def test_an_image_alone_does_not_wait_for_others_longer_than_it_may() -> None:
 def test_what_waited_while_others_were_scored_need_not_wait_again() -> None:
     scores = Scores()
     scores.let_go.clear()
-    batcher = Batcher(scores, most=2, wait=0.05, metrics=Metrics())
+    batcher = Batcher(scores, most=2, wait=0.8, metrics=Metrics())
     answers = [batcher.submit(image(number)) for number in range(3)]
-    while not scores.sizes:
-        pass
-    threading.Timer(0.1, scores.let_go.set).start()
-    wait(answers, 10)
+    time.sleep(0.8)
+    scores.let_go.set()
+    wait(answers, 0.6)
+    assert all(answer.done() for answer in answers)
     assert scores.sizes == [2, 1]
     batcher.close()
 

@@ -94,7 +94,7 @@ function remove(picture) {
   URL.revokeObjectURL(picture.url);
   picture.node.remove();
   const next = pictures[Math.min(place, pictures.length - 1)];
-  (next ? next.node.querySelector(".remove") : element("files")).focus();
+  (next ? next.node.querySelector(".remove") : element("choose")).focus();
   element("status").textContent = `${nameOf(picture)} removed`;
   showCounts();
 }
@@ -215,7 +215,7 @@ async function useKey(event) {
   event.preventDefault();
   key = element("key").value.trim();
   if (await loadClasses()) {
-    element("files").focus();
+    element("choose").focus();
     pictures.filter((picture) => picture.locked && picture.failed).forEach(retry);
   } else {
     element("key-note").textContent = "That is not the key.";
@@ -258,12 +258,10 @@ function button(kind, text, label, act) {
 
 /* Ways in */
 
+element("choose").addEventListener("click", () => element("files").click());
 element("files").addEventListener("change", (event) => {
   add([...event.target.files]);
   event.target.value = ""; // so that the same picture can be chosen again
-});
-element("files").addEventListener("keydown", (event) => {
-  if (event.key === "Enter") event.target.click(); // it looks like a button, and buttons do that
 });
 document.addEventListener("paste", (event) => {
   if (event.clipboardData.files.length) add([...event.clipboardData.files]);
