@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import compiled, data_loading, inference, machine, memory, saving, step_time
+from benchmarks import cocoop, compiled, data_loading, inference, machine, memory, saving, step_time
 from benchmarks.document import Document
 from benchmarks.picture import plot
 
@@ -24,6 +24,7 @@ TABLES: dict[str, Callable[[Document], str]] = {
     "inference": inference.table,
     "data_loading": data_loading.table,
     "compiled": compiled.table,
+    "cocoop": cocoop.table,
 }
 TITLES = {
     "step_time": "Training step",
@@ -32,6 +33,7 @@ TITLES = {
     "inference": "Inference",
     "data_loading": "Reading images",
     "compiled": "torch.compile",
+    "cocoop": "CoCoOp",
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import compiled, data_loading, inference, memory, report, saving, step_time
+from benchmarks import cocoop, compiled, data_loading, inference, memory, report, saving, step_time
 
 NARROW = ["--backbone", "narrow", "--classes", "20"]
 ONCE = ["--repeats", "1"]
@@ -16,6 +16,7 @@ SCRIPTS: dict[str, tuple[Any, list[str]]] = {
     "memory": (memory, [*NARROW, "--dtypes", "bf16"]),
     "saving": (saving, [*NARROW, *ONCE, "--dtypes", "fp32", "--levels", "0", "4"]),
     "inference": (inference, [*NARROW, *ONCE, "--batch-size", "2"]),
+    "cocoop": (cocoop, [*NARROW, *ONCE, "--dtypes", "fp32", "--batch-size", "2"]),
     "data_loading": (data_loading, ["--backbone", "narrow", "--pictures", "3", *ONCE]),
 }
 
