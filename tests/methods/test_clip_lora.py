@@ -1,4 +1,6 @@
 from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +16,11 @@ from crossprompt.frozen import Merged
 from crossprompt.memory import Saving, applied
 from crossprompt.methods import build_method
 from crossprompt.methods.clip_lora import CLIPLoRA, LowRank
+from crossprompt.reports import StepReport
+from crossprompt.train import train
 from crossprompt.train_config import TrainConfig
-from tests.backbone import EVEN, NAMES, even_clip, random_images
+from tests.backbone import EVEN, NAMES, even_clip, random_images, with_blocks, write_items
+from tests.clip.random_clip import make_clip
 
 LABELS = torch.tensor([0, 1, 2, 3, 0])
 
@@ -185,3 +190,25 @@ def test_the_recipe_is_the_published_one() -> None:
     # 16 shots of 100 classes: 50 steps in an epoch
     assert recipe.for_images(1600).epochs == 160
     assert TrainConfig(epochs=3).recipe_of(CLIPLoRA, 16).for_images(1600).epochs == 3
+
+
+def test_a_training_in_steps_is_resumed_to_the_same_bits(tmp_path, monkeypatch) -> None:
+    recipe = replace(CLIPLoRA.recipe(1), steps=5, batch_size=4)
+    monkeypatch.setattr(CLIPLoRA, "recipe", classmethod(lambda cls, shots: recipe))
+    clip, items = make_clip(with_blocks(2)), write_items(tmp_path / "images", [0, 1, 2, 3] * 2)
+
+    def learn(folder: Path, stop: int | None = None, resume: bool = False) -> dict[str, Tensor]:
+        def on_step(report: StepReport) -> None:
+            if report.step == stop:
+                raise KeyboardInterrupt
+
+        method = build_method("clip_lora", clip, NAMES)
+        reports = train(method, clip, items, folder=folder, resume=resume, on_step=on_step)
+        assert [report.epochs for report in reports] == [3, 3, 3]  # of two steps each
+        return method.state_dict()
+
+    expected = learn(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        learn(tmp_path / "cut", stop=5)
+    found = learn(tmp_path / "cut", resume=True)
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
