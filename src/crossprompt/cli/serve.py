@@ -13,7 +13,6 @@ from crossprompt.cli.settings import add_settings, collect
 from crossprompt.errors import RequestError
 from crossprompt.serve.limits import Limits
 
-SUMMARY = "Classify images over HTTP, with a page to try it on."
 EXAMPLE = "crossprompt serve runs/photos-dcp --port 8000"
 
 HOST, PORT = "127.0.0.1", 8000
