@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from crossprompt.methods import METHODS as METHODS
     from crossprompt.methods import Method as Method
     from crossprompt.methods import build_method as build_method
+    from crossprompt.onnx_classifier import OnnxClassifier as OnnxClassifier
+    from crossprompt.onnx_classifier import load_onnx as load_onnx
     from crossprompt.prediction import Prediction as Prediction
     from crossprompt.train import train as train
     from crossprompt.train_config import TrainConfig as TrainConfig
@@ -42,6 +44,7 @@ HOMES = {
     "METHODS": "crossprompt.methods",
     "Method": "crossprompt.methods",
     "Prediction": "crossprompt.prediction",
+    "OnnxClassifier": "crossprompt.onnx_classifier",
     "PromptClassifier": "crossprompt.estimator",
     "RequestError": "crossprompt.errors",
     "Result": "crossprompt.evaluate",
@@ -53,6 +56,7 @@ HOMES = {
     "load": "crossprompt.artifact",
     "load_clip": "crossprompt.clip.weights",
     "load_dataset": "crossprompt.data.registry",
+    "load_onnx": "crossprompt.onnx_classifier",
     "train": "crossprompt.train",
 }
 """Public name to the module that defines it."""

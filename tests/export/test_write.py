@@ -2,14 +2,12 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
-import onnx_ir
 import pytest
 import torch
 
@@ -28,54 +26,8 @@ from crossprompt.export.agreement import Agreement, compare, require_agreement
 from crossprompt.export.weights import LEAST
 from crossprompt.onnx_classifier import load_onnx
 from crossprompt.onnx_description import KEY
-from tests.backbone import NAMES, random_images, write_items
+from tests.backbone import NAMES, random_images
 from tests.export.exporting import narrow_clip
-from tests.saved import classify
-
-
-@pytest.fixture(scope="module")
-def items(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
-    return write_items(tmp_path_factory.mktemp("images"), [0, 1, 2, 3])
-
-
-@pytest.fixture(scope="module")
-def classifier(items: list[Item]) -> Classifier:
-    found = classify(narrow_clip(), items)
-    metrics = {"accuracy": 0.5}
-    about = {"metrics": metrics, "data": {"name": "photos"}, "learned_from": ["a hash"]}
-    return freeze(found.method, narrow_clip(), items, information=about)
-
-
-@pytest.fixture(scope="module")
-def converted(classifier: Classifier) -> tuple[Any, Any]:
-    """The program and its ONNX graph, which do not depend on how weights are stored."""
-    program = write.trace(classifier)
-    return program, onnx_ir.to_proto(onnx_model.convert(program))
-
-
-@pytest.fixture(scope="module")
-def once(converted: tuple[Any, Any]) -> Iterator[None]:
-    """Nothing is traced again."""
-    program, graph = converted
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(write, "trace", lambda _: program)
-        patch.setattr(onnx_model, "convert", lambda _: onnx_ir.from_proto(graph))
-        yield
-
-
-@pytest.fixture(scope="module")
-def exported(
-    classifier: Classifier, items: list[Item], once: None, tmp_path_factory: Any
-) -> dict[str, Path]:
-    """A file for every way to store weights, and the torch program."""
-    folder: Path = tmp_path_factory.mktemp("exported")
-    for weights in ("fp32", "fp16", "int8"):
-        path = folder / f"{weights}.onnx"
-        export_classifier(classifier, path, weights=weights, pictures=items)
-    export_classifier(classifier, folder / "program.pt2", form="torch")
-    found = sorted(path.name for path in folder.iterdir())
-    assert found == ["fp16.onnx", "fp32.onnx", "int8.onnx", "program.pt2"]
-    return {path.stem: path for path in folder.iterdir()}
 
 
 def test_a_torch_program_agrees_in_any_batch_and_leaves_the_text_tower_out(

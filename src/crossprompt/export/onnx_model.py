@@ -81,8 +81,10 @@ def convert(program: ExportedProgram) -> Any:
 
 def _name_the_batch(model: Any) -> None:
     """Call the free axis ``batch``, and forget what was noted of this machine's source files."""
+    import onnx_ir
+
     for value in (*model.graph.inputs, *model.graph.outputs):
-        value.shape[0] = "batch"
+        value.shape = onnx_ir.Shape(["batch", *value.shape[1:]])
     for node in model.graph:
         node.metadata_props.clear()
         node.doc_string = None

@@ -84,7 +84,7 @@ def _without_idle_tensors(program: ExportedProgram) -> ExportedProgram:
             kept.append(spec)
         else:
             program.graph.erase_node(node)
-            program.state_dict.pop(spec.target)
+            program.state_dict.pop(spec.target, None)  # it may be a constant
     program.graph_signature.input_specs[:] = kept
     program.graph_module.recompile()
     return program

@@ -92,7 +92,8 @@ def export_classifier(
         checked.append(_check(open_exported(partial, form), classifier, weights, pictures))
 
     replace_file(path, write_and_check)
-    size = sum(x.numel() * x.element_size() for x in program.state_dict.values())
+    kept = [*program.state_dict.values(), *program.constants.values()]
+    size = sum(x.nbytes for x in kept if isinstance(x, torch.Tensor))
     return Exported(path, form, weights, path.stat().st_size, size, *checked[0])
 
 
