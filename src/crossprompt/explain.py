@@ -23,7 +23,7 @@ from crossprompt.settings import require
 
 Map = Float[Tensor, "rows columns"]
 """One number for each patch of an image."""
-Relevance = Float[Tensor, "tokens tokens"]
+Relevance = Float[Tensor, "tokens first"]
 """How much each token has of what each token was at first."""
 
 
@@ -45,8 +45,8 @@ class _Seen:
 
     tokens: Float[Tensor, "tokens width"]
     """Before it."""
-    attention: Float[Tensor, "1 heads asking tokens"]
-    """Of every head."""
+    attention: Float[Tensor, "*heads asking tokens"]
+    """How much each asking token looked at each token."""
     result: Float[Tensor, "asking width"] | None = None
     """After it."""
 
@@ -102,7 +102,9 @@ def _follow(seen: list[_Seen], weighted: list[Tensor]) -> Relevance:
     return total
 
 
-def _carry(relevance: Relevance, before: _Seen | None, block: _Seen) -> Relevance:
+def _carry(
+    relevance: Relevance, before: _Seen | None, block: _Seen
+) -> Float[Tensor, "given given"]:
     """Relevance of the tokens that a block gets: one that a prompt was written over knows nothing
     of what stood there."""
     carried = torch.eye(block.tokens.shape[0], device=block.tokens.device)

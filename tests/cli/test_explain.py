@@ -28,7 +28,8 @@ def test_every_image_is_drawn_and_told_and_a_bad_one_is_an_error(
     ]
     assert told["images"][0]["label"] == told["images"][1]["label"] == "cat"
     assert "not an image" in told["images"][2]["error"]
-    assert Image.open("out/0-2.png").width > 600
+    with Image.open("out/0-2.png") as picture:
+        assert picture.width > 600
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0-2.png", "0.png"]
     assert [len(row) for row in told["words"]["text_prompt"]] == [3, 3]
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from inspect import unwrap
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from crossprompt.classifier import Classifier
 from crossprompt.data.images import read_image
 from crossprompt.data.items import Item
 from crossprompt.errors import RequestError
-from crossprompt.onnx_classifier import load_onnx
+from crossprompt.onnx_classifier import OnnxClassifier, load_onnx
 from crossprompt.onnx_description import KEY
 
 
@@ -57,7 +58,7 @@ def test_pixels_are_those_of_the_classifier_to_the_bit(
 def test_an_impossible_request_is_refused(exported: dict[str, Path], items: list[Item]) -> None:
     found = load_onnx(exported["fp32"])
     with pytest.raises(RequestError, match="expected a list of image files"):
-        found.predict(items[0].path)  # type: ignore[arg-type]
+        unwrap(OnnxClassifier.predict_stream)(found, items[0].path)
     with pytest.raises(RequestError, match="top_k is 0, expected 1 or more"):
         found.predict([], top_k=0)
     assert found.predict([]) == []

@@ -3,7 +3,6 @@
 import json
 import logging
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,10 @@ from crossprompt.export.agreement import Agreement, compare, require_agreement
 from crossprompt.export.weights import LEAST
 from crossprompt.onnx_classifier import load_onnx
 from crossprompt.onnx_description import KEY
-from tests.backbone import NAMES, random_images
+from tests.backbone import NAMES, random_images, with_blocks
+from tests.clip.random_clip import make_clip
 from tests.export.exporting import narrow_clip
+from tests.saved import classify
 
 
 def test_a_torch_program_agrees_in_any_batch_and_leaves_the_text_tower_out(
@@ -71,6 +72,15 @@ def test_every_large_matrix_is_stored_as_asked(
     large = [x for x in stored if len(x.dims) == 2 and np.prod(x.dims) >= LEAST]
     assert len(large) == 8  # four of each block
     assert {onnx.TensorProto.DataType.Name(x.data_type) for x in large} == {kind}
+
+
+def test_nothing_is_computed_in_eight_bits(exported: dict[str, Path]) -> None:
+    nodes = onnx.load(exported["int8"]).graph.node
+    assert not {node.op_type for node in nodes if "Linear" in node.op_type or "Int" in node.op_type}
+    read = load_onnx(exported["int8"])
+    rows = random_images(64).numpy()
+    alone = np.concatenate([read.probabilities(row[None]) for row in rows])
+    np.testing.assert_allclose(alone, read.probabilities(rows), atol=1e-6)
 
 
 def test_the_model_is_of_wide_support_and_says_nothing_of_this_machine(
@@ -190,11 +200,10 @@ def test_a_classifier_that_answers_by_its_neighbours_is_refused(
             export_classifier(other, tmp_path / "a.onnx")
 
 
-def test_a_classifier_in_few_digits_is_refused(classifier: Classifier, tmp_path: Path) -> None:
-    clip = SimpleNamespace(dtype=torch.bfloat16, device=torch.device("cpu"))
-    other = SimpleNamespace(clip=clip, frozen=classifier.frozen)
+def test_a_classifier_in_few_digits_is_refused(items: list[Item], tmp_path: Path) -> None:
+    other = classify(make_clip(with_blocks(2)).bfloat16(), items, "zero_shot")
     with pytest.raises(RequestError, match=r"found a classifier in torch\.bfloat16 on cpu"):
-        write.scorer_of(other)  # type: ignore[arg-type]
+        export_classifier(other, tmp_path / "a.onnx")
 
 
 def test_a_form_that_cannot_be_traced_says_so(

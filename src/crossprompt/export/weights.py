@@ -4,7 +4,6 @@ So every kernel that computes in fp32 will do, and an image is scored alike in a
 *arithmetic* chooses its scale by the largest value of the whole batch, by an image's neighbours.
 """
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy
@@ -40,51 +39,62 @@ def store(model: Any, weights: Weights) -> None:
 
 
 def _store_as_fp16(model: Any, value: Any, array: numpy.ndarray) -> None:
-    from onnx_ir import DataType
-
     if (largest := numpy.abs(array).max()) > numpy.finfo(numpy.float16).max:
         raise JobError(
             f"{value.name} holds {largest:.3g}, more than fp16 can; export with --weights fp32"
         )
-    _replace(model, value, "Cast", {"": array.astype(numpy.float16)}, {"to": DataType.FLOAT})
+    _replace(model, value, array.astype(numpy.float16))
 
 
 def _store_as_int8(model: Any, value: Any, array: numpy.ndarray, axis: int) -> None:
     """A scale for every output, so that one with small weights loses nothing to its neighbours."""
-    scale = numpy.abs(array).max(axis=1 - axis) / 127
+    scale = numpy.abs(array).max(axis=1 - axis, keepdims=True) / 127
     scale = numpy.where(scale == 0, 1, scale).astype(numpy.float32)
-    rounded = numpy.round(array / numpy.expand_dims(scale, 1 - axis)).astype(numpy.int8)
-    _replace(model, value, "DequantizeLinear", {"": rounded, "scale": scale}, {"axis": axis})
+    _replace(model, value, numpy.round(array / scale).astype(numpy.int8), scale)
 
 
 def _axis_of_outputs(value: Any) -> int | None:
     """Which axis of a matrix counts what is computed with it; None if it is no such matrix."""
-    axes = set()
-    for use in value.uses():
-        if use.node.op_type not in ("MatMul", "Gemm") or use.idx != 1:
-            return None
-        flipped = "transB" in use.node.attributes and use.node.attributes["transB"].as_int()
-        axes.add(0 if flipped else 1)
+    axes = {_axis_of_use(use.node, use.idx) for use in value.uses()}
     return axes.pop() if len(axes) == 1 and len(value.const_value.shape) == 2 else None
 
 
+def _axis_of_use(node: Any, position: int) -> int | None:
+    if node.op_type in (
+        "Split",
+        "Slice",
+        "Transpose",
+    ):  # of a linear layer's weight, as torch has it
+        return 0
+    if node.op_type not in ("MatMul", "Gemm") or position != 1:
+        return None
+    flipped = "transB" in node.attributes and node.attributes["transB"].as_int()
+    return 0 if flipped else 1
+
+
 def _replace(
-    model: Any,
-    value: Any,
-    operator: str,
-    stored: Mapping[str, numpy.ndarray],
-    attributes: Mapping[str, Any],
+    model: Any, value: Any, stored: numpy.ndarray, scale: numpy.ndarray | None = None
 ) -> None:
-    """Put the operator's output in a weight's place, and what it is computed of into the file."""
+    """Put ``stored`` as fp32, times the scale if there is one, in a weight's place.
+
+    Not by ``DequantizeLinear``: ONNX Runtime takes that before a product as leave to compute in 8
+    bits. A cast and a product of constants it computes once, when it opens the file.
+    """
     import onnx_ir
 
-    inputs = []
-    for part, array in stored.items():
-        name = ".".join(filter(None, (value.name, str(array.dtype), part)))
-        inputs.append(onnx_ir.val(name, const_value=onnx_ir.tensor(array, name=name)))
-        model.graph.register_initializer(inputs[-1])
-    node = onnx_ir.node(operator, inputs, attributes=attributes)
-    node.outputs[0].name = f"{value.name}.fp32"
-    model.graph.insert_before(model.graph[0], node)
-    value.replace_all_uses_with(node.outputs[0])
+    def constant(name: str, array: numpy.ndarray) -> Any:
+        found = onnx_ir.val(name, const_value=onnx_ir.tensor(array, name=name))
+        model.graph.register_initializer(found)
+        return found
+
+    first, attributes = model.graph[0], {"to": onnx_ir.DataType.FLOAT}
+    kept = constant(f"{value.name}.{stored.dtype}", stored)
+    nodes = [onnx_ir.node("Cast", [kept], attributes=attributes)]
+    if scale is not None:
+        factor = constant(f"{value.name}.scale", scale)
+        nodes.append(onnx_ir.node("Mul", [nodes[0].outputs[0], factor]))
+    for position, node in enumerate(nodes):
+        node.outputs[0].name = f"{value.name}.fp32.{position}"
+        model.graph.insert_before(first, node)
+    value.replace_all_uses_with(nodes[-1].outputs[0])
     model.graph.initializers.pop(value.name)
