@@ -75,10 +75,11 @@ def test_the_map_is_of_the_weighted_attention_to_the_patches_row_by_row(
     clip: CLIP, items: list[Item], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classifier, image = classify(clip, items), random_images(1)[0]
-    relevance = torch.arange(21.0)[None]  # class token, 16 patches, 4 prompts
-    monkeypatch.setattr(explaining, "_follow", lambda *_: relevance)
+    # class token, 16 patches and 4 prompts, then without prompts
+    passes = [torch.arange(21.0), torch.full((17,), 0.5)]
+    monkeypatch.setattr(explaining, "_follow", lambda *_: passes)
     found = explain(classifier, image).map
-    assert torch.equal(found, torch.arange(1.0, 17.0).reshape(4, 4))
+    assert torch.equal(found, torch.arange(1.5, 17.0).reshape(4, 4))
 
 
 def test_an_attention_counts_as_much_as_it_raises_the_share_of_the_class(
@@ -87,7 +88,7 @@ def test_an_attention_counts_as_much_as_it_raises_the_share_of_the_class(
     classifier, image = classify(clip, items, "zero_shot"), random_images(1)[0]
     kept: list[Tensor] = []
     monkeypatch.setattr(
-        explaining, "_follow", lambda _, weighted: kept.extend(weighted) or torch.zeros(1, 17)
+        explaining, "_follow", lambda _, weighted: kept.extend(weighted) or [torch.zeros(17)]
     )
     explain(classifier, image, NAMES[2])
     with torch.enable_grad(), explaining._watch(clip.image.blocks) as seen:
@@ -102,9 +103,9 @@ def test_relevance_is_followed_through_the_blocks_as_the_equations_say() -> None
     first, last = torch.tensor([[0.1, 0.2], [0.3, 0.4]]), torch.tensor([[0.5, 0.6]])
     states = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
     seen = [explaining._Seen(states, first, states + 1), explaining._Seen(states + 1, last)]
-    found = explaining._follow(seen, [first, last])
+    (found,) = explaining._follow(seen, [first, last])
     relevance = torch.eye(2) + first @ torch.eye(2)
-    torch.testing.assert_close(found, relevance[:1] + last @ relevance)
+    torch.testing.assert_close(found, relevance[0] + last[0] @ relevance)
 
 
 def test_a_prompt_that_was_written_anew_knows_nothing_of_what_stood_there() -> None:
@@ -114,16 +115,16 @@ def test_a_prompt_that_was_written_anew_knows_nothing_of_what_stood_there() -> N
     seen = [explaining._Seen(states[:3], first, after), explaining._Seen(written, last)]
     relevance = torch.eye(4)
     relevance[:2, :3] += 0.25
-    torch.testing.assert_close(
-        explaining._follow(seen, [first, last]), relevance[:1] + last @ relevance
-    )
+    (found,) = explaining._follow(seen, [first, last])
+    torch.testing.assert_close(found, relevance[0] + last[0] @ relevance)
 
 
 def test_an_image_that_passes_the_tower_twice_is_followed_both_times() -> None:
     last, states = torch.tensor([[0.5, 0.6]]), torch.ones(2, 3)
     seen = [explaining._Seen(states, last, states[:1])] * 2
-    one = torch.eye(2)[:1] + last
-    torch.testing.assert_close(explaining._follow(seen, [last, last]), 2 * one)
+    one, other = explaining._follow(seen, [last, 2 * last])
+    assert one.tolist() == pytest.approx([1.5, 0.6])
+    assert other.tolist() == pytest.approx([2.0, 1.2])
 
 
 def test_the_class_can_be_chosen_and_must_be_known(clip: CLIP, items: list[Item]) -> None:

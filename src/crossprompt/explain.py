@@ -82,15 +82,17 @@ def explain(
         for x, gradient in zip(seen, gradients, strict=True)
     ]
     side = clip.config.image.side // clip.config.image.patch
-    patches = _follow(seen, weighted)[0, 1 : 1 + side * side]
+    # a form may pass an image through the tower twice, with prompts and without
+    rows = [row[1 : 1 + side * side] for row in _follow(seen, weighted)]
+    patches = torch.stack(rows).sum(0)
     return Explanation(
         names[number], float(logits.detach().softmax(-1)[number]), patches.reshape(side, side).cpu()
     )
 
 
-def _follow(seen: list[_Seen], weighted: list[Tensor]) -> Relevance:
-    """Relevance after the last block; where an image passes the tower twice, of both passes."""
-    relevance, total = torch.zeros(0, 0), torch.zeros(())
+def _follow(seen: list[_Seen], weighted: list[Tensor]) -> list[Float[Tensor, " first"]]:
+    """What the class token has of each token after the last block, for every pass of the tower."""
+    rows, relevance = list[Tensor](), torch.zeros(0, 0)
     before: _Seen | None = None
     for block, attention in zip(seen, weighted, strict=True):
         relevance = _carry(relevance, before, block)
@@ -98,8 +100,9 @@ def _follow(seen: list[_Seen], weighted: list[Tensor]) -> Relevance:
         relevance = relevance[:asking] + attention @ relevance
         before = block
         if asking == 1:  # the last block asks for the class token only
-            total, before = total + relevance, None
-    return total
+            rows.append(relevance[0])
+            before = None
+    return rows
 
 
 def _carry(
@@ -124,7 +127,7 @@ def _watch(blocks: nn.ModuleList) -> Iterator[list[_Seen]]:
     seen: list[_Seen] = []
     tokens: list[Tensor] = []  # those of the block that is at work, if one is
 
-    def enter(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+    def enter(_: nn.Module, arguments: tuple[Any, ...]) -> None:
         tokens.append(arguments[0][0].detach())
 
     def leave(_: nn.Module, __: Any, result: Tensor) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+from PIL.Image import Image
 
 from crossprompt.errors import RequestError
 from crossprompt.onnx_description import KEY, read_description, read_transform
@@ -48,6 +49,15 @@ class OnnxClassifier:
         self.information: Mapping[str, Any] = description
         _check_outputs(self.session, len(self.class_names), self.transform.side, path)
 
+    @property
+    def enough(self) -> int:
+        """Shorter side in pixels that an image needs to have."""
+        return self.transform.enough
+
+    def prepare(self, image: Image) -> numpy.ndarray:
+        """The transform: an RGB image to ``[3, side, side]``."""
+        return self.transform(image)
+
     def probabilities(self, images: numpy.ndarray) -> numpy.ndarray:
         """Of every class: ``[batch, classes]`` for preprocessed ``[batch, 3, side, side]``."""
         (found,) = self.session.run(None, {self.session.get_inputs()[0].name: images})
@@ -76,7 +86,7 @@ class OnnxClassifier:
         def score(pixels: list[numpy.ndarray]) -> list[Top]:
             return self._top(self.probabilities(numpy.stack(pixels)), top_k)
 
-        return predict_files(paths, self.transform, self.transform.enough, score, batch_size)
+        return predict_files(paths, self.prepare, self.enough, score, batch_size)
 
     def _top(self, probabilities: numpy.ndarray, top_k: int) -> list[Top]:
         order = numpy.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]

@@ -15,6 +15,15 @@ ONNX = ".onnx"
 """Ending of an exported classifier."""
 
 
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The classifier, exported or not; see ``open_predictor``."""
+    parser.add_argument(
+        "run",
+        type=Path,
+        help="folder of a saved classifier, or an .onnx file that crossprompt export wrote",
+    )
+
+
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """Where, and in what, to compute."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")

@@ -15,6 +15,7 @@ from crossprompt.cli.device import (
     add_backbone,
     add_batch_size,
     add_device_arguments,
+    add_run,
     open_predictor,
     positive,
 )
@@ -40,11 +41,7 @@ class Writable(Protocol):
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the prediction."""
-    parser.add_argument(
-        "run",
-        type=Path,
-        help="folder of a saved classifier, or an .onnx file made by crossprompt export",
-    )
+    add_run(parser)
     parser.add_argument(
         "images",
         nargs="+",
