@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from crossprompt import export
 from crossprompt.cli import main
 from crossprompt.data import list_images
 
@@ -26,13 +28,19 @@ sys.meta_path.insert(0, Missing())
 """
 
 
+def be_quick(patch: pytest.MonkeyPatch) -> None:
+    """Measure speeds for no longer than must be."""
+    patch.setattr(export, "measure_speed", partial(export.measure_speed, seconds=0.0))
+
+
 @pytest.fixture(scope="module")
 def exported(
     run: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, object]]:
     """The file, and what was said of it; both are made by the command."""
     path = tmp_path_factory.mktemp("exported") / "new folder" / "photos.onnx"
-    with redirect_stdout(io.StringIO()) as out:
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as out:
+        be_quick(patch)
         assert main(["export", str(run), str(path), "--check", str(photos), "--json"]) == 0
     return path, json.loads(out.getvalue())
 
@@ -93,7 +101,8 @@ def test_without_torch_the_help_the_names_and_a_wrong_option_are_told(without_to
     assert "No module named 'torch'" in python(without_torch, "-c", "import torch").stderr
 
 
-def test_a_person_sees_a_table_and_a_sentence(run, tmp_path, capsys) -> None:
+def test_a_person_sees_a_table_and_a_sentence(run, tmp_path, capsys, monkeypatch) -> None:
+    be_quick(monkeypatch)
     assert main(["export", str(run), str(tmp_path / "a.pt2")]) == 0
     out, err = capsys.readouterr()
     assert "exported, fp32" in out
