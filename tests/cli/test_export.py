@@ -3,15 +3,17 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
-from crossprompt import export
+from crossprompt import export, load_onnx
 from crossprompt.cli import main
 from crossprompt.data import list_images
 
@@ -99,6 +101,23 @@ def test_without_torch_the_help_the_names_and_a_wrong_option_are_told(without_to
     program = "import crossprompt as xp; print(xp.load_onnx.__name__, 'load_clip' in dir(xp))"
     assert python(without_torch, "-c", program).stdout == "load_onnx True\n"
     assert "No module named 'torch'" in python(without_torch, "-c", "import torch").stderr
+
+
+def test_without_torch_an_exported_classifier_is_served(exported, photos, without_torch) -> None:
+    words = [sys.executable, "-m", "crossprompt", "serve", str(exported[0]), "--port", "0"]
+    file = photos / "cat" / "0.png"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, env=without_torch, **pipes) as server:
+        try:
+            address = re.search(r"http://\S+(?=;)", server.stdout.readline())[0]
+            with httpx.Client(base_url=address, timeout=20, trust_env=False) as client:
+                files = [("images", (file.name, file.read_bytes()))]
+                answer = client.post("/v1/predict", files=files).json()
+        finally:
+            server.terminate()
+            server.communicate()
+    (expected,) = load_onnx(exported[0]).predict([file])
+    assert answer["predictions"][0]["label"] == expected.label
 
 
 def test_a_person_sees_a_table_and_a_sentence(run, tmp_path, capsys, monkeypatch) -> None:
