@@ -1,9 +1,6 @@
 """The classifier that a trained method is frozen to: an image is scored alike in any batch."""
 
-import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -12,35 +9,18 @@ import torch
 
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Item
-from crossprompt.data.loading import read_batches, to_device
+from crossprompt.data.loading import to_device
 from crossprompt.errors import RequestError
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen
 from crossprompt.methods.base import Method
 from crossprompt.neighbours import PerBatch, PerImage
-from crossprompt.settings import require
+from crossprompt.prediction import BATCH as BATCH
+from crossprompt.prediction import Paths, Top, check_request, predict_files
+from crossprompt.prediction import Prediction as Prediction
 from crossprompt.shapes import Images, Logits
 
-BATCH = 64
-"""Images at a time."""
-
 Inference = Literal["calibrated", "per-image", "batch"]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the classifier says of one image."""
-
-    path: str
-    """The input, as it was given."""
-    label: str | None
-    """The most probable class; None where the image could not be read."""
-    probability: float | None
-    """Of that class, 0 to 1."""
-    top: list[tuple[str, float]] = field(default_factory=list)
-    """The most probable classes with their probabilities, best first."""
-    error: str | None = None
-    """What is wrong with the image, if it could not be read."""
 
 
 class Classifier:
@@ -74,14 +54,12 @@ class Classifier:
         logits: Logits = self.frozen(self.clip, to_device(images, self.clip.device))
         return logits
 
-    def predict(
-        self, paths: Iterable[str | PathLike[str]], top_k: int = 5, batch_size: int = BATCH
-    ) -> list[Prediction]:
+    def predict(self, paths: Paths, top_k: int = 5, batch_size: int = BATCH) -> list[Prediction]:
         """Classify image files; one prediction per input, in order, see ``predict_stream``."""
         return list(self.predict_stream(paths, top_k, batch_size))
 
     def predict_stream(
-        self, paths: Iterable[str | PathLike[str]], top_k: int = 5, batch_size: int = BATCH
+        self, paths: Paths, top_k: int = 5, batch_size: int = BATCH
     ) -> Iterator[Prediction]:
         """Classify any number of image files in constant memory.
 
@@ -94,37 +72,15 @@ class Classifier:
             RequestError: ``paths`` is a single path, or ``top_k`` or ``batch_size`` is less than
                 1. A file that cannot be read is no error: its prediction says what is wrong.
         """
-        if isinstance(paths, (str, bytes, PathLike)):
-            raise RequestError(f"expected a list of image files, found {paths!r}; put it in a list")
-        for name, value in (("top_k", top_k), ("batch_size", batch_size)):
-            require(value >= 1, f"{name} is {value}, expected 1 or more")
-        return self._predict(paths, min(top_k, len(self.class_names)), batch_size)
+        check_request(paths, top_k, batch_size)
+        transform, top_k = self.clip.preprocess, min(top_k, len(self.class_names))
 
-    def _predict(
-        self, paths: Iterable[str | PathLike[str]], top_k: int, batch_size: int
-    ) -> Iterator[Prediction]:
-        given: deque[str] = deque()  # as they were typed: Path would drop a leading ./
+        def score(pixels: list[torch.Tensor]) -> list[Top]:
+            return self._top(torch.stack(pixels), top_k)
 
-        def files() -> Iterator[Path]:
-            for path in paths:
-                given.append(os.fspath(path))
-                yield Path(path)
+        return predict_files(paths, transform, transform.enough, score, batch_size)
 
-        transform = self.clip.preprocess
-        batches = read_batches(
-            files(), transform, batch_size, enough=transform.enough, keep_errors=True
-        )
-        for batch in batches:
-            rows = iter(self._top(batch.images, top_k) if len(batch.images) else [])
-            for position in range(len(batch.paths)):
-                path = given.popleft()
-                if position in batch.errors:
-                    yield Prediction(path, None, None, error=batch.errors[position])
-                else:
-                    top = next(rows)
-                    yield Prediction(path, *top[0], top)
-
-    def _top(self, images: Images, top_k: int) -> list[list[tuple[str, float]]]:
+    def _top(self, images: Images, top_k: int) -> list[Top]:
         probabilities, labels = self.logits(images).softmax(-1).topk(top_k)
         return [
             [(self.class_names[label], value) for label, value in zip(row_labels, row, strict=True)]

@@ -23,7 +23,7 @@ from crossprompt.encoded import evaluate_encoded
 from crossprompt.fitting import Reporter, Silent
 from crossprompt.methods import build_method
 from crossprompt.precision import choose_dtype
-from crossprompt.state import replace_file
+from crossprompt.replacing import replace_file
 from crossprompt.train import train
 from crossprompt.train_config import TrainConfig
 

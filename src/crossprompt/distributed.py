@@ -12,10 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, distributed
 
-SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
-"""Environment variables that say how many processes a launcher has started."""
-RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK")
-"""Those that say which of them this one is."""
+from crossprompt.launcher import RANKS as RANKS
+from crossprompt.launcher import SIZES, from_launcher
+from crossprompt.launcher import speaks as speaks
 
 
 def join(device: str = "auto") -> torch.device | None:
@@ -27,7 +26,7 @@ def join(device: str = "auto") -> torch.device | None:
     Returns:
         This process's device, or None where there is no group to join.
     """
-    if _from_launcher(SIZES, 1) < 2:
+    if from_launcher(SIZES, 1) < 2:
         return None
     from accelerate import PartialState
 
@@ -40,12 +39,8 @@ def launched_in_vain() -> bool:
     Without an MPI host file it does (accelerate 1.15, commands/launch.py:1413); all that is left of
     the N is the address at which the others were to meet.
     """
-    alone = _from_launcher(SIZES, 1) < 2
+    alone = from_launcher(SIZES, 1) < 2
     return alone and "ACCELERATE_USE_CPU" in os.environ and "MASTER_ADDR" in os.environ
-
-
-def _from_launcher(names: Sequence[str], default: int) -> int:
-    return next((int(os.environ[name]) for name in names if name in os.environ), default)
 
 
 def leave() -> None:
@@ -62,11 +57,6 @@ def processes() -> int:
 def rank() -> int:
     """This process's number, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
-
-
-def speaks() -> bool:
-    """Whether this process is the one that talks to the user, also before it has joined."""
-    return _from_launcher(RANKS, 0) == 0
 
 
 def wait() -> None:

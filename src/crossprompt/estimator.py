@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from crossprompt.classifier import Classifier, Prediction
+from crossprompt.classifier import Classifier
 from crossprompt.data.class_names import readable
 from crossprompt.data.images import list_images
 from crossprompt.data.items import Dataset, Split
@@ -18,6 +18,7 @@ from crossprompt.errors import RequestError
 from crossprompt.fitting import fit_data
 from crossprompt.held_out import choose_held_out, relabelled
 from crossprompt.job import Job
+from crossprompt.prediction import Prediction
 
 Files = str | PathLike[str] | Sequence[str | PathLike[str]] | np.ndarray
 """A folder, or image files."""

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from crossprompt import distributed
 from crossprompt.clip.model import CLIP
+from crossprompt.data.ahead import map_ahead
 from crossprompt.data.items import Item
-from crossprompt.data.loading import ImageCache, map_ahead
+from crossprompt.data.loading import ImageCache
 from crossprompt.errors import RequestError
 from crossprompt.examples import BATCH, encode_split
 

@@ -13,7 +13,8 @@ from crossprompt import distributed
 from crossprompt.artifact import DESCRIPTION
 from crossprompt.data.items import Dataset
 from crossprompt.errors import RequestError
-from crossprompt.state import clear, differences, replace_file
+from crossprompt.replacing import replace_file
+from crossprompt.state import clear, differences
 
 RUN, SELECTION = "run.json", "selection.json"
 LIBRARIES = ("crossprompt", "torch", "numpy", "pillow", "scikit-learn")

@@ -25,3 +25,5 @@ Logits = Float[Tensor, "batch classes"]
 """Class scores before the softmax."""
 Scalar = Float[Tensor, ""]
 """A single number, for example a loss."""
+Probabilities = Float[Tensor, "batch classes"]
+"""Softmax of the scores."""

@@ -1,8 +1,7 @@
 """What is kept of a training after each epoch, so that it can be killed at any moment and go on."""
 
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from crossprompt import distributed
 from crossprompt.averaging import Averaging
 from crossprompt.errors import RequestError
+from crossprompt.replacing import replace_file
 
 STATE, LOG = "state.safetensors", "log.jsonl"
 _SHOWN = 30
@@ -155,15 +155,3 @@ def differences(was: Any, now: Any, name: str = "") -> Iterator[str]:
 def _shown(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under another name and move it into place: it is never seen half written."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        write(partial)
-        with partial.open("r+b") as file:  # Windows flushes only what may be written
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from crossprompt.clip.preprocess import MEAN, STD, Preprocess, random_box
 from crossprompt.errors import RequestError
+from crossprompt.pixels import normalise
 
 SIZES = [(64, 48), (48, 64), (31, 200), (200, 31), (24, 24), (25, 29), (10, 7), (97, 64), (1, 3)]
 WHOLE, SQUARE = (1.0, 1.0), (1.0, 1.0)
@@ -227,6 +228,16 @@ def test_every_value_is_normalised_as_the_formula_says() -> None:
     mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
     expected = (pixels.permute(2, 0, 1).float() / 255 - mean) / std
     assert torch.equal(Preprocess(16, 16)(Image.fromarray(pixels.numpy())), expected)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_with_numpy_alone_every_value_is_the_same_to_the_bit(seed: int) -> None:
+    generator = random.Random(seed)
+    mean, std = ([generator.uniform(0.05, 0.95) for _ in range(3)] for _ in range(2))
+    image = Image.fromarray(numpy.arange(256, dtype=numpy.uint8).repeat(3).reshape(16, 16, 3))
+    expected = (torch.arange(256) / 255 - torch.tensor(mean)[:, None]) / torch.tensor(std)[:, None]
+    found = normalise(image, tuple(mean), tuple(std))
+    assert numpy.array_equal(found.reshape(3, 256), expected.numpy())
 
 
 def test_crops_need_more_of_a_picture_than_the_whole() -> None:

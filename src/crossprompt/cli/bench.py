@@ -29,7 +29,6 @@ from crossprompt.cli.terminal import print_table, reporting
 from crossprompt.errors import JobError, RequestError
 from crossprompt.train_config import TrainConfig
 
-SUMMARY = "Train and test every combination of data sets, methods, shots and seeds."
 EXAMPLE = (
     "crossprompt bench --datasets emoji --methods zero_shot coop dcp:variant=released "
     "--shots 1 4 --seeds 1 2 3 --output results"

@@ -17,7 +17,6 @@ from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.data.tree import draw_tree
 from crossprompt.errors import RequestError
 
-SUMMARY = "List the benchmark data sets, or check that one is complete and in its place."
 EXAMPLE = "crossprompt data check caltech101 --root data"
 
 LIST, CHECK = "list", "check"

@@ -12,7 +12,6 @@ from crossprompt.errors import RequestError
 if TYPE_CHECKING:
     from crossprompt.demo import DemoResult
 
-SUMMARY = "Train and compare four methods on the embedded model and data, in a few minutes."
 EXAMPLE = "crossprompt demo --output runs/demo"
 
 SHOWN = 16

@@ -2,13 +2,26 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from crossprompt.artifact import DESCRIPTION, load
-from crossprompt.classifier import BATCH, Classifier
-from crossprompt.clip.weights import load_clip
 from crossprompt.errors import RequestError
-from crossprompt.precision import choose_device, choose_dtype
-from crossprompt.run_folder import RUN
+from crossprompt.onnx_classifier import OnnxClassifier, load_onnx
+from crossprompt.prediction import BATCH
+
+if TYPE_CHECKING:
+    from crossprompt.classifier import Classifier
+
+ONNX = ".onnx"
+"""Ending of an exported classifier."""
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The classifier, exported or not; see ``open_predictor``."""
+    parser.add_argument(
+        "run",
+        type=Path,
+        help="folder of a saved classifier, or an .onnx file that crossprompt export wrote",
+    )
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,12 +57,22 @@ def positive(word: str) -> int:
     return int(word)
 
 
-def open_classifier(run: Path, options: argparse.Namespace) -> Classifier:
+def open_classifier(run: Path, options: argparse.Namespace) -> "Classifier":
     """The classifier of a run, on the device that was asked for.
 
     Raises:
         RequestError: the run is not finished, or the folder holds no classifier.
     """
+    # here, as they import torch, which who opens an exported classifier may not have
+    from crossprompt.artifact import DESCRIPTION, load
+    from crossprompt.clip.weights import load_clip
+    from crossprompt.precision import choose_device, choose_dtype
+    from crossprompt.run_folder import RUN
+
+    if run.suffix.lower() == ONNX and run.is_file():
+        raise RequestError(
+            f"{run} is an exported classifier; give the folder of the run that it was made of"
+        )
     if (run / RUN).exists() and not (run / DESCRIPTION).exists():
         if tasks := sorted(path.parent for path in run.glob(f"*/{DESCRIPTION}")):
             raise RequestError(
@@ -65,3 +88,21 @@ def open_classifier(run: Path, options: argparse.Namespace) -> Classifier:
     if options.backbone is None:
         return load(run, device=device, dtype=dtype)
     return load(run, load_clip(options.backbone, device=device, dtype=dtype))
+
+
+def open_predictor(run: Path, options: argparse.Namespace) -> "Classifier | OnnxClassifier":
+    """The classifier of a run, or an exported one, for which torch is not imported.
+
+    Raises:
+        RequestError: it cannot be opened, or an option does not go with an exported one.
+    """
+    if run.suffix.lower() != ONNX or run.is_dir():
+        return open_classifier(run, options)
+    if options.backbone is not None:
+        raise RequestError(f"{run} holds all that it needs of its backbone; leave out --backbone")
+    if options.dtype not in ("auto", "fp32"):
+        raise RequestError(
+            f"{run} computes in fp32, whatever its weights are stored in; leave out --dtype "
+            f"{options.dtype}"
+        )
+    return load_onnx(run, options.device)

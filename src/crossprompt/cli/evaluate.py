@@ -18,7 +18,6 @@ from crossprompt.errors import RequestError
 from crossprompt.evaluate import evaluate
 from crossprompt.held_out import choose_held_out, relabelled
 
-SUMMARY = "Measure a saved classifier on labelled images."
 EXAMPLE = "crossprompt evaluate runs/photos-dcp photos --per-class"
 
 

@@ -20,7 +20,6 @@ from crossprompt.methods import METHODS, find_method
 from crossprompt.multitask import TasksJob, fit_tasks
 from crossprompt.train_config import TrainConfig
 
-SUMMARY = "Learn a classifier from a few labelled images per class."
 EXAMPLE = "crossprompt fit photos --method dcp --shots 16 --output runs/photos-dcp"
 
 ALL = "all"

@@ -6,42 +6,47 @@ import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from importlib.metadata import version
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from safetensors import SafetensorError
-from torch.cuda import OutOfMemoryError
-
-from crossprompt import distributed
-from crossprompt.cli import (
-    bench,
-    data,
-    demo,
-    evaluate,
-    fit,
-    methods,
-    predict,
-    report,
-    reproduce,
-    serve,
-)
 from crossprompt.cli.terminal import say_error
 from crossprompt.errors import JobError, RequestError
-from crossprompt.methods import METHODS
+from crossprompt.launcher import speaks
 
-COMMANDS = {
-    "demo": demo,
-    "fit": fit,
-    "evaluate": evaluate,
-    "predict": predict,
-    "serve": serve,
-    "data": data,
-    "methods": methods,
-    "bench": bench,
-    "report": report,
-    "reproduce": reproduce,
+
+class Command:
+    """A command, whose module is imported when more than its summary is asked for.
+
+    Args:
+        name: of its module, which has ``EXAMPLE``, ``add_arguments`` and ``run``.
+        summary: one sentence.
+    """
+
+    def __init__(self, name: str, summary: str) -> None:
+        self.name, self.summary = name, summary
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(f"crossprompt.cli.{self.name}"), name)
+
+
+SUMMARIES = {
+    "demo": "Train and compare four methods on the embedded model and data, in a few minutes.",
+    "fit": "Learn a classifier from a few labelled images per class.",
+    "evaluate": "Measure a saved classifier on labelled images.",
+    "predict": "Classify images with a saved classifier.",
+    "export": "Write a saved classifier as one file that runs without torch.",
+    "explain": "Show where a classifier looked, and which words its prompts are near to.",
+    "serve": "Classify images over HTTP, with a page to try it on.",
+    "data": "List the benchmark data sets, or check that one is complete and in its place.",
+    "methods": "List the methods: what each learns, how much, and where it comes from.",
+    "bench": "Train and test every combination of data sets, methods, shots and seeds.",
+    "report": "Write tables and pictures of the results of crossprompt bench.",
+    "reproduce": "Repeat a paper's evaluation: list it, estimate what it takes, and run it.",
 }
-"""Name to module: ``SUMMARY``, ``EXAMPLE``, ``add_arguments`` and ``run``."""
+"""Name of a command, and of its module, to what it does."""
+COMMANDS = {name: Command(name, summary) for name, summary in SUMMARIES.items()}
+"""Name to command."""
 
 FAILED, WRONG = 1, 2
 
@@ -74,7 +79,7 @@ def explain(error: BaseException) -> int:
     """Say in one line what went wrong, and choose the exit code."""
     # what these are of, all processes meet alike; anything else may be the trouble of one
     alike = type(error) in (RequestError, JobError, KeyboardInterrupt)
-    if distributed.speaks() or not alike:
+    if speaks() or not alike:
         say_error(_describe(error))
     return WRONG if isinstance(error, RequestError) else FAILED
 
@@ -86,16 +91,23 @@ def _describe(error: BaseException) -> str:
             return str(error)
         case KeyboardInterrupt():
             return "stopped"
-        case OutOfMemoryError():
+        case _ if _is("OutOfMemoryError", error):
             return (
                 "the device's memory is full; try a smaller --batch-size, --dtype bf16 or "
                 "--device cpu"
             )
-        case OSError() | SafetensorError() if "No space left" in text:
+        case _ if "No space left" in text and (
+            isinstance(error, OSError) or _is("SafetensorError", error)
+        ):
             return f"there is no space left to write to; free some and try again ({text})"
         case OSError(strerror=str(reason), filename=str(path)):
             return f"{path}: {reason}"
     return f"unexpected {type(error).__name__}: {text} (a traceback: --debug)"
+
+
+def _is(name: str, error: BaseException) -> bool:
+    """Whether it is torch's or safetensors' own, which a command may do without importing."""
+    return type(error).__name__ == name
 
 
 class Parser(argparse.ArgumentParser):
@@ -134,17 +146,21 @@ def build_parser(words: Sequence[str]) -> Parser:
     parser.add_argument(
         "--version", action="version", version=f"crossprompt {version('crossprompt')}"
     )
+    asked = next((word for word in words if word in COMMANDS), None)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
+        if name != asked:
+            commands.add_parser(name, help=command.summary)
+            continue
         sub = commands.add_parser(
             name,
-            help=command.SUMMARY,
-            description=command.SUMMARY,
+            help=command.summary,
+            description=command.summary,
             epilog=f"example:\n  {command.EXAMPLE}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        command.add_arguments(sub, words if words[:1] == [name] else [])
+        command.add_arguments(sub, words)
         sub.add_argument(
             "--debug", action="store_true", help="show a traceback when something fails"
         )
@@ -158,13 +174,19 @@ def _explain_unknown(word: str, options: argparse.Namespace) -> str:
     see = f"see crossprompt {options.command} --help"
     if not option.startswith("-"):
         return f"{word!r} is one word too many; {see}"
+    if options.command == "fit" and (owners := _owners(option)):
+        return f"{option} is a setting of {', '.join(owners)}, not of {options.method}; {see}"
+    near = get_close_matches(option, options.offered, n=1)
+    return f"there is no option {option}; {f'did you mean {near[0]}?' if near else see}"
+
+
+def _owners(option: str) -> list[str]:
+    """The methods that have a setting."""
+    from crossprompt.methods import METHODS  # which imports torch
+
     field = option.removeprefix("--").removeprefix("no-").replace("-", "_")
-    owners = [
+    return [
         name
         for name, method in METHODS.items()
         if field in (setting.name for setting in method.Config.describe())
     ]
-    if options.command == "fit" and owners:
-        return f"{option} is a setting of {', '.join(owners)}, not of {options.method}; {see}"
-    near = get_close_matches(option, options.offered, n=1)
-    return f"there is no option {option}; {f'did you mean {near[0]}?' if near else see}"

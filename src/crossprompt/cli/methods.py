@@ -13,7 +13,6 @@ from crossprompt.errors import RequestError
 from crossprompt.methods import METHODS, Method, build_method
 from crossprompt.settings import require
 
-SUMMARY = "List the methods: what each learns, how much, and where it comes from."
 EXAMPLE = "crossprompt methods --backbone tiny --classes 100"
 
 

@@ -11,20 +11,20 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from crossprompt.classifier import Prediction
 from crossprompt.cli.device import (
     add_backbone,
     add_batch_size,
     add_device_arguments,
-    open_classifier,
+    add_run,
+    open_predictor,
     positive,
 )
 from crossprompt.cli.terminal import reporting, warn_if_silent
 from crossprompt.data.images import list_images
 from crossprompt.errors import RequestError
-from crossprompt.state import replace_file
+from crossprompt.prediction import Prediction
+from crossprompt.replacing import replace_file
 
-SUMMARY = "Classify images with a saved classifier."
 EXAMPLE = "crossprompt predict runs/photos-dcp a.jpg more/ --top-k 3 --output answers.csv"
 
 FORMATS = ("table", "csv", "jsonl")
@@ -41,7 +41,7 @@ class Writable(Protocol):
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the prediction."""
-    parser.add_argument("run", type=Path, help="folder of a saved classifier")
+    add_run(parser)
     parser.add_argument(
         "images",
         nargs="+",
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     """Predict, writing each answer as soon as it is known; 1 if any image could not be read."""
     form = _format(options)
     paths, total = expand(options.images)
-    classifier = open_classifier(options.run, options)
+    classifier = open_predictor(options.run, options)
     answers = classifier.predict_stream(paths, options.top_k, options.batch_size)
     top_k = min(options.top_k, len(classifier.class_names))
     if options.output is None:

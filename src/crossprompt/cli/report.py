@@ -9,7 +9,6 @@ from pathlib import Path
 from crossprompt.cli.terminal import reporting
 from crossprompt.errors import RequestError
 
-SUMMARY = "Write tables and pictures of the results of crossprompt bench."
 EXAMPLE = "crossprompt report results --format html latex"
 
 FORMATS = ("html", "markdown", "latex")

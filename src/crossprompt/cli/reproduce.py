@@ -26,7 +26,6 @@ from crossprompt.reproduce import (
     total,
 )
 
-SUMMARY = "Repeat a paper's evaluation: list it, estimate what it takes, and run it."
 EXAMPLE = "crossprompt reproduce dcp --data data --estimate"
 _SHOWN = 2
 

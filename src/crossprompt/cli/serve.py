@@ -7,13 +7,22 @@ from collections.abc import Sequence
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from crossprompt.cli.device import add_backbone, add_device_arguments, open_classifier
+from crossprompt.cli.device import (
+    add_backbone,
+    add_device_arguments,
+    open_predictor,
+)
 from crossprompt.cli.settings import add_settings, collect
 from crossprompt.errors import RequestError
+from crossprompt.onnx_classifier import OnnxClassifier
 from crossprompt.serve.limits import Limits
 
-SUMMARY = "Classify images over HTTP, with a page to try it on."
+if TYPE_CHECKING:
+    from crossprompt.classifier import Classifier
+    from crossprompt.serve.served import Served
+
 EXAMPLE = "crossprompt serve runs/photos-dcp --port 8000"
 
 HOST, PORT = "127.0.0.1", 8000
@@ -23,7 +32,11 @@ PACKAGES = ("fastapi", "prometheus_client", "python_multipart", "uvicorn")
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the server."""
-    parser.add_argument("run", type=Path, help="folder of a saved classifier")
+    parser.add_argument(
+        "run",
+        type=Path,
+        help="folder of a saved classifier, or an .onnx file made by crossprompt export",
+    )
     parser.add_argument(
         "--host", default=HOST, help=f"name or address to listen on (default: {HOST}: this machine)"
     )
@@ -57,7 +70,6 @@ def run(options: argparse.Namespace) -> int:
     from crossprompt.serve.access import read_key
     from crossprompt.serve.app import build_app
     from crossprompt.serve.running import address_of, bind, serve
-    from crossprompt.serve.torch_classifier import TorchClassifier
 
     limits = Limits(**collect(options, Limits))
     key = read_key(options.api_key_file)
@@ -68,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
                 "classified; ask for a key with --api-key-file",
                 file=sys.stderr,
             )
-        served = TorchClassifier(open_classifier(options.run, options))
+        served = _as_served(open_predictor(options.run, options))
 
         def ready() -> None:
             what = f"{options.run} ({len(served.class_names)} classes)"
@@ -76,6 +88,15 @@ def run(options: argparse.Namespace) -> int:
 
         serve(build_app(served, limits, key), bound, 2 * limits.timeout, ready)
     return 0
+
+
+def _as_served(opened: "Classifier | OnnxClassifier") -> "Served":
+    """What the server asks of it; an exported classifier has all of it."""
+    if isinstance(opened, OnnxClassifier):
+        return opened
+    from crossprompt.serve.torch_classifier import TorchClassifier  # which imports torch
+
+    return TorchClassifier(opened)
 
 
 def _port(word: str) -> int:

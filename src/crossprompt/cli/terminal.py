@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from crossprompt import distributed
+from crossprompt.launcher import speaks
 from crossprompt.reports import StepReport
 
 SMOOTH = 0.05
@@ -74,7 +74,7 @@ class Terminal:
 @contextmanager
 def reporting() -> Iterator[Terminal]:
     """A terminal with progress bars, for as long as the job runs; silent on other processes."""
-    console = Console(stderr=True, quiet=not distributed.speaks())
+    console = Console(stderr=True, quiet=not speaks())
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -5,18 +5,17 @@ import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
 from crossprompt.errors import RequestError
+from crossprompt.pixels import GAP, crop_centre, normalise
 
 Pixels = Float[Tensor, "3 side side"]
 Box = tuple[int, int, int, int]
@@ -27,11 +26,8 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 """Of CLIP's training images; every published checkpoint uses them."""
 SIDE = 224
 """Where a file does not say, as in ``transformers``."""
-GAP = 3
-"""Times the wanted length from which a picture may be shrunk in a coarser way first: nothing of it
-can be seen in the result (Pillow's ``reducing_gap``)."""
 GAP_OF_CROPS = 1.5
-"""The same for the smallest box that the training transform draws."""
+"""``GAP`` for the smallest box that the training transform draws."""
 TRIES = 10
 """Boxes drawn before the training transform falls back to the central one, as torchvision does."""
 
@@ -81,12 +77,8 @@ class Preprocess:
         Raises:
             RequestError: the picture is not RGB.
         """
-        width, height = image.size
-        shorter = min(width, height)
-        size = (self.resize * width // shorter, self.resize * height // shorter)
-        image = image if image.size == size else image.resize(size, self.interpolation)
-        left, upper = ((length - self.side) // 2 for length in size)
-        return self._normalised(image.crop((left, upper, left + self.side, upper + self.side)))
+        cropped = crop_centre(image, self.side, self.resize, self.interpolation)
+        return self._normalised(cropped)
 
     def train(
         self,
@@ -117,14 +109,7 @@ class Preprocess:
         return self._normalised(cropped)
 
     def _normalised(self, image: Image.Image) -> Pixels:
-        if image.mode != "RGB":
-            raise RequestError(
-                f"expected an RGB picture, found mode {image.mode!r}; convert it first"
-            )
-        pixels, result = numpy.asarray(image), numpy.empty((3, *image.size[::-1]), numpy.float32)
-        for channel, values in enumerate(_normalised_bytes(self.mean, self.std)):
-            numpy.take(values, pixels[..., channel], out=result[channel])
-        return torch.from_numpy(result)
+        return torch.from_numpy(normalise(image, self.mean, self.std))
 
     @classmethod
     def from_file(cls, path: str | PathLike[str]) -> "Preprocess":
@@ -185,14 +170,6 @@ class Preprocess:
             "image_std": list(self.std),
         }
         Path(path).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-
-
-@cache
-def _normalised_bytes(mean: tuple[float, ...], std: tuple[float, ...]) -> numpy.ndarray:
-    """What each of a channel's 256 values becomes, ``[3, 256]``: a look-up replaces four passes."""
-    values = torch.arange(256) / 255
-    rows = [(values - torch.tensor(m)) / torch.tensor(s) for m, s in zip(mean, std, strict=True)]
-    return torch.stack(rows).numpy()
 
 
 def random_box(

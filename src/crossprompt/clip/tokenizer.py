@@ -78,6 +78,16 @@ class Tokenizer:
         """Number of ids."""
         return int(self._backend.get_vocab_size(with_added_tokens=True))
 
+    def word(self, id: int) -> str:
+        """What an id stands for; ``…`` follows what is not the end of a word."""
+        token = str(self._backend.id_to_token(id))
+        if token in (START, END):
+            return token
+        ends, text = token.endswith(SUFFIX), self._backend.decode([id]).removesuffix(SUFFIX)
+        if not text.isprintable() or "\N{REPLACEMENT CHARACTER}" in text:  # part of a letter
+            text = token.removesuffix(SUFFIX)
+        return text if ends else f"{text}…"
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text, without start and end.
 

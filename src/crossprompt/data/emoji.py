@@ -17,7 +17,7 @@ from PIL import Image
 
 from crossprompt.data.emoji_art import STYLES, draw
 from crossprompt.data.items import Dataset, Item, Split
-from crossprompt.state import replace_file
+from crossprompt.replacing import replace_file
 
 SOURCE = "twemoji"
 """The style of the training images."""

@@ -1,58 +1,26 @@
 """Read images ahead of the computation, in order, with a bounded number in memory."""
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from PIL.Image import Image
 
-from crossprompt.data.images import UnreadableImageError, read_image
-from crossprompt.errors import RequestError
+from crossprompt.data.ahead import map_ahead
+from crossprompt.data.images import read_image
 from crossprompt.shapes import Images
-
-Task = TypeVar("Task")
-Value = TypeVar("Value")
-
-WORKERS = max(1, min(8, os.cpu_count() or 1))
-"""Threads that decode; Pillow lets go of the interpreter's lock while it does."""
-AHEAD = 4
-"""Tasks in flight per thread."""
-
-
-def map_ahead(function: Callable[[Task], Value], tasks: Iterable[Task]) -> Iterator[Value]:
-    """``map`` in threads, in order, which never holds more than a few results that were not asked
-    for."""
-    with ThreadPoolExecutor(WORKERS) as pool:
-        source = iter(tasks)
-        waiting: deque[Future[Value]] = deque(
-            pool.submit(function, task) for task in islice(source, WORKERS * AHEAD)
-        )
-        try:
-            while waiting:
-                value = waiting.popleft().result()
-                waiting.extend(pool.submit(function, task) for task in islice(source, 1))
-                yield value
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images that were read, and which inputs they are."""
+    """Images that were read, and which they are."""
 
     paths: list[Path]
-    """Every input of the batch, in order."""
+    """In order."""
     images: Images
-    """``[readable inputs, 3, side, side]``."""
-    errors: dict[int, str]
-    """Position in ``paths`` to what is wrong with it, for those that could not be read."""
+    """``[paths, 3, side, side]``."""
 
 
 def read_batches(
@@ -61,35 +29,25 @@ def read_batches(
     batch_size: int,
     *,
     enough: int | None = None,
-    keep_errors: bool = False,
 ) -> Iterator[Batch]:
     """Read and transform any number of images in constant memory.
 
     Args:
         paths: files, may be a generator.
         transform: image to ``[3, side, side]``.
-        batch_size: inputs in a batch.
+        batch_size: images in a batch.
         enough: shorter side in pixels that a file needs to have, see ``read_image``.
-        keep_errors: list unreadable files in ``Batch.errors`` instead of raising.
 
     Raises:
-        RequestError: a file cannot be read, unless ``keep_errors``.
+        RequestError: a file cannot be read.
     """
 
-    def read(path: Path) -> tuple[Path, torch.Tensor | str]:
-        try:
-            return path, transform(read_image(path, enough))
-        except (RequestError, OSError) as error:
-            if not keep_errors:
-                raise
-            return path, error.bad.reason if isinstance(error, UnreadableImageError) else str(error)
+    def read(path: Path) -> tuple[Path, torch.Tensor]:
+        return path, transform(read_image(path, enough))
 
     results = map_ahead(read, paths)
     while group := list(islice(results, batch_size)):
-        errors = {i: value for i, (_, value) in enumerate(group) if isinstance(value, str)}
-        tensors = [value for _, value in group if not isinstance(value, str)]
-        images = torch.stack(tensors) if tensors else torch.empty(0, 3, 0, 0)
-        yield Batch([path for path, _ in group], images, errors)
+        yield Batch([path for path, _ in group], torch.stack([image for _, image in group]))
 
 
 def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -67,6 +67,8 @@ class Conditional(Frozen):
     def forward(self, clip: CLIP, images: Images) -> Logits:
         """Score images, as many at a time as the text tower has room for."""
         features = clip.encode_images(images)
+        if torch.compiler.is_exporting():  # a graph cannot be cut at a number of images
+            return self._score(clip, features)
         tokens = self.text_prompt.shape[0] + len(self.names.shared)
         tokens += sum(len(own) for own in self.names.own)
         some = features.split(max(1, MOST_TOKENS // tokens))

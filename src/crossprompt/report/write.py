@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from crossprompt.errors import RequestError
+from crossprompt.replacing import replace_file
 from crossprompt.report.content import Report
 from crossprompt.report.entries import Entry, Measured, Quoted
 from crossprompt.report.html import html
@@ -12,7 +13,6 @@ from crossprompt.report.latex import FIRST, LONG, latex
 from crossprompt.report.markdown import markdown
 from crossprompt.report.pictures import save
 from crossprompt.report.tables import Row, Table
-from crossprompt.state import replace_file
 
 FORMATS = ("html", "markdown", "latex")
 

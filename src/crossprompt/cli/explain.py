@@ -1,0 +1,126 @@
+"""``crossprompt explain``: where a classifier looked, and what its prompts are near to."""
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crossprompt.cli.device import add_backbone, open_classifier, positive
+from crossprompt.cli.predict import expand
+from crossprompt.cli.terminal import print_table, reporting
+
+if TYPE_CHECKING:
+    from crossprompt.classifier import Classifier
+    from crossprompt.nearest_words import PromptWords
+
+EXAMPLE = "crossprompt explain runs/photos-dcp a.jpg --output explained"
+
+
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Options of the explanation."""
+    parser.add_argument("run", type=Path, help="folder of a saved classifier")
+    parser.add_argument(
+        "images",
+        nargs="*",
+        help="image files or folders; without any, only the words near the prompts are listed",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("explained"),
+        help="folder for the pictures (default: explained)",
+    )
+    parser.add_argument(
+        "--class",
+        dest="label",
+        metavar="NAME",
+        help="show what speaks for this class (default: for each image, its most probable one)",
+    )
+    parser.add_argument(
+        "--words",
+        type=positive,
+        default=3,
+        metavar="INT",
+        help="nearest words to list for each token of a text prompt (default: 3)",
+    )
+    add_backbone(parser)
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draw the pictures, and print what is in them and the words; 1 if an image is unreadable."""
+    from crossprompt.nearest_words import nearest_words  # which imports torch
+
+    paths = [Path(path) for path in expand(options.images)[0]] if options.images else []
+    options.device, options.dtype = "cpu", "fp32"
+    classifier = open_classifier(options.run, options)
+    pictures = _draw(classifier, paths, options)
+    words = nearest_words(classifier, options.words)
+    if options.json:
+        print(json.dumps({"images": pictures, "words": words}, ensure_ascii=False))
+    else:
+        _show(pictures, words, classifier)
+    return 1 if any(picture["error"] for picture in pictures) else 0
+
+
+def _draw(
+    classifier: "Classifier", paths: Sequence[Path], options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """A picture for every readable image, and what it shows."""
+    drawn, stems = [], Counter[str]()
+    if paths:
+        options.output.mkdir(parents=True, exist_ok=True)
+    with reporting() as terminal:
+        count = terminal.count("Explaining")
+        for done, path in enumerate(paths, start=1):
+            stems[path.stem] += 1
+            again = f"-{stems[path.stem]}" if stems[path.stem] > 1 else ""
+            drawn.append(
+                _draw_one(classifier, path, options.output / f"{path.stem}{again}.png", options)
+            )
+            count(done, len(paths))
+    return drawn
+
+
+def _draw_one(
+    classifier: "Classifier", path: Path, output: Path, options: argparse.Namespace
+) -> dict[str, Any]:
+    from crossprompt.data.images import UnreadableImageError, read_image
+    from crossprompt.explain import explain
+    from crossprompt.overlay import overlay
+    from crossprompt.pixels import crop_centre
+    from crossprompt.replacing import replace_file
+
+    transform = classifier.clip.preprocess
+    try:
+        image = read_image(path, transform.enough)
+    except UnreadableImageError as error:
+        return {"path": str(path), "error": error.bad.reason}
+    found = explain(classifier, transform(image), options.label)
+    seen = crop_centre(image, transform.side, transform.resize, transform.interpolation)
+    picture = overlay(seen, found.map, f"{found.label} {100 * found.probability:.1f} %")
+    replace_file(output, lambda partial: picture.save(partial, format="PNG"))
+    about = {"label": found.label, "probability": found.probability, "map": found.map.tolist()}
+    return {"path": str(path), "picture": str(output), **about, "error": None}
+
+
+def _show(
+    pictures: Sequence[dict[str, Any]], words: "dict[str, PromptWords]", classifier: "Classifier"
+) -> None:
+    for picture in pictures:
+        if picture["error"] is not None:
+            print(f"{picture['path']}: error: {picture['error']}")
+            continue
+        share = f"{picture['label']} {100 * picture['probability']:.1f} %"
+        print(f"{picture['path']}: {share}, drawn in {picture['picture']}")
+    for name, tokens in words.items():
+        rows = [
+            [position, *(f"{word} {distance:.2f}" for word, distance in row)]
+            for position, row in enumerate(tokens, start=1)
+        ]
+        ranks = ["nearest", *(f"{rank}." for rank in range(2, len(rows[0])))]
+        print_table(f"Words near {name}, with distances", ["token", *ranks], rows)
+    if not words:
+        print(f"{classifier.method.name} learns no prompt among words.")

@@ -1,0 +1,85 @@
+"""What a classifier says of image files, whatever computes it."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from os import PathLike
+from typing import TypeVar
+
+from PIL.Image import Image
+
+from crossprompt.data.ahead import map_ahead
+from crossprompt.data.images import UnreadableImageError, read_image
+from crossprompt.errors import RequestError
+from crossprompt.settings import require
+
+BATCH = 64
+"""Images at a time."""
+
+Pixels = TypeVar("Pixels")
+Paths = Iterable[str | PathLike[str]]
+Top = list[tuple[str, float]]
+"""Classes with their probabilities, best first."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the classifier says of one image."""
+
+    path: str
+    """The input, as it was given."""
+    label: str | None
+    """The most probable class; None where the image could not be read."""
+    probability: float | None
+    """Of that class, 0 to 1."""
+    top: Top = field(default_factory=list)
+    """The most probable classes with their probabilities, best first."""
+    error: str | None = None
+    """What is wrong with the image, if it could not be read."""
+
+
+def check_request(paths: object, top_k: int, batch_size: int) -> None:
+    """``RequestError`` if ``paths`` is a single path, or a number is less than 1."""
+    if isinstance(paths, (str, bytes, PathLike)):
+        raise RequestError(f"expected a list of image files, found {paths!r}; put it in a list")
+    for name, value in (("top_k", top_k), ("batch_size", batch_size)):
+        require(value >= 1, f"{name} is {value}, expected 1 or more")
+
+
+def predict_files(
+    paths: Paths,
+    transform: Callable[[Image], Pixels],
+    enough: int,
+    score: Callable[[list[Pixels]], list[Top]],
+    batch_size: int,
+) -> Iterator[Prediction]:
+    """Classify any number of image files in constant memory; one prediction per input, in order.
+
+    Args:
+        paths: image files, may be a generator.
+        transform: image to what ``score`` takes.
+        enough: shorter side in pixels that a file needs to have, see ``read_image``.
+        score: the best classes of each of some images, at least one.
+        batch_size: inputs at a time.
+    """
+
+    def read(path: str | PathLike[str]) -> tuple[str, Pixels | None, str | None]:
+        given = os.fspath(path)  # as it was typed: Path would drop a leading ./
+        try:
+            return given, transform(read_image(given, enough)), None
+        except UnreadableImageError as error:
+            return given, None, error.bad.reason
+        except (RequestError, OSError) as error:
+            return given, None, str(error)
+
+    results = map_ahead(read, paths)
+    while group := list(islice(results, batch_size)):
+        readable = [pixels for _, pixels, _ in group if pixels is not None]
+        rows = iter(score(readable) if readable else [])
+        for path, pixels, error in group:
+            if pixels is None:
+                yield Prediction(path, None, None, error=error)
+            else:
+                top = next(rows)
+                yield Prediction(path, *top[0], top)

@@ -1,0 +1,54 @@
+"""``crossprompt explain``."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from crossprompt.cli import main
+
+
+@pytest.fixture(autouse=True)
+def somewhere(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_image_is_drawn_and_told_and_a_bad_one_is_an_error(
+    run, photos, tmp_path, capsys
+) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    images = [str(photos / "cat" / "0.png"), str(photos / "hot_air_balloon" / "0.png"), "bad.png"]
+    assert main(["explain", str(run), *images, "--output", "out", "--json", "--class", "cat"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert [image["path"] for image in told["images"]] == images
+    assert [image.get("picture") for image in told["images"]] == [
+        "out/0.png",
+        "out/0-2.png",
+        None,
+    ]
+    assert told["images"][0]["label"] == told["images"][1]["label"] == "cat"
+    assert "not an image" in told["images"][2]["error"]
+    with Image.open("out/0-2.png") as picture:
+        assert picture.width > 600
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0-2.png", "0.png"]
+    assert [len(row) for row in told["words"]["text_prompt"]] == [3, 3]
+
+
+def test_a_person_sees_where_the_picture_is_and_a_table(run, photos, capsys) -> None:
+    picture = str(photos / "cat" / "0.png")
+    assert main(["explain", str(run), picture, "--words", "2"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{picture}: ")
+    assert "% drawn in explained/0.png" in out.replace(" %,", " %")
+    assert "Words near text_prompt" in out
+
+
+def test_without_images_there_are_the_words_and_no_folder(run, tmp_path, capsys) -> None:
+    assert main(["explain", str(run)]) == 0
+    assert "Words near text_prompt" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_class_is_refused(run, photos, capsys) -> None:
+    assert main(["explain", str(run), str(photos / "cat" / "0.png"), "--class", "dragon"]) == 2
+    assert "there is no class 'dragon'; expected one of cat" in capsys.readouterr().err
