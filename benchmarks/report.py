@@ -13,7 +13,17 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import cocoop, compiled, data_loading, inference, machine, memory, saving, step_time
+from benchmarks import (
+    cocoop,
+    compiled,
+    data_loading,
+    inference,
+    machine,
+    memory,
+    saving,
+    serving,
+    step_time,
+)
 from benchmarks.document import Document
 from benchmarks.picture import plot
 
@@ -25,6 +35,7 @@ TABLES: dict[str, Callable[[Document], str]] = {
     "data_loading": data_loading.table,
     "compiled": compiled.table,
     "cocoop": cocoop.table,
+    "serving": serving.table,
 }
 TITLES = {
     "step_time": "Training step",
@@ -34,6 +45,7 @@ TITLES = {
     "data_loading": "Reading images",
     "compiled": "torch.compile",
     "cocoop": "CoCoOp",
+    "serving": "Serving",
 }
 
 
@@ -43,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("documents", type=Path, nargs="+", help="from the scripts' --json")
     parser.add_argument("--output", type=Path, default=Path("docs/performance.md"))
-    parser.add_argument("--suffix", default="", help="of the markers, for another machine: -cuda")
+    parser.add_argument("--suffix", default="", help="of the markers, for another case: -cuda")
     chosen = parser.parse_args(arguments)
     found = {}
     for path in chosen.documents:

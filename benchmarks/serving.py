@@ -1,11 +1,13 @@
 """Images/s that the server classifies, next to the same prediction without a server.
 
     python -m benchmarks.serving --requests 10000 --garbage-mb 50 --repeats 3
+    python -m benchmarks.serving --backbone vit-b-16 --pictures 64 --requests 100 --garbage-mb 0
 
-The classifier is zero-shot on the embedded model, the pictures are the demo's. Offline, images are
-decoded from memory in threads and scored in batches, in this process; the server is a process of
-its own, asked from threads of this one, so that client and server share the machine. Every answer
-is compared with the offline one of the same picture.
+The classifier is zero-shot, on the embedded model or on one of real size with random weights; the
+pictures are the demo's. Offline, images are decoded from memory in threads and scored in batches,
+in this process; the server is a process of its own, asked from threads of this one, so that client
+and server share the machine. No more images are under way than the server's queue holds. Every
+answer is compared with the offline one of the same picture.
 """
 
 import argparse
@@ -32,12 +34,14 @@ import torch
 from benchmarks import document
 from benchmarks.document import Document
 from benchmarks.timing import Function, alternate, medians
-from benchmarks.workload import Setting
+from benchmarks.workload import BACKBONES, Setting
 from crossprompt import Classifier, build_method, freeze, load_clip, load_dataset
 from crossprompt.classifier import BATCH
+from crossprompt.clip.weights import save_clip
 from crossprompt.data.images import decode_image
 from crossprompt.data.loading import map_ahead
-from crossprompt.precision import choose_dtype
+from crossprompt.precision import DTYPES, choose_dtype
+from crossprompt.serve.limits import Limits
 
 BOUNDARY = "pictures"
 CLOSE = {"fp32": 1e-4, "bf16": 2e-2}
@@ -56,9 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--requests", type=int, default=10_000, help="that are checked (10000)")
     parser.add_argument("--garbage-mb", type=int, default=50, help="MB of nonsense to send (50)")
     parser.add_argument("--dtype", choices=list(CLOSE), default="fp32")
+    parser.add_argument("--backbone", choices=["tiny", *BACKBONES], default="tiny")
     document.add_repeats(parser)
     chosen = parser.parse_args(arguments)
-    setting = Setting("tiny", torch.device("cpu"), (chosen.dtype,), BATCH, chosen.repeats)
+    setting = Setting(chosen.backbone, torch.device("cpu"), (chosen.dtype,), BATCH, chosen.repeats)
     rows, others = measure(setting, chosen)
     document.show(document.document("serving", setting, rows, **others), table, chosen.json)
 
@@ -70,33 +75,55 @@ def measure(
     data = load_dataset("emoji")
     paths = [item.path for split in data.splits.values() for item in split]
     contents = [path.read_bytes() for path in dict.fromkeys(paths)][: chosen.pictures]
-    clip = load_clip("tiny", dtype=choose_dtype(chosen.dtype, setting.device))
-    classifier = freeze(build_method("zero_shot", clip, data.class_names), clip)
-    expected = offline(classifier, contents)
     with tempfile.TemporaryDirectory() as folder:
+        place = backbone(setting, Path(folder) / "backbone")
+        clip = load_clip(place, dtype=choose_dtype(chosen.dtype, setting.device))
+        classifier = freeze(build_method("zero_shot", clip, data.class_names), clip)
+        expected = offline(classifier, contents)
         classifier.save(folder)
-        with server(Path(folder), "--dtype", chosen.dtype) as address:
+        with server(Path(folder), "--dtype", chosen.dtype, "--backbone", place) as address:
             client = Client(address, contents, expected, classifier, CLOSE[chosen.dtype])
             functions: dict[str, Function] = {"offline": partial(offline, classifier, contents)}
             for images in chosen.images:
                 numbers = range(len(contents))
                 rounds = [tuple(numbers[i : i + images]) for i in numbers[::images]]
-                functions[str(images)] = partial(client.ask_all, rounds, chosen.clients)
+                clients = under_way(chosen.clients, images)
+                functions[str(images)] = partial(client.ask_all, rounds, clients)
             seconds = alternate(functions, setting.repeats, setting.device)
+            client.expect("right")
             client.tally.clear()
             document.say(f"serving: {chosen.requests} requests")
             client.ask_all(client.some(chosen.requests), chosen.clients)
             checked = dict(client.tally)
             document.say(f"serving: {chosen.garbage_mb} MB of garbage")
             garbage = client.send_garbage(chosen.garbage_mb * MB, chosen.clients)
+            client.tally.clear()
             client.ask_all([(0,)], 1)
+            client.expect("right")
     rates = {name: len(contents) / value for name, value in medians(seconds).items()}
     rows = [
-        {"images": n, "images_per_second": rates[str(n)], "offline": rates["offline"]}
-        for n in chosen.images
+        {
+            "images": images,
+            "clients": under_way(chosen.clients, images),
+            "images_per_second": rates[str(images)],
+            "offline": rates["offline"],
+        }
+        for images in chosen.images
     ]
-    others = {"clients": chosen.clients, "checked": checked, "garbage": garbage}
-    return rows, {**others, "all_seconds": seconds}
+    return rows, {"checked": checked, "garbage": garbage, "all_seconds": seconds}
+
+
+def under_way(clients: int, images: int) -> int:
+    """Requests at a time whose images the server's queue has room for."""
+    return min(clients, Limits().queue // images)
+
+
+def backbone(setting: Setting, folder: Path) -> str:
+    """What ``--backbone`` takes for it: a real size is written with random weights."""
+    if setting.backbone == "tiny":
+        return "tiny"
+    save_clip(setting.clip(setting.dtypes[0]), folder, DTYPES[setting.dtypes[0]])
+    return str(folder)
 
 
 def offline(classifier: Classifier, contents: Sequence[bytes]) -> numpy.ndarray:
@@ -191,6 +218,11 @@ class Client:
         )
         return "right" if right else "wrong"
 
+    def expect(self, judgement: str) -> None:
+        """Raise if anything else was tallied: what was refused took no time to compute."""
+        if set(self.tally) != {judgement}:
+            raise RuntimeError(f"found {dict(self.tally)}, expected nothing but {judgement!r}")
+
     def send_garbage(self, total: int, clients: int) -> dict[str, int]:
         """Send noise and damaged pictures, ``total`` bytes; how often each status was answered."""
         numbers = count()
@@ -233,10 +265,12 @@ def post(connection: http.client.HTTPConnection, contents: Sequence[bytes]) -> t
 
 def table(found: Document) -> str:
     """Images/s, then what became of every request."""
-    header = ["images in a request", "server (images/s)", "offline (images/s)", "x its time"]
+    rates = ["server (images/s)", "offline (images/s)", "x its time"]
+    header = ["images in a request", "requests at a time", *rates]
     rows = [
         [
             str(row["images"]),
+            str(row["clients"]),
             f"{row['images_per_second']:.0f}",
             f"{row['offline']:.0f}",
             f"{row['offline'] / row['images_per_second']:.2f}",
@@ -246,7 +280,7 @@ def table(found: Document) -> str:
     answered = ", ".join(f"{number:,} {kind}" for kind, number in found["checked"].items())
     refused = ", ".join(f"{number:,} x {kind}" for kind, number in found["garbage"].items())
     return (
-        f"{document.markdown(header, rows)}\n\n{found['clients']} requests under way at a time. "
+        f"{document.markdown(header, rows)}\n\n"
         f"Requests whose every answer was compared with the offline one: {answered}. "
         f"Answers to garbage: {refused}; the server went on."
     )

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from benchmarks import cocoop, compiled, data_loading, inference, memory, report, saving, step_time
+from benchmarks import (
+    cocoop,
+    compiled,
+    data_loading,
+    inference,
+    memory,
+    report,
+    saving,
+    serving,
+    step_time,
+)
 
 NARROW = ["--backbone", "narrow", "--classes", "20"]
 ONCE = ["--repeats", "1"]
@@ -17,6 +27,10 @@ SCRIPTS: dict[str, tuple[Any, list[str]]] = {
     "saving": (saving, [*NARROW, *ONCE, "--dtypes", "fp32", "--levels", "0", "4"]),
     "inference": (inference, [*NARROW, *ONCE, "--batch-size", "2"]),
     "cocoop": (cocoop, [*NARROW, *ONCE, "--dtypes", "fp32", "--batch-size", "2"]),
+    "serving": (
+        serving,
+        ["--backbone", "narrow", "--pictures", "5", "--requests", "4", "--garbage-mb", "1", *ONCE],
+    ),
     "data_loading": (data_loading, ["--backbone", "narrow", "--pictures", "3", *ONCE]),
 }
 
