@@ -27,7 +27,7 @@ from benchmarks.pictures import write_pictures
 from benchmarks.timing import Function, alternate, medians
 from benchmarks.workload import Setting, random_images
 from crossprompt.clip.preprocess import Preprocess
-from crossprompt.data import loading
+from crossprompt.data import ahead, loading
 from crossprompt.methods import Recipe
 from crossprompt.precision import has_fast_bf16
 
@@ -127,11 +127,11 @@ def read_in_processes(pictures: Pictures, processes: int) -> None:
 @contextmanager
 def use_threads(threads: int) -> Iterator[None]:
     """Have ``crossprompt`` read with so many threads."""
-    usual, loading.WORKERS = loading.WORKERS, threads
+    usual, ahead.WORKERS = ahead.WORKERS, threads
     try:
         yield
     finally:
-        loading.WORKERS = usual
+        ahead.WORKERS = usual
 
 
 def table(found: Document) -> str:

@@ -102,6 +102,21 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
 
 
+def insert(written: str, name: str, section: str, title: str = "") -> str:
+    """A document with a section between its markers; a new one, under its title, at the end.
+
+    Raises:
+        ValueError: the first marker is there without the last.
+    """
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    if begin not in written:
+        written += f"\n## {title or name}\n\n{begin}\n{end}\n"
+    before, rest = written.split(begin, 1)
+    if end not in rest:
+        raise ValueError(f"found {begin} without {end}; put it where the table ends")
+    return f"{before}{begin}\n{section}\n{end}{rest.split(end, 1)[1]}"
+
+
 def case_in_words(case: str) -> str:
     """The number of classes."""
     return "1,000, ImageNet's names" if case == "imagenet" else f"{int(case):,}"

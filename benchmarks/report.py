@@ -17,6 +17,7 @@ from benchmarks import (
     cocoop,
     compiled,
     data_loading,
+    document,
     inference,
     machine,
     memory,
@@ -76,14 +77,9 @@ def insert(written: str, found: Mapping[str, Document], suffix: str = "") -> str
         ValueError: a table's first marker is there without its last.
     """
     for name, measured in found.items():
-        begin, end = f"<!-- {name}{suffix} -->", f"<!-- /{name}{suffix} -->"
-        if begin not in written:
-            written += f"\n## {TITLES[name]}{suffix}\n\n{begin}\n{end}\n"
-        before, rest = written.split(begin, 1)
-        if end not in rest:
-            raise ValueError(f"found {begin} without {end}; put it where the table ends")
-        after = rest.split(end, 1)[1]
-        written = f"{before}{begin}\n{section(measured)}\n{end}{after}"
+        written = document.insert(
+            written, f"{name}{suffix}", section(measured), f"{TITLES[name]}{suffix}"
+        )
     return written
 
 

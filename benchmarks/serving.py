@@ -38,8 +38,8 @@ from benchmarks.workload import BACKBONES, Setting
 from crossprompt import Classifier, build_method, freeze, load_clip, load_dataset
 from crossprompt.classifier import BATCH
 from crossprompt.clip.weights import save_clip
+from crossprompt.data.ahead import map_ahead
 from crossprompt.data.images import decode_image
-from crossprompt.data.loading import map_ahead
 from crossprompt.precision import DTYPES, choose_dtype
 from crossprompt.serve.limits import Limits
 

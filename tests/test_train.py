@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from crossprompt import CLIP, TrainConfig, build_method, train
-from crossprompt.data import loading
+from crossprompt.data import ahead
 from crossprompt.data.items import Item
 from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import Method
@@ -87,9 +87,9 @@ def test_the_learned_tensors_change_and_every_epoch_is_reported(items) -> None:
 
 def test_the_same_seed_gives_the_same_bits_with_any_number_of_threads(items, monkeypatch) -> None:
     expected = learn(items)
-    monkeypatch.setattr(loading, "WORKERS", 1)
+    monkeypatch.setattr(ahead, "WORKERS", 1)
     assert_identical(learn(items), expected)
-    monkeypatch.setattr(loading, "WORKERS", 7)
+    monkeypatch.setattr(ahead, "WORKERS", 7)
     torch.rand(3)  # nor does the global generator matter
     assert_identical(learn(items), expected)
 

@@ -11,6 +11,7 @@ from benchmarks import (
     cocoop,
     compiled,
     data_loading,
+    document,
     inference,
     memory,
     report,
@@ -75,7 +76,7 @@ def test_the_report_keeps_what_stands_around_its_tables(
 
 def test_a_table_without_an_end_is_refused() -> None:
     with pytest.raises(ValueError, match="without <!-- /memory -->"):
-        report.insert("<!-- memory -->", {"memory": {}})
+        document.insert("<!-- memory -->", "memory", "a table")
 
 
 def test_no_text_is_encoded_after_freezing(documents: dict[str, Path]) -> None:
