@@ -51,7 +51,7 @@ def line(
     values = {
         "format": "crossprompt-result",
         "version": 1,
-        "cell": cell | {name: value for name, value in others.items() if name in cell},
+        "cell": cell | {k: v for k, v in others.items() if k in cell or k == "targets"},
         "results": [_result(name, dataset, share, classes) for name, share in results.items()],
         "settings": {
             "method": {"length": 16, "depth": 9, "variant": "coupled", **others.get("options", {})},

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crossprompt.errors import RequestError
+from crossprompt.report.merging import differing_results
 from crossprompt.report.records import Record, parse, shots_in_words
 
 LINES = "lines.jsonl"
@@ -83,6 +84,7 @@ def disagreements(records: list[Record]) -> list[str]:
             for (protocol, name), found in data.items()
             if len(found) > 1
         ),
+        *differing_results(records),
     ]
 
 

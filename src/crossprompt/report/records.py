@@ -45,6 +45,8 @@ class Cell:
     """Images at a time, where the rule is ``batch``."""
     batch_order: str | None
     """One of ``ORDERS``, where the rule is ``batch``."""
+    targets: tuple[str, ...] = ()
+    """Other data sets that were asked to be tested on."""
 
     @property
     def identity(self) -> str:
@@ -174,6 +176,7 @@ def _cell(fields: Fields) -> Cell:
         inference=inference,
         test_batch_size=size,
         batch_order=order,
+        targets=fields.texts("targets") if "targets" in fields.values else (),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crossprompt.methods import METHODS
+from crossprompt.report.merging import merge_targets
 from crossprompt.report.records import INFERENCE, ORDERS, Cell, Record, canonical
 
 
@@ -39,7 +40,7 @@ class Series:
 
 
 def group(records: Sequence[Record], *, answers_alone: bool = False) -> list[Series]:
-    """Series in the order of the methods.
+    """Series in the order of the methods; cells that differ only in their targets are one.
 
     Args:
         records: the cells.
@@ -47,7 +48,7 @@ def group(records: Sequence[Record], *, answers_alone: bool = False) -> list[Ser
             in it.
     """
     groups: dict[str, list[Record]] = {}
-    for record in sorted(records, key=_order):
+    for record in sorted(merge_targets(records), key=_order):
         parts = [record.cell.method, *_answer(record.cell).values(), _trained(record.cell)]
         if answers_alone:
             parts = [record.cell.method, _trained(record.cell)]
