@@ -1,7 +1,5 @@
 """A grid that is run, with an engine that computes nothing."""
 
-import os
-import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,14 +7,14 @@ from typing import Any
 import pytest
 
 from crossprompt.bench.cell import Cell
-from crossprompt.bench.engines import Engine, Local
+from crossprompt.bench.engines import Engine, Say, unheard
 from crossprompt.bench.lines import Lines
 from crossprompt.bench.run import Circumstances, Summary, run_grid
 from crossprompt.bench.task import Outcome, Task
 from crossprompt.data import Dataset
-from crossprompt.errors import JobError, RequestError
+from crossprompt.errors import RequestError
 from crossprompt.fitting import Silent
-from tests.bench.cells import a_cell, a_task
+from tests.bench.cells import a_cell
 
 HERE = Circumstances(root=None, device="cpu", threads=1)
 
@@ -28,7 +26,7 @@ class Listed(Engine):
         self.seen = list[Task]()
         self.fingerprint = fingerprint
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def run(self, tasks: Sequence[Task], say: Say = unheard) -> Iterator[Outcome]:
         for task in reversed(tasks):
             self.seen.append(task)
             if task.training.seed == 13:
@@ -104,7 +102,7 @@ def test_a_cell_that_fails_is_reported_and_tried_again_and_the_rest_is_computed(
 
 def test_a_cell_that_another_process_finished_meanwhile_is_not_written_again(tmp_path) -> None:
     class Late(Listed):
-        def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        def run(self, tasks: Sequence[Task], say: Say = unheard) -> Iterator[Outcome]:
             Lines(tmp_path).append(self.line(tasks[0].cells[0]))
             yield from super().run(tasks)
 
@@ -143,11 +141,3 @@ def test_what_is_odd_about_the_data_is_noted_once(tmp_path, monkeypatch) -> None
     listener = Listener()
     run([a_cell(seed=1), a_cell(seed=2)], tmp_path, Listed(), listener)
     assert listener.said == ["note: emoji: splits of our own"]
-
-
-def test_a_worker_that_is_killed_ends_the_run_with_advice(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(
-        "crossprompt.bench.engines.attempt", lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-    )
-    with pytest.raises(JobError, match=r"worker process was killed.* run the same command again"):
-        list(Local(workers=2).run([a_task(tmp_path, a_cell())]))

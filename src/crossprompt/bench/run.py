@@ -93,7 +93,7 @@ def run_grid(
     if tasks:
         count(done, len(cells))
     known = Known(finished.values(), reporter)
-    for outcome in engine.run(tasks):
+    for outcome in engine.run(tasks, reporter.say):
         for cell, line in zip(outcome.task.cells, outcome.lines, strict=False):
             known.compare(line)
             if lines.append(line):
