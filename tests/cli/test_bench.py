@@ -167,6 +167,19 @@ def test_a_cell_that_fails_is_exit_code_1_and_the_rest_is_computed(grid, tmp_pat
     assert len(read_lines(tmp_path)) == 2
 
 
+def test_a_data_set_that_is_missing_is_exit_code_1_and_the_others_are_computed(
+    grid, photos, tmp_path, capsys
+) -> None:
+    words = grid(tmp_path / "results", "--seeds", "1")
+    words.insert(words.index(str(photos)) + 1, str(tmp_path / "none"))
+    assert main(words) == 1
+    found = capsys.readouterr()
+    assert "2 cells computed, 0 finished before, 0 not applicable, 2 failed" in found.out
+    assert "failed: few-shot" in found.out
+    assert f"and 1 more: no data set, folder or .csv file is called '{tmp_path}/none'" in found.out
+    assert found.err.count("failed: ") == 1
+
+
 def test_debug_shows_where_a_cell_failed(grid, tmp_path, capsys) -> None:
     words = grid(tmp_path, "--debug", "--seeds", "1")
     words[words.index("coop:length=2")] = "coop:length=2,lr=1e38"
