@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crossprompt.bench.cell import Cell
-from crossprompt.bench.compute import ORDERS
+from crossprompt.bench.cell import ORDERS, Cell
 from crossprompt.bench.engines import Engine
 from crossprompt.bench.grid import Grid
 from crossprompt.bench.lines import LINES, Lines
