@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from crossprompt.bench.lines import LINES
 from crossprompt.report.content import Report, build_report
 from crossprompt.report.entries import plain
-from crossprompt.report.reading import LINES, Results
+from crossprompt.report.reading import Results
 from crossprompt.report.records import parse
 from crossprompt.report.tables import Table
 

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from crossprompt.bench.lines import LINES
 from crossprompt.errors import RequestError
 from crossprompt.report.merging import differing_results
 from crossprompt.report.records import Record, parse, shots_in_words
-
-LINES = "lines.jsonl"
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,19 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
+from crossprompt.bench.cell import ORDERS
+from crossprompt.bench.lines import FORMAT, VERSION
+from crossprompt.bench.protocols import PROTOCOLS as BENCH_PROTOCOLS
+from crossprompt.classifier import Inference
 from crossprompt.errors import RequestError
 from crossprompt.report.fields import Fields
 
-FORMAT, VERSION = "crossprompt-result", 1
-PROTOCOLS = ("few-shot", "domain-generalisation", "base-to-new", "cross-dataset")
+PROTOCOLS = tuple(BENCH_PROTOCOLS)
 """In the order of the report."""
-INFERENCE = ("calibrated", "per-image", "batch")
+INFERENCE: tuple[str, ...] = get_args(Inference)
 """Rules by which a trained method answers."""
-ORDERS = ("listed", "sorted", "shuffled")
-"""Of the test images, where the rule is ``batch``."""
 
 
 @dataclass(frozen=True)
