@@ -9,6 +9,7 @@ import pytest
 from crossprompt.bench.cell import Cell
 from crossprompt.bench.engines import Engine, Say, unheard
 from crossprompt.bench.lines import Lines
+from crossprompt.bench.outcomes import Outcomes
 from crossprompt.bench.run import Circumstances, Summary, run_grid
 from crossprompt.bench.task import Outcome, Task
 from crossprompt.data import Dataset
@@ -98,6 +99,13 @@ def test_a_cell_that_fails_is_reported_and_tried_again_and_the_rest_is_computed(
     engine = Listed()
     run(cells, tmp_path, engine)
     assert [task.cells for task in reversed(engine.seen)] == [tuple(cells[1:3]), (cells[3],)]
+    entries = Outcomes(tmp_path).read()
+    assert [(entries[cell.key]["state"], entries[cell.key]["reason"]) for cell in cells] == [
+        ("asked", ""),  # and finished, as its line says
+        ("failed", "out of luck"),
+        ("failed", "out of luck"),
+        ("not applicable", "has no words"),
+    ]
 
 
 def test_a_cell_that_another_process_finished_meanwhile_is_not_written_again(tmp_path) -> None:
@@ -142,6 +150,7 @@ def test_a_data_set_that_cannot_be_loaded_fails_its_own_cells_alone(tmp_path) ->
     assert [task.cells for task in engine.seen] == [(cells[0],)]
     assert summary.computed == [cells[0]]
     assert summary.failed == list(zip(cells[1:], ("no b", "no b", "no bees"), strict=True))
+    assert Outcomes(tmp_path).read()[cells[1].key]["reason"] == "no b"
     assert listener.said == [
         "failed: the data set b cannot be loaded, the cells without it go on: no b",
         "failed: the data set bees cannot be loaded, the cells without it go on: no bees",

@@ -9,6 +9,7 @@ from crossprompt.bench.cell import Cell
 from crossprompt.bench.engines import Engine
 from crossprompt.bench.lines import Lines
 from crossprompt.bench.loading import load_all
+from crossprompt.bench.outcomes import FAILED, NOT_APPLICABLE, Outcomes
 from crossprompt.bench.task import Outcome, group
 from crossprompt.fitting import Reporter, Silent
 
@@ -93,8 +94,17 @@ def run_grid(
         states=(output / STATES).absolute(),
     )
     ready, unloadable = load_all(tasks, reporter)
-    for outcome in unloadable:
+    outcomes = Outcomes(output)
+    if todo:
+        outcomes.ask(todo)
+
+    def note_unfinished(outcome: Outcome) -> None:
         summary.take(outcome)
+        state = FAILED if outcome.applicable else NOT_APPLICABLE
+        outcomes.note(outcome.unfinished, state, outcome.error or "")
+
+    for outcome in unloadable:
+        note_unfinished(outcome)
     count, done = reporter.count("Cells"), len(cells) - sum(len(task.cells) for task in ready)
     if tasks:
         count(done, len(cells))
@@ -107,7 +117,7 @@ def run_grid(
             else:  # another process was faster
                 summary.finished_before += 1
         if outcome.error is not None:
-            summary.take(outcome)
+            note_unfinished(outcome)
             if outcome.applicable and on_failure is not None:
                 on_failure(outcome)
         done += len(outcome.task.cells)
