@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crossprompt.bench.lines import LINES
+from crossprompt.bench.outcomes import OUTCOMES
 from crossprompt.report.content import Report, build_report
 from crossprompt.report.entries import plain
 from crossprompt.report.reading import Results
@@ -80,6 +81,18 @@ def write_lines(folder: Path, lines: Iterable[Mapping[str, Any]]) -> Path:
     text = "".join(json.dumps(value) + "\n" for value in lines)
     (folder / LINES).write_text(text, "utf-8")
     return folder
+
+
+def entry(line: Mapping[str, Any], state: str = "failed", reason: str = "out of luck") -> Any:
+    """Of ``outcomes.jsonl``: what became of the cell of a line that was not written."""
+    head = {"format": "crossprompt-outcome", "version": 1}
+    return {**head, "cell": line["cell"], "state": state, "reason": reason}
+
+
+def write_entries(folder: Path, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Beside the lines of a results folder."""
+    text = "".join(json.dumps(value) + "\n" for value in entries)
+    (folder / OUTCOMES).write_text(text, "utf-8")
 
 
 def report_of(*lines: Mapping[str, Any]) -> Report:

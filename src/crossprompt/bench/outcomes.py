@@ -26,7 +26,8 @@ class Outcomes:
 
     def __init__(self, folder: Path) -> None:
         fields = {"cell": dict, "state": str, "reason": str}
-        self._journal = Journal(folder / OUTCOMES, (FORMAT, VERSION), fields)
+        self.path = folder / OUTCOMES
+        self._journal = Journal(self.path, (FORMAT, VERSION), fields)
         self._known: dict[str, dict[str, Any]] = {}
 
     def read(self) -> dict[str, dict[str, Any]]:

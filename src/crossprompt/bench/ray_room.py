@@ -32,7 +32,7 @@ def check_room(
     Raises:
         RequestError: no node has, or will ever have, enough.
     """
-    rooms = [node["Resources"] for node in nodes if node["Alive"]]
+    rooms: list[Mapping[str, float]] = [node["Resources"] for node in nodes if node["Alive"]]
     if any(all(room.get(name, 0.0) >= count for name, count in asked.items()) for room in rooms):
         return None
     largest = max(rooms, key=lambda room: _nearness(asked, room), default={})

@@ -140,7 +140,7 @@ def parse(line: bytes, where: str) -> Record:
             "need a newer crossprompt"
         )
     return Record(
-        cell=_cell(fields.inner("cell")),
+        cell=parse_cell(fields.inner("cell")),
         outcomes=tuple(_outcome(inner) for inner in fields.each("results")),
         settings=fields.take("settings", dict),
         trained_parameters=fields.take("trained_parameters", int),
@@ -153,7 +153,12 @@ def parse(line: bytes, where: str) -> Record:
     )
 
 
-def _cell(fields: Fields) -> Cell:
+def parse_cell(fields: Fields) -> Cell:
+    """The cell of a line.
+
+    Raises:
+        RequestError: a value is missing or impossible.
+    """
     inference = fields.one_of("inference", INFERENCE)
     size, order = fields.optional("test_batch_size", int), fields.optional("batch_order", str)
     if inference == "batch":
