@@ -10,5 +10,9 @@ class RequestError(CrosspromptError, ValueError):
     """The request was wrong: the message says what was found, what was expected and what to do."""
 
 
+class UnsuitableError(RequestError):
+    """What is published as a data set does not allow what is asked; nobody has done it wrong."""
+
+
 class JobError(CrosspromptError, RuntimeError):
     """The job failed although the request was right."""

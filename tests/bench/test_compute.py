@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from crossprompt.state import STATE, TrainingState
 from tests.backbone import even_clip
 from tests.bench.cells import FOUR, TRAINING, a_cell, a_task, four_classes
 from tests.conftest import write_photos
+from tests.data.fake_benchmarks import FAKES
 
 OPTIONS = {"dcp": {"length": 2}, "coop": {"length": 2}}
 
@@ -223,6 +225,27 @@ def test_a_method_that_learned_its_classes_does_not_apply_and_is_not_trained(
     assert not outcome.applicable
     assert "what linear_probe has learned (weight, bias) is of its own" in (outcome.error or "")
     assert outcome.unfinished
+
+
+def test_a_source_whose_published_list_lacks_a_class_does_not_apply(tmp_path) -> None:
+    FAKES["domainnet"](tmp_path)
+    path = tmp_path / "domainnet/splits/painting_train.txt"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if "airplane" not in line))
+    values = {"protocol": "domain-generalisation", "method": "zero_shot", "shots": 1}
+    outcomes = [
+        attempt(
+            replace(
+                a_task(tmp_path, a_cell(dataset=f"domainnet:{domain}", **values)),
+                root=str(tmp_path),
+            ),
+            lambda task: even_clip(),
+        )
+        for domain in ("painting", "real")
+    ]
+    assert [outcome.applicable for outcome in outcomes] == [False, True]
+    assert "names no image of 'airplane'" in str(outcomes[0].error)
+    assert "painting" in results_of(outcomes[1])
 
 
 def test_another_data_set_is_asked_with_its_own_names_and_template(

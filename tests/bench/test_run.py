@@ -1,7 +1,5 @@
 """A grid that is run, with an engine that computes nothing."""
 
-import os
-import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,14 +7,15 @@ from typing import Any
 import pytest
 
 from crossprompt.bench.cell import Cell
-from crossprompt.bench.engines import Engine, Local
+from crossprompt.bench.engines import Engine, Say, unheard
 from crossprompt.bench.lines import Lines
+from crossprompt.bench.outcomes import Outcomes
 from crossprompt.bench.run import Circumstances, Summary, run_grid
 from crossprompt.bench.task import Outcome, Task
 from crossprompt.data import Dataset
-from crossprompt.errors import JobError, RequestError
+from crossprompt.errors import RequestError
 from crossprompt.fitting import Silent
-from tests.bench.cells import a_cell, a_task
+from tests.bench.cells import a_cell
 
 HERE = Circumstances(root=None, device="cpu", threads=1)
 
@@ -28,7 +27,7 @@ class Listed(Engine):
         self.seen = list[Task]()
         self.fingerprint = fingerprint
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def run(self, tasks: Sequence[Task], say: Say = unheard) -> Iterator[Outcome]:
         for task in reversed(tasks):
             self.seen.append(task)
             if task.training.seed == 13:
@@ -61,8 +60,8 @@ class Listener(Silent):
 @pytest.fixture(autouse=True)
 def _nothing_to_load(monkeypatch) -> None:
     empty = Dataset("emoji", ("a", "b"))
-    monkeypatch.setattr("crossprompt.bench.run.load_data", lambda *_: empty)
-    monkeypatch.setattr("crossprompt.bench.run.load_backbone", lambda *_: None)
+    monkeypatch.setattr("crossprompt.bench.loading.load_data", lambda *_: empty)
+    monkeypatch.setattr("crossprompt.bench.loading.load_backbone", lambda *_: None)
 
 
 def run(
@@ -100,11 +99,18 @@ def test_a_cell_that_fails_is_reported_and_tried_again_and_the_rest_is_computed(
     engine = Listed()
     run(cells, tmp_path, engine)
     assert [task.cells for task in reversed(engine.seen)] == [tuple(cells[1:3]), (cells[3],)]
+    entries = Outcomes(tmp_path).read()
+    assert [(entries[cell.key]["state"], entries[cell.key]["reason"]) for cell in cells] == [
+        ("asked", ""),  # and finished, as its line says
+        ("failed", "out of luck"),
+        ("failed", "out of luck"),
+        ("not applicable", "has no words"),
+    ]
 
 
 def test_a_cell_that_another_process_finished_meanwhile_is_not_written_again(tmp_path) -> None:
     class Late(Listed):
-        def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        def run(self, tasks: Sequence[Task], say: Say = unheard) -> Iterator[Outcome]:
             Lines(tmp_path).append(self.line(tasks[0].cells[0]))
             yield from super().run(tasks)
 
@@ -121,33 +127,61 @@ def test_other_data_under_the_same_name_is_noted_once(tmp_path) -> None:
     assert "data set emoji is not what it was" in note
 
 
-def test_a_data_set_that_cannot_be_loaded_is_told_before_anything_is_computed(
-    tmp_path, monkeypatch
-) -> None:
-    def fail(name: str, root: str | None) -> Dataset:
-        if name == "b":
-            raise RequestError("no b")
+@pytest.fixture
+def _without_b(monkeypatch) -> None:
+    def load(name: str, root: str | None) -> Dataset:
+        if name.startswith("b"):
+            raise RequestError(f"no {name}")
         return Dataset(name, ("a", "b"))
 
-    monkeypatch.setattr("crossprompt.bench.run.load_data", fail)
+    monkeypatch.setattr("crossprompt.bench.loading.load_data", load)
+
+
+@pytest.mark.usefixtures("_without_b")
+def test_a_data_set_that_cannot_be_loaded_fails_its_own_cells_alone(tmp_path) -> None:
+    cells = [
+        a_cell(),
+        a_cell(dataset="b", seed=1),
+        a_cell(dataset="b", seed=2),
+        a_cell(protocol="cross-dataset", targets=("bees", "a")),
+    ]
+    engine, listener = Listed(), Listener()
+    summary = run(cells, tmp_path, engine, listener)
+    assert [task.cells for task in engine.seen] == [(cells[0],)]
+    assert summary.computed == [cells[0]]
+    assert summary.failed == list(zip(cells[1:], ("no b", "no b", "no bees"), strict=True))
+    assert Outcomes(tmp_path).read()[cells[1].key]["reason"] == "no b"
+    assert listener.said == [
+        "failed: the data set b cannot be loaded, the cells without it go on: no b",
+        "failed: the data set bees cannot be loaded, the cells without it go on: no bees",
+    ]
+    assert listener.counted == [(3, 4), (4, 4)]
+
+
+@pytest.mark.usefixtures("_without_b")
+def test_where_no_data_set_can_be_loaded_the_request_is_wrong(tmp_path) -> None:
     engine = Listed()
-    cells = [a_cell(), a_cell(protocol="cross-dataset", targets=("b",))]
-    with pytest.raises(RequestError, match="no b"):
-        run(cells, tmp_path, engine)
+    with pytest.raises(RequestError, match=r"\Ano b\nno bees\Z"):
+        run([a_cell(dataset="b"), a_cell(dataset="bees")], tmp_path / "new", engine)
     assert engine.seen == []
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_backbone_that_cannot_be_loaded_fails_its_own_cells_alone(tmp_path, monkeypatch) -> None:
+    def load(name: str, *_: str) -> None:
+        if name != "tiny":
+            raise RequestError(f"no weights in {name}")
+
+    monkeypatch.setattr("crossprompt.bench.loading.load_backbone", load)
+    cells = [a_cell(), a_cell(backbone="big")]
+    summary = run(cells, tmp_path, Listed())
+    assert summary.failed == [(cells[1], "no weights in big")]
+    assert summary.computed == cells[:1]
 
 
 def test_what_is_odd_about_the_data_is_noted_once(tmp_path, monkeypatch) -> None:
     odd = Dataset("emoji", ("a", "b"), notes=("splits of our own",))
-    monkeypatch.setattr("crossprompt.bench.run.load_data", lambda *_: odd)
+    monkeypatch.setattr("crossprompt.bench.loading.load_data", lambda *_: odd)
     listener = Listener()
     run([a_cell(seed=1), a_cell(seed=2)], tmp_path, Listed(), listener)
     assert listener.said == ["note: emoji: splits of our own"]
-
-
-def test_a_worker_that_is_killed_ends_the_run_with_advice(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(
-        "crossprompt.bench.engines.attempt", lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-    )
-    with pytest.raises(JobError, match=r"worker process was killed.* run the same command again"):
-        list(Local(workers=2).run([a_task(tmp_path, a_cell())]))

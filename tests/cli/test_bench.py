@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -139,13 +140,18 @@ def kill_one(process: subprocess.Popen[bytes], output: Path, killed: list[str]) 
                 return
 
 
-def test_a_request_for_more_than_the_machine_has_is_refused() -> None:
-    engine = Ray(gpus=2.0, memory=4.0)
-    engine._check_room({"GPU": 2.0, "memory": 4e9})
-    with pytest.raises(RequestError, match="asks for 2 GPUs but this machine has 0"):
-        engine._check_room({"memory": 4e9})
-    with pytest.raises(RequestError, match=r"asks for 4e\+09 bytes of memory .* has 3e\+09"):
-        engine._check_room({"GPU": 2.0, "memory": 3e9})
+def test_a_request_for_more_than_the_cluster_has_is_refused(monkeypatch) -> None:
+    machine = {"Alive": True, "Resources": {"CPU": 2.0, "memory": 4e9}}
+    cluster = SimpleNamespace(nodes=lambda: [machine])
+    Ray(cpus=2, memory=4.0)._check_room(cluster, print)
+    with pytest.raises(RequestError, match=r"has 2 CPUs and 0 GPUs; .* with --ray-address"):
+        Ray(cpus=2, gpus=1.0)._check_room(cluster, print)
+    monkeypatch.setattr("crossprompt.bench.ray_engine.grows", lambda ray: ray is not cluster)
+    with pytest.raises(RequestError, match=r"has 2 CPUs and 4 GB of memory; .* or add a node"):
+        Ray("auto", memory=5.0)._check_room(cluster, print)
+    said: list[str] = []
+    Ray("auto", memory=5.0)._check_room(SimpleNamespace(nodes=cluster.nodes), said.append)
+    assert "the cluster can grow" in said[0]
 
 
 def test_a_cell_that_fails_is_exit_code_1_and_the_rest_is_computed(grid, tmp_path, capsys) -> None:
@@ -159,6 +165,19 @@ def test_a_cell_that_fails_is_exit_code_1_and_the_rest_is_computed(grid, tmp_pat
     assert found.err.count("failed: ") == 2
     assert "Traceback" not in found.err
     assert len(read_lines(tmp_path)) == 2
+
+
+def test_a_data_set_that_is_missing_is_exit_code_1_and_the_others_are_computed(
+    grid, photos, tmp_path, capsys
+) -> None:
+    words = grid(tmp_path / "results", "--seeds", "1")
+    words.insert(words.index(str(photos)) + 1, str(tmp_path / "none"))
+    assert main(words) == 1
+    found = capsys.readouterr()
+    assert "2 cells computed, 0 finished before, 0 not applicable, 2 failed" in found.out
+    assert "failed: few-shot" in found.out
+    assert f"and 1 more: no data set, folder or .csv file is called '{tmp_path}/none'" in found.out
+    assert found.err.count("failed: ") == 1
 
 
 def test_debug_shows_where_a_cell_failed(grid, tmp_path, capsys) -> None:
@@ -205,7 +224,8 @@ def test_the_emoji_are_tested_in_every_style(tmp_path, monkeypatch, capsys) -> N
         (["--batch-order", "sorted"], "--batch-order goes with --inference batch"),
         (["--test-batch-size", "4"], "--test-batch-size goes with --inference batch"),
         (["--gpus", "1"], "--gpus goes with --engine ray"),
-        (["--retries", "1"], "--retries goes with --engine ray"),
+        (["--retries", "1", "--workers", "1"], "--retries would be ignored"),
+        (["--retries", "-1"], "--retries is -1, expected 0 or more"),
         (["--engine", "ray", "--ray-address", "auto", "--workers", "2"], "leave out --workers or"),
         (["--shots", "0"], "'0' is not a whole number above 0"),
         (["--engine", "slurm"], "invalid choice: 'slurm'"),

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from crossprompt.bench.lines import LINES
+from crossprompt.bench.outcomes import OUTCOMES
 from crossprompt.report.content import Report, build_report
 from crossprompt.report.entries import plain
-from crossprompt.report.reading import LINES, Results
+from crossprompt.report.reading import Results
 from crossprompt.report.records import parse
 from crossprompt.report.tables import Table
 
@@ -51,7 +53,7 @@ def line(
     values = {
         "format": "crossprompt-result",
         "version": 1,
-        "cell": cell | {name: value for name, value in others.items() if name in cell},
+        "cell": cell | {k: v for k, v in others.items() if k in cell or k == "targets"},
         "results": [_result(name, dataset, share, classes) for name, share in results.items()],
         "settings": {
             "method": {"length": 16, "depth": 9, "variant": "coupled", **others.get("options", {})},
@@ -79,6 +81,18 @@ def write_lines(folder: Path, lines: Iterable[Mapping[str, Any]]) -> Path:
     text = "".join(json.dumps(value) + "\n" for value in lines)
     (folder / LINES).write_text(text, "utf-8")
     return folder
+
+
+def entry(line: Mapping[str, Any], state: str = "failed", reason: str = "out of luck") -> Any:
+    """Of ``outcomes.jsonl``: what became of the cell of a line that was not written."""
+    head = {"format": "crossprompt-outcome", "version": 1}
+    return {**head, "cell": line["cell"], "state": state, "reason": reason}
+
+
+def write_entries(folder: Path, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Beside the lines of a results folder."""
+    text = "".join(json.dumps(value) + "\n" for value in entries)
+    (folder / OUTCOMES).write_text(text, "utf-8")
 
 
 def report_of(*lines: Mapping[str, Any]) -> Report:

@@ -3,6 +3,9 @@
 import json
 from typing import Any
 
+import pytest
+
+from crossprompt.bench.protocols import PROTOCOLS, SHIFTED_DATASETS
 from crossprompt.report import to_json
 from crossprompt.report.entries import Measured, plain
 from crossprompt.report.html import html
@@ -10,6 +13,7 @@ from crossprompt.report.latex import latex
 from crossprompt.report.markdown import markdown
 from crossprompt.report.published import quotations
 from crossprompt.report.tables import Table
+from crossprompt.reproduce import BACKBONE, FEW_SHOT
 from tests.report.lines import SMALL, line, report_of, table_of
 
 LABEL = "published, ViT-B/16, not measured here"
@@ -94,3 +98,64 @@ def test_every_number_has_as_many_columns_as_it_says() -> None:
             assert all(len(row) == len(protocol["columns"]) for row in source["rows"].values())
     assert json.dumps(found)
     assert not any(isinstance(value, Measured) for value in found.values())
+
+
+def test_they_are_of_the_data_sets_that_this_library_knows_by_these_names() -> None:
+    found = quotations()
+    for protocol in ("few-shot", "base-to-new"):
+        assert found[protocol]["datasets"] == list(FEW_SHOT)
+    shifted = found["domain-generalisation"]
+    assert shifted["columns"] == [*shifted["datasets"], *SHIFTED_DATASETS["imagenet"]]
+    assert set(found) - {"label", "backbones"} <= set(PROTOCOLS)
+    assert BACKBONE in found["backbones"]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "method", "column", "percent"),
+    [
+        ("few-shot", "linear probe", 1, 45.83),
+        ("few-shot", "CoOp", 16, 79.89),
+        ("few-shot", "CoCoOp", 4, 71.21),
+        ("few-shot", "MaPLe", 8, 78.89),
+        ("few-shot", "PromptSRC", 2, 75.29),
+        ("few-shot", "CLIP-LoRA", 16, 82.9),
+        ("few-shot", "Tip-Adapter-F", 1, 70.8),
+        ("few-shot", "TaskRes", 8, 78.4),
+        ("few-shot", "ProGrad", 4, 74.7),
+        ("few-shot", "PLOT++", 2, 74.0),
+        ("base-to-new", "CLIP", "new", 74.22),
+        ("base-to-new", "CoOp", "base", 82.69),
+        ("base-to-new", "CoCoOp", "harmonic mean", 75.83),
+        ("base-to-new", "KgCoOp", "new", 73.60),
+        ("base-to-new", "MaPLe", "base", 82.28),
+        ("base-to-new", "PMPO", "harmonic mean", 79.28),
+        ("base-to-new", "PMPO", "base", None),
+        ("base-to-new", "PromptSRC", "new", 76.10),
+        ("base-to-new", "HiCroPL", "harmonic mean", 81.75),
+        ("domain-generalisation", "CLIP", "imagenet", 66.73),
+        ("domain-generalisation", "CoOp", "imagenetv2", 64.20),
+        ("domain-generalisation", "CoCoOp", "imagenet_a", 50.63),
+        ("domain-generalisation", "MaPLe", "imagenet_sketch", 49.15),
+        ("domain-generalisation", "PromptSRC", "imagenet_r", 77.80),
+        ("domain-generalisation", "HiCroPL", "imagenet_r", 77.15),
+    ],
+)
+def test_a_published_number_is_what_was_published(protocol, method, column, percent) -> None:
+    """Of every row one, copied a second time from the tables that the papers' repositories quote:
+    few-shot from the README of CasPL and a figure of CLIP-LoRA's paper, the others from the papers.
+    """
+    known = quotations()[protocol]
+    rows = {name: row for source in known["sources"] for name, row in source["rows"].items()}
+    assert rows[method][known["columns"].index(column)] == percent
+
+
+def test_no_published_row_is_without_a_number_that_is_checked() -> None:
+    (marker,) = test_a_published_number_is_what_was_published.pytestmark
+    checked = {(protocol, method) for protocol, method, *_ in marker.args[1]}
+    found = {name: known for name, known in quotations().items() if name in PROTOCOLS}
+    assert checked == {
+        (protocol, method)
+        for protocol, known in found.items()
+        for source in known["sources"]
+        for method in source["rows"]
+    }

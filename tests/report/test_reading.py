@@ -17,7 +17,7 @@ Change = Callable[[dict[str, Any]], Any]
 def test_a_line_is_read_with_everything_in_it(tmp_path: Path) -> None:
     given = line("eurosat", "coop", {"test": 0.25, "other": 0.5}, seed=3, options={"length": 4})
     (record,) = read_results(write_lines(tmp_path, [given])).records
-    assert vars(record.cell) == given["cell"]
+    assert vars(record.cell) == {**given["cell"], "targets": ()}
     assert [(out.name, out.accuracy) for out in record.outcomes] == [("test", 0.25), ("other", 0.5)]
     assert record.outcomes[0].per_class == given["results"][0]["per_class"]
     for name in ("settings", "seconds", "versions", "machine", "weights_hash", "classifier_bytes"):
@@ -47,6 +47,23 @@ def test_of_two_lines_of_one_cell_the_last_counts_with_a_note(tmp_path: Path) ->
     (note,) = results.notes
     assert note.startswith("Lines 1 and 3 of ")
     assert "dcp on emoji, 8 shots, seed 1" in note
+
+
+def test_lines_that_differ_only_in_their_targets_are_different_cells(tmp_path: Path) -> None:
+    given = {"protocol": "cross-dataset", "dataset": "emoji"}
+    lines = [
+        line(accuracy={"test": 0.5, "dtd": 0.3}, targets=["dtd"], **given),
+        line(accuracy={"test": 0.5, "cars": 0.2}, targets=["cars"], **given),
+        line(accuracy={"test": 0.4, "cars": 0.2}, targets=["cars", "dtd"], **given),
+    ]
+    results = read_results(write_lines(tmp_path, lines))
+    assert [record.cell.targets for record in results.records] == [
+        ("dtd",),
+        ("cars",),
+        ("cars", "dtd"),
+    ]
+    (note,) = results.notes  # on what they have in common
+    assert "2 different accuracies of dcp trained on emoji, seed 1, tested on test" in note
 
 
 def without(*keys: Any) -> Change:
@@ -85,6 +102,8 @@ def given(*keys: Any) -> Change:
             "'protocol' is 'zero', expected one of few-shot, domain",
         ),
         (given("cell", "seed", "1"), "'seed' is '1', expected a whole number"),
+        (given("cell", "targets", "dtd"), "'targets' is 'dtd', expected a list"),
+        (given("cell", "targets", [1]), "'targets' holds 1, expected a text"),
         (given("cell", "seed", True), "'seed' is True, expected a whole number"),
         (given("cell", "seed", 1.0), "'seed' is 1.0, expected a whole number"),
         (given("cell", "inference", "batch"), "'batch_order' is None, expected a text"),

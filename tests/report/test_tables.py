@@ -151,6 +151,33 @@ def test_cross_dataset_results_are_named_by_their_targets() -> None:
     assert shown(table)["dcp"][-1] == "45.00 ± 0.00*"
 
 
+def test_what_was_tested_on_different_targets_stands_together_once() -> None:
+    given = {"protocol": "cross-dataset", "shots": 16}
+    first = {"imagenet": 0.7, "dtd": 0.4}
+    second = {"imagenet": 0.7, "dtd": 0.4, "eurosat": 0.6}
+    lines = [
+        line("imagenet", accuracy=first, targets=["dtd"], **given),
+        line("imagenet", accuracy=second, targets=["dtd", "eurosat"], **given),
+        line("imagenet", accuracy=first, seed=2, targets=["dtd"], **given),
+        line(
+            "imagenet",
+            accuracy={"imagenet": 0.7, "eurosat": 0.8},
+            seed=2,
+            targets=["eurosat"],
+            **given,
+        ),
+    ]
+    for order in (lines, lines[::-1]):
+        table = table_of("cross-dataset-imagenet-16", *order)
+        found = dict(zip(table.columns, shown(table)["dcp"], strict=True))
+        assert found == {
+            "imagenet (source)": "70.00 ± 0.00",
+            "dtd": "40.00 ± 0.00",
+            "eurosat": "70.00 ± 14.14",
+            "average of targets": "55.00 ± 7.07",
+        }
+
+
 def test_base_to_new_has_the_harmonic_mean_of_the_means_and_of_the_averages() -> None:
     given = {"protocol": "base-to-new", "shots": 16, "method": "dcp"}
     lines = [

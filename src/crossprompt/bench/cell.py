@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+ORDERS = ("listed", "sorted", "shuffled")
+"""Of the test images: as the data set lists them, by label, or shuffled by the cell's seed."""
+
 
 @dataclass(frozen=True)
 class Cell:

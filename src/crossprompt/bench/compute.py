@@ -20,7 +20,7 @@ from crossprompt.classifier import BATCH, Classifier, freeze
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Dataset, Split
 from crossprompt.encoded import evaluate_encoded
-from crossprompt.errors import JobError, RequestError
+from crossprompt.errors import JobError, RequestError, UnsuitableError
 from crossprompt.evaluate import Result
 from crossprompt.fitting import describe_settings
 from crossprompt.job import Job
@@ -30,14 +30,12 @@ from crossprompt.run_folder import LIBRARIES
 from crossprompt.state import STATE
 from crossprompt.train import train
 
-ORDERS = ("listed", "sorted", "shuffled")
-"""Of the test images: as the data set lists them, by label, or shuffled by the cell's seed."""
 SHOWN = ("accuracy", "interval", "macro_f1", "ece", "n", "per_class")
 """What a line keeps of a ``Result``."""
 
 
 class NotApplicableError(RequestError):
-    """The method cannot do what the protocol asks; nothing has failed."""
+    """The method or the data cannot do what the protocol asks; nothing has failed."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +70,18 @@ class Asked:
 
     @cached_property
     def trial(self) -> Trial:
-        """What is trained on and what is tested."""
+        """What is trained on and what is tested.
+
+        Raises:
+            NotApplicableError: the data set allows no few-shot set.
+        """
         cell, protocol = self.cell, PROTOCOLS[self.cell.protocol]
         names = protocol.other_datasets(cell.dataset, cell.targets)
         others = {name: load_data(name, self.root) for name in names}
-        return protocol.trial(cell.dataset, self.data, others, cell.shots, cell.seed)
+        try:
+            return protocol.trial(cell.dataset, self.data, others, cell.shots, cell.seed)
+        except UnsuitableError as error:
+            raise NotApplicableError(str(error)) from error
 
     def build(self) -> Method:
         """The method, untrained.

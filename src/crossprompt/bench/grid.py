@@ -6,8 +6,7 @@ from difflib import get_close_matches
 from itertools import product
 from typing import Any, get_args
 
-from crossprompt.bench.cell import Cell
-from crossprompt.bench.compute import ORDERS
+from crossprompt.bench.cell import ORDERS, Cell
 from crossprompt.bench.protocols import PROTOCOLS
 from crossprompt.bench.sources import domains_of
 from crossprompt.bench.words import Choice

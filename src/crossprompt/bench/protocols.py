@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from crossprompt.data.benchmarks import BENCHMARKS
 from crossprompt.data.items import Dataset, Split
 from crossprompt.settings import require
 
-SHIFTED_DATASETS = {"imagenet": ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r")}
+SHIFTED_DATASETS = {name: entry.shifted for name, entry in BENCHMARKS.items() if entry.shifted}
 """Data sets of the same classes, or some of them, in other images."""
 
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from crossprompt.bench.engines import Engine
+from crossprompt.bench.engines import RETRIES, Engine, Say, unheard
+from crossprompt.bench.ray_room import GIGABYTE, check_room, grows
 from crossprompt.bench.sources import load_backbone
 from crossprompt.bench.task import Outcome, Task, attempt
 from crossprompt.clip.model import CLIP
@@ -18,7 +19,6 @@ QUIET = {
     "RAY_DEDUP_LOGS": "1",
 }
 """Environment variables of Ray, where the user has not set them."""
-GIGABYTE = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,12 @@ class Ray(Engine):
     cpus: int = 1
     gpus: float = 0.0
     memory: float | None = None
-    retries: int = 3
+    retries: int = RETRIES
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def run(self, tasks: Sequence[Task], say: Say = unheard) -> Iterator[Outcome]:
         """Every task at once, as far as the cluster has room; the first to finish comes first."""
         with self._cluster() as ray:
+            self._check_room(ray, say)
             backbones = {}
             for task in tasks:  # each is sent to a machine once, whatever the number of tasks
                 name = name_of(task)
@@ -104,24 +105,21 @@ class Ray(Engine):
                 "that RAY_AUTH_TOKEN is set to its token if it asks for one"
             ) from error
         try:
-            if self.address is None:
-                self._check_room(ray.cluster_resources())
             yield ray
         finally:
             ray.shutdown()
 
-    def _check_room(self, room: Mapping[str, float]) -> None:
-        """A task that asks for more than there is would wait for ever."""
+    def _check_room(self, ray: Any, say: Say) -> None:
+        """A task that asks for more than any node has would wait for ever."""
         memory = (self.memory or 0.0) * GIGABYTE
-        for what, asked, found in (
-            ("GPUs", self.gpus, room.get("GPU", 0.0)),
-            ("bytes of memory", memory, room.get("memory", 0.0)),
-        ):
-            if asked > found:
-                raise RequestError(
-                    f"each training asks for {asked:g} {what} but this machine has {found:g}; ask "
-                    "for less, or name a cluster with --ray-address"
-                )
+        asked = {"CPU": float(self.cpus), "GPU": self.gpus, "memory": memory}
+        mine = self.address is None
+        advice = "ask for less (--threads, --gpus, --memory), or "
+        advice += "name a cluster with --ray-address" if mine else "add a node that has it"
+        may_grow = not mine and grows(ray)
+        warning = check_room(asked, ray.nodes(), grows=may_grow, advice=advice)
+        if warning is not None:
+            say(f"note: {warning}")
 
 
 def compute_remotely(task: Task, backbone: list[Any], folder: str) -> Outcome:

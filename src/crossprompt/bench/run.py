@@ -8,9 +8,9 @@ from typing import Any
 from crossprompt.bench.cell import Cell
 from crossprompt.bench.engines import Engine
 from crossprompt.bench.lines import Lines
-from crossprompt.bench.protocols import PROTOCOLS
-from crossprompt.bench.sources import load_backbone, load_data
-from crossprompt.bench.task import Outcome, Task, group
+from crossprompt.bench.loading import load_all
+from crossprompt.bench.outcomes import FAILED, NOT_APPLICABLE, Outcomes
+from crossprompt.bench.task import Outcome, group
 from crossprompt.fitting import Reporter, Silent
 
 STATES = "cells"
@@ -29,6 +29,11 @@ class Summary:
     """Cells whose method cannot do what the protocol asks, and why."""
     failed: list[tuple[Cell, str]] = field(default_factory=list)
     """Cells without a line, and why; they are tried again by the next run."""
+
+    def take(self, outcome: Outcome) -> None:
+        """Note the cells that have no line."""
+        where = self.failed if outcome.applicable else self.not_applicable
+        where += [(cell, outcome.error or "") for cell in outcome.unfinished]
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -70,10 +75,10 @@ def run_grid(
         engine: where to compute.
         circumstances: how to compute.
         reporter: told how it goes.
-        on_failure: called with what failed, at once.
+        on_failure: called with what failed while it was computed, at once.
 
     Raises:
-        RequestError: a data set or a backbone cannot be loaded, or a line is damaged.
+        RequestError: no data set or no backbone can be loaded, or a line is damaged.
         JobError: nothing can be computed any more; finished lines are kept.
     """
     reporter = reporter or Silent()
@@ -88,12 +93,23 @@ def run_grid(
         threads=circumstances.threads,
         states=(output / STATES).absolute(),
     )
-    load_all(tasks, reporter)
-    count, done = reporter.count("Cells"), summary.finished_before
+    ready, unloadable = load_all(tasks, reporter)
+    outcomes = Outcomes(output)
+    if todo:
+        outcomes.ask(todo)
+
+    def note_unfinished(outcome: Outcome) -> None:
+        summary.take(outcome)
+        state = FAILED if outcome.applicable else NOT_APPLICABLE
+        outcomes.note(outcome.unfinished, state, outcome.error or "")
+
+    for outcome in unloadable:
+        note_unfinished(outcome)
+    count, done = reporter.count("Cells"), len(cells) - sum(len(task.cells) for task in ready)
     if tasks:
         count(done, len(cells))
     known = Known(finished.values(), reporter)
-    for outcome in engine.run(tasks):
+    for outcome in engine.run(ready, reporter.say):
         for cell, line in zip(outcome.task.cells, outcome.lines, strict=False):
             known.compare(line)
             if lines.append(line):
@@ -101,8 +117,7 @@ def run_grid(
             else:  # another process was faster
                 summary.finished_before += 1
         if outcome.error is not None:
-            where = summary.failed if outcome.applicable else summary.not_applicable
-            where += [(cell, outcome.error) for cell in outcome.unfinished]
+            note_unfinished(outcome)
             if outcome.applicable and on_failure is not None:
                 on_failure(outcome)
         done += len(outcome.task.cells)
@@ -110,24 +125,6 @@ def run_grid(
     if (output / STATES).exists() and not any((output / STATES).iterdir()):
         (output / STATES).rmdir()
     return summary
-
-
-def load_all(tasks: Iterable[Task], reporter: Reporter) -> None:
-    """Load every data set and backbone once, so that what is wrong with one is told at once.
-
-    Args:
-        tasks: what will be computed.
-        reporter: told what is odd about the data.
-    """
-    notes: dict[str, None] = {}
-    for task in tasks:
-        cell = task.training
-        names = PROTOCOLS[cell.protocol].other_datasets(cell.dataset, cell.targets)
-        for name in (cell.dataset, *names):
-            notes |= dict.fromkeys(f"{name}: {x}" for x in load_data(name, task.root).notes)
-        load_backbone(cell.backbone, "cpu", cell.dtype)
-    for note in notes:
-        reporter.say(f"note: {note}")
 
 
 class Known:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crossprompt.bench.cell import Cell
-from crossprompt.bench.compute import ORDERS
+from crossprompt.bench.cell import ORDERS, Cell
 from crossprompt.bench.engines import Engine
 from crossprompt.bench.grid import Grid
 from crossprompt.bench.lines import LINES, Lines
@@ -212,8 +211,10 @@ def _list(cells: Sequence[Cell], output: Path, as_json: bool) -> None:
 
 def _show(summary: Summary, output: Path) -> None:
     for what, pairs in (("not applicable", summary.not_applicable), ("failed", summary.failed)):
-        for cell, reason in pairs:
-            print(f"{what}: {cell.title}: {reason}")
+        for reason in dict.fromkeys(reason for _, reason in pairs):
+            titles = [cell.title for cell, why in pairs if why == reason]
+            more = f" and {len(titles) - 1} more" if titles[1:] else ""
+            print(f"{what}: {titles[0]}{more}: {reason}")
     print(
         f"{len(summary.computed)} cells computed, {summary.finished_before} finished before, "
         f"{len(summary.not_applicable)} not applicable, {len(summary.failed)} failed."

@@ -5,7 +5,7 @@ import argparse
 import joblib
 import torch
 
-from crossprompt.bench.engines import Engine, Local
+from crossprompt.bench.engines import RETRIES, Engine, Local
 from crossprompt.bench.ray_engine import Ray
 from crossprompt.cli.device import positive
 from crossprompt.errors import RequestError
@@ -13,7 +13,7 @@ from crossprompt.precision import DTYPES, choose_device, choose_dtype
 
 SMALL = "tiny"
 """The backbone that is too small to keep several cores busy."""
-OF_RAY = ("ray_address", "gpus", "memory", "retries")
+OF_RAY = ("ray_address", "gpus", "memory")
 """Options that mean nothing to another engine."""
 
 
@@ -54,7 +54,7 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         "--retries",
         type=int,
         metavar="INT",
-        help="times a training starts again when its Ray worker is lost (default: 3)",
+        help="times a training starts again when its worker process is lost (default: 3)",
     )
 
 
@@ -68,17 +68,24 @@ def choose_engine(options: argparse.Namespace) -> tuple[Engine, int]:
     cores = joblib.cpu_count()
     threads = options.threads or (1 if small else cores)
     workers = options.workers or (max(1, cores // threads) if small else 1)
+    retries = RETRIES if options.retries is None else options.retries
+    if retries < 0:
+        raise RequestError(f"--retries is {retries}, expected 0 or more")
     if options.engine == "local":
         if ignored := [name for name in OF_RAY if getattr(options, name) is not None]:
             word = ignored[0].replace("_", "-")
             raise RequestError(f"--{word} goes with --engine ray; add that, or leave it out")
-        return Local(workers), threads
+        if workers == 1 and options.retries is not None:
+            raise RequestError(
+                "--retries would be ignored: one worker on this machine is this process itself; "
+                "leave it out, or give more --workers"
+            )
+        return Local(workers, retries), threads
     if options.ray_address is not None and options.workers is not None:
         raise RequestError(
             "a running cluster decides how many workers there are; leave out --workers or "
             "--ray-address"
         )
-    retries = Ray.retries if options.retries is None else options.retries
     gpus, memory = options.gpus or 0.0, options.memory
     return Ray(options.ray_address, workers, threads, gpus, memory, retries), threads
 

@@ -135,6 +135,7 @@ def dataset_of(benchmark: Benchmark, place: Place, division: Division, *source: 
         template=benchmark.template,
         notes=(*division.notes, *compare_sizes(benchmark, division, *source)),
         root=place.images,
+        obstacle=division.obstacle,
     )
 
 

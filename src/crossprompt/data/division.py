@@ -48,6 +48,8 @@ class Division:
     """What each class's folder is called, where that identifies it better than its name."""
     published: bool = True
     """Whether these are the splits that published numbers are of."""
+    obstacle: str = ""
+    """Why no few-shot set can be drawn, where what is published does not allow it."""
     listed: bool = False
     """Whether the images were found by looking into folders, so that none can be missing."""
 

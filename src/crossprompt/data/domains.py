@@ -10,6 +10,8 @@ from crossprompt.data.files import list_folders
 from crossprompt.data.place import Place, read_text
 from crossprompt.errors import RequestError
 
+_LISTED = 3
+
 
 @dataclass(frozen=True)
 class Lists:
@@ -57,7 +59,9 @@ def read_domains(
                 rows[domain] = [
                     row for file in files for row in _read_list(place, lists, file, domain)
                 ]
-        return division_of(rows, place.images, _path(place, lists.train, source).parent)
+        path = _path(place, lists.train, source)
+        division = division_of(rows, place.images, path.parent)
+        return replace(division, obstacle=_obstacle(division, path, source))
     listed = {
         domain: list_class_folders(folder, place.images) for domain, folder in folders.items()
     }
@@ -70,6 +74,20 @@ def read_domains(
         missing = f"{lists.train.format(source)} is not in {place.folder}"
     note = f"{missing}, so train, val and test are 50/20/30 % of each class, drawn with a seed"
     return replace(division, notes=(note,), listed=True)
+
+
+def _obstacle(division: Division, path: Path, source: str) -> str:
+    """Why nothing can be drawn from a published list that lacks a class; empty if it has all."""
+    listed = set(division.train.labels)
+    lacking = [name for label, name in enumerate(division.class_names) if label not in listed]
+    if not lacking:
+        return ""
+    names = ", ".join(map(repr, lacking[:_LISTED]))
+    more = f" and {len(lacking) - _LISTED} more" if lacking[_LISTED:] else ""
+    return (
+        f"{path.name}, the published list, names no image of {names}{more}, so a few-shot set "
+        f"of all classes cannot be drawn from {source}; learn from another domain"
+    )
 
 
 def find_domains(images: Path, domains: Sequence[str]) -> dict[str, Path]:

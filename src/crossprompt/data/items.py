@@ -11,7 +11,7 @@ from crossprompt.data.images import Progress, check_images, list_bad
 from crossprompt.data.sampling import sample_few_shot
 from crossprompt.data.selection import Selection
 from crossprompt.data.split import Item, Split, fingerprint_of
-from crossprompt.errors import RequestError
+from crossprompt.errors import RequestError, UnsuitableError
 
 __all__ = ["Dataset", "Item", "Split"]
 
@@ -46,6 +46,8 @@ class Dataset:
     """Where paths begin in the fingerprint; by default the folder that all images share."""
     selection: Selection | None = field(default=None, repr=False)
     """Which images of a larger data set this few-shot set holds."""
+    obstacle: str = field(default="", repr=False)
+    """Why no few-shot set can be drawn, where what is published does not allow it."""
 
     def __post_init__(self) -> None:
         for name, split in self.splits.items():
@@ -79,7 +81,10 @@ class Dataset:
 
         Raises:
             RequestError: fewer than one shot, or a class without training images.
+            UnsuitableError: the published lists do not allow it.
         """
+        if self.obstacle:
+            raise UnsuitableError(self.obstacle)
         if shots < 1:
             raise RequestError(
                 f"{shots} shots were asked for; a few-shot set needs at least 1 image of each class"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from crossprompt.report.entries import Measured, harmonic, measured
 from crossprompt.report.published import published
-from crossprompt.report.records import shots_in_words
+from crossprompt.report.records import Record, shots_in_words
 from crossprompt.report.sections import (
     Card,
     Section,
@@ -16,6 +16,7 @@ from crossprompt.report.sections import (
 )
 from crossprompt.report.series import Series
 from crossprompt.report.tables import Group, Row, Shared, Table, average_of, share, slug
+from crossprompt.report.unfinished import Unfinished
 
 PROTOCOL = "base-to-new"
 COLUMNS = ("base", "new", "harmonic mean")
@@ -45,15 +46,22 @@ def base_to_new(series: Sequence[Series]) -> Section | None:
 def _cards(series: Sequence[Series], shots: int | None) -> list[Card]:
     records = [record for record in all_records(series) if record.cell.shots == shots]
     seeds = seeds_of(records)
-    series = [one for one in series if shots in shots_of(one.records)]
+    series = [one for one in series if shots in {x.cell.shots for x in _cells(one)}]
     on = {name: _numbers(series, name, shots, seeds) for name in datasets_of(records)}
-    cards = [_card(dataset, numbers, shots, seeds) for dataset, numbers in on.items()]
+    cards = []
+    for dataset, numbers in on.items():
+        states = {one.name: one.state(PROTOCOL, dataset, shots) for one in series}
+        cards.append(_card(dataset, numbers, shots, seeds, states=states))
     shared = _shared(on)
     quoted = published(PROTOCOL, records, COLUMNS, shared.names) if shots == 16 else ()
     if len(on) > 1 or quoted:
         numbers = {one.name: _average(on, one.name, shared, seeds) for one in series}
         cards.insert(0, _card("average", numbers, shots, seeds, shared.note, quoted))
     return cards
+
+
+def _cells(series: Series) -> list[Record | Unfinished]:
+    return [*series.records, *series.unfinished]
 
 
 def _numbers(
@@ -68,8 +76,9 @@ def _numbers(
 
 
 def _shared(on: Mapping[str, Numbers]) -> Shared:
+    run = {name for numbers in on.values() for name, row in numbers.items() if any(row.values())}
     lacking = {
-        dataset: [name for name, row in numbers.items() if None in row.values()]
+        dataset: [name for name in numbers if name in run and None in numbers[name].values()]
         for dataset, numbers in on.items()
     }
     return share(lacking, "data sets")
@@ -91,11 +100,12 @@ def _card(
     seeds: Sequence[int],
     note: str = "",
     quoted: tuple[Group, ...] = (),
+    states: Mapping[str, str | None] | None = None,
 ) -> Card:
-    rows = [
-        Row(name, (row["base"], row["new"], harmonic(row["base"], row["new"])))
-        for name, row in numbers.items()
-    ]
+    rows = []
+    for name, row in numbers.items():
+        found = (row["base"], row["new"], harmonic(row["base"], row["new"]))
+        rows.append(Row(name, tuple(entry or (states or {}).get(name) for entry in found)))
     table = Table(
         name=slug(PROTOCOL, title, "all" if shots is None else str(shots)),
         caption=f"Base to new (%), {title}, {shots_in_words(shots)}",

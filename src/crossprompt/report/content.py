@@ -1,5 +1,6 @@
 """Everything that a report tells, before it is written in any format."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from crossprompt.report.base_to_new import base_to_new
@@ -9,6 +10,7 @@ from crossprompt.report.few_shot import few_shot
 from crossprompt.report.inference import inference
 from crossprompt.report.per_class import per_class
 from crossprompt.report.reading import Results
+from crossprompt.report.reasons import reasons
 from crossprompt.report.sections import Section, datasets_of, seeds_of
 from crossprompt.report.series import group
 from crossprompt.report.shifts import cross_dataset, domain_shift
@@ -41,18 +43,24 @@ def build_report(results: Results) -> Report:
         results: cells and notes.
     """
     records = results.records
-    series = group(records)
+    whole = group(records, unfinished=results.unfinished)
+    series = [one for one in whole if one.records]
     sections = [
-        few_shot(series),
-        domain_shift(series),
-        base_to_new(series),
-        cross_dataset(series),
+        few_shot(whole),
+        domain_shift(whole),
+        base_to_new(whole),
+        cross_dataset(whole),
         inference(records),
-        per_class(series),
+        per_class(whole),
+        reasons(whole),
     ]
     seeds = ", ".join(map(str, seeds_of(records)))
     facts = {
         "finished cells": f"{len(records):,}",
+        **{
+            f"{word} cells": f"{count:,}"
+            for word, count in Counter(one.state for one in results.unfinished).items()
+        },
         "methods": ", ".join(dict.fromkeys(one.cell.method for one in series)),
         "backbones": ", ".join(sorted({record.cell.backbone for record in records})),
         "trained on": ", ".join(datasets_of(records)),

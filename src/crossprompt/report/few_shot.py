@@ -27,6 +27,8 @@ TEXT = (
 Shots = Sequence[int | None]
 Numbers = Mapping[str, Mapping[int | None, Measured | None]]
 """Series and shots to the accuracy."""
+States = Mapping[str, Mapping[int | None, str | None]]
+"""Series and shots to what became of it where there is no accuracy."""
 
 
 def few_shot(series: Sequence[Series]) -> Section | None:
@@ -36,12 +38,15 @@ def few_shot(series: Sequence[Series]) -> Section | None:
         series: all of them, with all their cells.
     """
     found = [_with_sources(one, series) for one in of_protocol(series, PROTOCOL)]
-    if not found:
-        return None
     records = all_records(found)
+    if not records:
+        return None
     shots, seeds = shots_of(records), seeds_of(records)
     on = {name: _numbers(found, name, shots, seeds) for name in datasets_of(records)}
-    cards = [_card(name, numbers, shots, seeds) for name, numbers in on.items()]
+    cards = []
+    for name, numbers in on.items():
+        states = {one.name: {x: one.state(PROTOCOL, name, x) for x in shots} for one in found}
+        cards.append(_card(name, numbers, shots, seeds, states=states))
     shared = _shared(on)
     quoted = published(PROTOCOL, records, shots, shared.names)
     if len(on) > 1 or quoted:
@@ -62,7 +67,7 @@ def _with_sources(few: Series, series: Sequence[Series]) -> Series:
         if record.cell.dataset in datasets
         and (record.cell.dataset, record.cell.shots, record.cell.seed) not in run
     )
-    return Series(few.name, few.records + instead)
+    return Series(few.name, few.records + instead, few.unfinished)
 
 
 def _numbers(series: Sequence[Series], dataset: str, shots: Shots, seeds: Sequence[int]) -> Numbers:
@@ -111,21 +116,27 @@ def _card(
     seeds: Sequence[int],
     note: str = "",
     quoted: tuple[Group, ...] = (),
+    states: States | None = None,
 ) -> Card:
     table = Table(
         name=slug(PROTOCOL, title),
         caption=f"Few-shot accuracy (%), {title}",
         corner="method",
         columns=tuple(shots_in_words(count) for count in shots),
-        groups=(_group(numbers, shots), *quoted),
+        groups=(_group(numbers, shots, states or {}), *quoted),
         notes=(note,) if note else (),
         seeds=tuple(seeds),
     )
     return Card(title, (table,), _panel(title, numbers, shots), wide=bool(note))
 
 
-def _group(numbers: Numbers, shots: Shots) -> Group:
-    rows = [Row(name, tuple(row[count] for count in shots)) for name, row in numbers.items()]
+def _group(numbers: Numbers, shots: Shots, states: States) -> Group:
+    """Of the series that were asked for here; a number that there is not is told why."""
+    rows = []
+    for name, row in numbers.items():
+        instead = states.get(name, {})
+        entries = tuple(row[count] or instead.get(count) for count in shots)
+        rows.append(Row(name, entries))
     return Group(tuple(rows))
 
 

@@ -63,6 +63,14 @@ class Fields:
         inner = self.inner(name)
         return {key: float(inner.take(key, float)) for key in inner.values}
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """The list called ``name``, whose values are texts."""
+        found = self.take(name, list)
+        for value in found:
+            if not isinstance(value, str):
+                raise RequestError(f"{self.where}: {name!r} holds {value!r:.60}, expected a text")
+        return tuple(found)
+
     def inner(self, name: str) -> "Fields":
         """The object called ``name``."""
         return Fields(self.take(name, dict), f"{self.where}: {name!r}")

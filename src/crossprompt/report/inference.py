@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from crossprompt.bench.cell import ORDERS
 from crossprompt.report.entries import Entry, Measured, measured, minus, over_seeds
 from crossprompt.report.panels import Curve, Level, Panel
-from crossprompt.report.records import ORDERS, Record, shots_in_words
+from crossprompt.report.records import Record, shots_in_words
 from crossprompt.report.sections import Card, Section, seeds_of
 from crossprompt.report.series import group, rule_in_words
 from crossprompt.report.tables import Group, Row, Table, slug

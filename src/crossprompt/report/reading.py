@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from crossprompt.bench.lines import LINES
 from crossprompt.errors import RequestError
+from crossprompt.report.merging import differing_results
 from crossprompt.report.records import Record, parse, shots_in_words
-
-LINES = "lines.jsonl"
+from crossprompt.report.unfinished import Unfinished, read_unfinished
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Results:
     """One per cell."""
     notes: tuple[str, ...]
     """Sentences for the reader: what was left out, and what does not fit together."""
+    unfinished: tuple[Unfinished, ...] = ()
+    """Cells that were asked for and have no line."""
 
 
 def read_results(folder: Path) -> Results:
@@ -59,7 +62,9 @@ def read_results(folder: Path) -> Results:
         numbers[cell.identity], records[cell.identity] = number, record
     if not records:
         raise RequestError(f"{path} holds no finished cell yet; run crossprompt bench first")
-    return Results(tuple(records.values()), (*notes, *disagreements(list(records.values()))))
+    notes += disagreements(list(records.values()))
+    unfinished = read_unfinished(path.parent, records.keys())
+    return Results(tuple(records.values()), tuple(notes), unfinished)
 
 
 def disagreements(records: list[Record]) -> list[str]:
@@ -83,6 +88,7 @@ def disagreements(records: list[Record]) -> list[str]:
             for (protocol, name), found in data.items()
             if len(found) > 1
         ),
+        *differing_results(records),
     ]
 
 

@@ -3,18 +3,19 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
+from crossprompt.bench.cell import ORDERS
+from crossprompt.bench.lines import FORMAT, VERSION
+from crossprompt.bench.protocols import PROTOCOLS as BENCH_PROTOCOLS
+from crossprompt.classifier import Inference
 from crossprompt.errors import RequestError
 from crossprompt.report.fields import Fields
 
-FORMAT, VERSION = "crossprompt-result", 1
-PROTOCOLS = ("few-shot", "domain-generalisation", "base-to-new", "cross-dataset")
+PROTOCOLS = tuple(BENCH_PROTOCOLS)
 """In the order of the report."""
-INFERENCE = ("calibrated", "per-image", "batch")
+INFERENCE: tuple[str, ...] = get_args(Inference)
 """Rules by which a trained method answers."""
-ORDERS = ("listed", "sorted", "shuffled")
-"""Of the test images, where the rule is ``batch``."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Cell:
     """Images at a time, where the rule is ``batch``."""
     batch_order: str | None
     """One of ``ORDERS``, where the rule is ``batch``."""
+    targets: tuple[str, ...] = ()
+    """Other data sets that were asked to be tested on."""
 
     @property
     def identity(self) -> str:
@@ -137,7 +140,7 @@ def parse(line: bytes, where: str) -> Record:
             "need a newer crossprompt"
         )
     return Record(
-        cell=_cell(fields.inner("cell")),
+        cell=parse_cell(fields.inner("cell")),
         outcomes=tuple(_outcome(inner) for inner in fields.each("results")),
         settings=fields.take("settings", dict),
         trained_parameters=fields.take("trained_parameters", int),
@@ -150,7 +153,12 @@ def parse(line: bytes, where: str) -> Record:
     )
 
 
-def _cell(fields: Fields) -> Cell:
+def parse_cell(fields: Fields) -> Cell:
+    """The cell of a line.
+
+    Raises:
+        RequestError: a value is missing or impossible.
+    """
     inference = fields.one_of("inference", INFERENCE)
     size, order = fields.optional("test_batch_size", int), fields.optional("batch_order", str)
     if inference == "batch":
@@ -174,6 +182,7 @@ def _cell(fields: Fields) -> Cell:
         inference=inference,
         test_batch_size=size,
         batch_order=order,
+        targets=fields.texts("targets") if "targets" in fields.values else (),
     )
 
 

@@ -48,13 +48,13 @@ class Section:
 
 
 def of_protocol(series: Sequence[Series], protocol: str) -> list[Series]:
-    """Series with the cells of one protocol that were answered by frozen prompts, if they have any.
+    """Series with the cells of one protocol that are answered by frozen prompts, if they have any.
 
     What was answered by another rule depends on the test batch, and stands in the study of
     inference alone.
     """
     kept = [found.limited(protocol) for found in series if found.cell.inference == "calibrated"]
-    return [found for found in kept if found.records]
+    return [found for found in kept if found.records or found.unfinished]
 
 
 def seeds_of(records: Sequence[Record]) -> tuple[int, ...]:

@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crossprompt.bench.cell import ORDERS
 from crossprompt.methods import METHODS
-from crossprompt.report.records import INFERENCE, ORDERS, Cell, Record, canonical
+from crossprompt.report.merging import merge_targets
+from crossprompt.report.records import INFERENCE, Cell, Record, canonical
+from crossprompt.report.unfinished import Unfinished, limited, state_of
 
 
 @dataclass(frozen=True)
@@ -16,11 +19,13 @@ class Series:
     """The method, and what differs from the others in the results."""
     records: tuple[Record, ...]
     """Its cells, of every protocol."""
+    unfinished: tuple[Unfinished, ...] = ()
+    """Those that have no result."""
 
     @property
     def cell(self) -> Cell:
         """One of its cells, for what all have in common."""
-        return self.records[0].cell
+        return self.records[0].cell if self.records else self.unfinished[0].cell
 
     def of(self, protocol: str, dataset: str, shots: int | None) -> dict[int, Record]:
         """Seed to its cell, by seed."""
@@ -35,25 +40,44 @@ class Series:
     def limited(self, protocol: str) -> "Series":
         """Its cells of one protocol."""
         kept = tuple(record for record in self.records if record.cell.protocol == protocol)
-        return Series(self.name, kept)
+        return Series(self.name, kept, limited(self.unfinished, protocol))
+
+    def state(self, protocol: str, dataset: str, shots: int | None) -> str | None:
+        """What became of the cells that have no result there; None if there are none."""
+        found = limited(self.unfinished, protocol, dataset)
+        return state_of(one for one in found if one.cell.shots == shots)
 
 
-def group(records: Sequence[Record], *, answers_alone: bool = False) -> list[Series]:
-    """Series in the order of the methods.
+def group(
+    records: Sequence[Record],
+    *,
+    unfinished: Sequence[Unfinished] = (),
+    answers_alone: bool = False,
+) -> list[Series]:
+    """Series in the order of the methods; cells that differ only in their targets are one.
 
     Args:
         records: the cells.
+        unfinished: the cells without a result.
         answers_alone: leave the inference rule out, so that the cells of a series also differ
             in it.
     """
-    groups: dict[str, list[Record]] = {}
-    for record in sorted(records, key=_order):
-        parts = [record.cell.method, *_answer(record.cell).values(), _trained(record.cell)]
+    groups: dict[str, list[Record | Unfinished]] = {}
+    cells: list[Record | Unfinished] = [*merge_targets(records), *unfinished]
+    for one in sorted(cells, key=lambda one: _order(one.cell)):
+        parts = [one.cell.method, *_answer(one.cell).values(), _trained(one.cell)]
         if answers_alone:
-            parts = [record.cell.method, _trained(record.cell)]
-        groups.setdefault(canonical(parts), []).append(record)
+            parts = [one.cell.method, _trained(one.cell)]
+        groups.setdefault(canonical(parts), []).append(one)
     names = _names([found[0].cell for found in groups.values()], answers_alone)
-    return [Series(name, tuple(found)) for name, found in zip(names, groups.values(), strict=True)]
+    return [
+        Series(
+            name,
+            tuple(one for one in found if isinstance(one, Record)),
+            tuple(one for one in found if isinstance(one, Unfinished)),
+        )
+        for name, found in zip(names, groups.values(), strict=True)
+    ]
 
 
 def shots_order(shots: int | None) -> float:
@@ -68,8 +92,8 @@ def rule_in_words(cell: Cell) -> str:
     return cell.inference
 
 
-def _order(record: Record) -> tuple[Any, ...]:
-    cell, known = record.cell, list(METHODS)
+def _order(cell: Cell) -> tuple[Any, ...]:
+    known = list(METHODS)
     place = known.index(cell.method) if cell.method in known else len(known)
     training = (canonical(cell.options), canonical(cell.training), cell.backbone, cell.dtype)
     order = ORDERS.index(cell.batch_order) if cell.batch_order in ORDERS else 0

@@ -99,6 +99,7 @@ def _table(
         Row(name, (row[MAIN], *(row[other] for other in others), average_of(shared, row, seeds)))
         for name, row in numbers.items()
     ]
+    rows = _with_unfinished(rows, series, where)
     asked: list[Column] = [dataset, *others, shared.names]
     quoted = published(protocol, records, asked, [dataset]) if shots == 16 else ()
     kinds = {"domain-generalisation": "Domain generalisation", "few-shot": "Shifted test sets"}
@@ -113,6 +114,23 @@ def _table(
         seeds=seeds,
         folded=folded,
     )
+
+
+def _with_unfinished(
+    rows: Sequence[Row], series: Sequence[Series], where: tuple[str, str, int | None]
+) -> list[Row]:
+    """The rows of all series that were asked for; a number that there is not is told why."""
+    there, columns = {row.label: row for row in rows}, len(rows[0].entries)
+    found = []
+    for one in series:
+        state = one.state(*where)
+        if one.name in there or state is not None:
+            entries = there[one.name].entries if one.name in there else (None,) * columns
+            # the average is over what all have, and lacks nothing of its own
+            numbers = tuple(entry or state for entry in entries[:-1])
+            last = entries[-1] if one.name in there else state
+            found.append(Row(one.name, (*numbers, last)))
+    return found
 
 
 def _numbers(

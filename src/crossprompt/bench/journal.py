@@ -1,0 +1,96 @@
+"""A file of JSON objects, one a line, each appended whole or not at all.
+
+Several processes may append to it; a process that is killed while it writes leaves a torn last
+line, which readers ignore and the next writer removes.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from crossprompt.errors import RequestError
+
+
+class Journal:
+    """Lines of one format.
+
+    Args:
+        path: of the file; its folder need not exist before something is appended.
+        kind: the name of the format and its version, which stand in every line.
+        fields: what every line has beside, with its type.
+    """
+
+    def __init__(self, path: Path, kind: tuple[str, int], fields: Mapping[str, type]) -> None:
+        self.path, self._kind, self._fields = path, kind, fields
+        self._end = self._count = 0  # bytes and lines that were read
+
+    def read_on(self) -> list[dict[str, Any]]:
+        """The lines that were not read yet; a last one without its end is torn, and is none.
+
+        Raises:
+            RequestError: a line is damaged, or of another format or version.
+        """
+        content = b""
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                file.seek(self._end)
+                content = file.read()
+        content = content[: content.rfind(b"\n") + 1]
+        found = []
+        for line in content.splitlines():
+            self._count += 1
+            found.append(self._parse(line))
+        self._end += len(content)
+        return found
+
+    def read_again(self) -> list[dict[str, Any]]:
+        """All lines from the first; see ``read_on``."""
+        self._end = self._count = 0
+        return self.read_on()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """While no other process writes."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path.parent / f".{self.path.stem}.lock"):
+            yield
+
+    def append(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Add lines; only while ``writing``, and when the file was read to its end.
+
+        Args:
+            lines: without format and version.
+        """
+        name, version = self._kind
+        texts = [json.dumps({"format": name, "version": version, **line}) + "\n" for line in lines]
+        if self.path.exists():
+            os.truncate(self.path, self._end)  # what is torn
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        file = os.open(self.path, flags, 0o666)
+        try:
+            os.write(file, "".join(texts).encode())
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+    def _parse(self, text: bytes) -> dict[str, Any]:
+        where, (name, version) = f"line {self._count} of {self.path}", self._kind
+        try:
+            line = json.loads(text)
+            found = (line["format"], line["version"])
+            complete = all(isinstance(line[x], kind) for x, kind in self._fields.items())
+        except (ValueError, KeyError, TypeError) as error:
+            raise RequestError(
+                f"{where} is damaged ({error}); remove that line, and its cell is computed again"
+            ) from error
+        if found != self._kind or not complete:
+            raise RequestError(
+                f"{where} is {found[0]} version {found[1]}, expected {name} version {version} "
+                f"with {' and '.join(self._fields)}; choose another --output"
+            )
+        return dict(line)

@@ -1,0 +1,91 @@
+"""Whether a Ray cluster can give a training what it asks for: if not, it would wait for ever."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from crossprompt.errors import RequestError
+
+GIGABYTE = 1_000_000_000
+NAMES = {"CPU": "CPUs", "GPU": "GPUs", "memory": "GB of memory"}
+"""Ray's resources, as the user knows them."""
+STATUS = "__autoscaling_status"
+"""Where Ray's autoscaler of the first version tells how it is."""
+FIXED_TYPE = "node_"
+"""What Ray's monitor calls the type of a node that nothing can launch, before its id."""
+
+
+def check_room(
+    asked: Mapping[str, float], nodes: Sequence[Mapping[str, Any]], *, grows: bool, advice: str
+) -> str | None:
+    """Compare what a training asks for with what each node has in all.
+
+    Args:
+        asked: Ray's resource to amount.
+        nodes: as ``ray.nodes()`` lists them.
+        grows: whether more nodes may come, of which nothing is known.
+        advice: what to do, beside asking for less.
+
+    Returns:
+        A warning where no node has enough now, but one may come.
+
+    Raises:
+        RequestError: no node has, or will ever have, enough.
+    """
+    rooms: list[Mapping[str, float]] = [node["Resources"] for node in nodes if node["Alive"]]
+    if any(all(room.get(name, 0.0) >= count for name, count in asked.items()) for room in rooms):
+        return None
+    largest = max(rooms, key=lambda room: _nearness(asked, room), default={})
+    found = (
+        f"each training asks for {_in_words(asked, asked)}, and of the {len(rooms)} nodes that Ray "
+        f"has now none has that much; the largest has {_in_words(largest, asked)}"
+    )
+    if grows:
+        return f"{found}; the cluster can grow, so the grid waits until a node comes that has it"
+    raise RequestError(f"{found}; {advice}")
+
+
+def _nearness(asked: Mapping[str, float], room: Mapping[str, float]) -> tuple[float, float]:
+    """How many requests a node meets, and how far it comes with the others."""
+    shares = [min(1.0, room.get(name, 0.0) / count) for name, count in asked.items() if count]
+    return float(shares.count(1.0)), sum(shares)
+
+
+def _in_words(amounts: Mapping[str, float], asked: Mapping[str, float]) -> str:
+    """Those amounts of which some is asked."""
+    words = []
+    for name, what in NAMES.items():
+        if asked.get(name):
+            amount = amounts.get(name, 0.0) / (GIGABYTE if name == "memory" else 1)
+            words.append(f"{amount:.4g} {what}")
+    return " and ".join(words) or "nothing"
+
+
+def grows(ray: Any) -> bool:
+    """Whether the cluster may launch nodes; also where this Ray does not say.
+
+    Args:
+        ray: connected to the cluster.
+    """
+    try:
+        from ray._private.state import state
+        from ray.experimental.internal_kv import _internal_kv_get
+
+        config, status = state.get_cluster_config(), _internal_kv_get(STATUS)
+    except (ImportError, AttributeError):
+        return True
+    if config is not None and config.node_group_configs:
+        return True
+    return launches(status)
+
+
+def launches(status: bytes | None) -> bool:
+    """Whether the status that Ray's monitor keeps is of a cluster that launches its nodes.
+
+    Args:
+        status: JSON; None where no monitor runs, or has not run yet.
+    """
+    report = (json.loads(status) if status else {}).get("autoscaler_report") or {}
+    types = [*(report.get("active_nodes") or {}), *(report.get("idle_nodes") or {})]
+    pending = report.get("pending_launches") or report.get("pending_nodes")
+    return bool(pending) or any(not name.startswith(FIXED_TYPE) for name in types)
