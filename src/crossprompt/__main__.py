@@ -1,7 +1,18 @@
-"""``python -m crossprompt``, for ``accelerate launch -m crossprompt``."""
+"""Where the program begins: the command ``crossprompt``, ``python -m crossprompt``, and
+``accelerate launch -m crossprompt``."""
 
 import sys
 
-from crossprompt.cli import main
+from crossprompt.starting import leave_on_interrupt
 
-sys.exit(main())
+
+def main() -> int:
+    """Run one command; see ``crossprompt.cli.main``."""
+    leave_on_interrupt()
+    from crossprompt.cli import main as run  # here, as it takes long enough to be interrupted
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,15 @@ def test_a_fit_without_test_images_says_so(photos, backbone, tmp_path, capsys) -
     assert found.err.count("note: ") == 1 + 3  # no test images, and fewer than 16 shots
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard also where the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_leaves_a_run_that_can_be_resumed(
     fit_words, run, tmp_path, monkeypatch, capsys
 ) -> None:

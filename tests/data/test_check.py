@@ -140,5 +140,7 @@ def test_all_domains_are_checked(tmp_path: Path) -> None:
     assert not any("published" in x for x in check_benchmark(entry, tmp_path).problems)
     entry = replace(entry, sizes={**sizes, "sketch": 10})
     assert "sketch: 8 images found, 10 published" in check_benchmark(entry, tmp_path).problems
+    entry = replace(entry, sizes={**sizes, "cartoon": 9})  # where none is damaged
+    assert "cartoon: 8 images found, 9 published" in check_benchmark(entry, tmp_path).problems
     FAKES["office_home"](tmp_path)
     assert check("office_home", tmp_path).notes[0].startswith("there are no official splits")

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from crossprompt.cli.terminal import say_error
 from crossprompt.errors import JobError, RequestError
 from crossprompt.launcher import speaks
+from crossprompt.starting import raise_on_interrupt
 
 
 class Command:
@@ -62,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options = parse(words)
+        options = parse(words)  # which imports what the command needs
+        raise_on_interrupt()
         return int(COMMANDS[options.command].run(options) or 0)
     except SystemExit as stop:  # argparse has shown the help or the version
         return stop.code if isinstance(stop.code, int) else WRONG

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from crossprompt.data.division import Division, division_of, missing_images
@@ -49,8 +49,9 @@ class Benchmark:
     """Files in the folder that are needed, or needed without the split file."""
     domains: tuple[str, ...] = ()
     """The domains, where there are several."""
-    leeway: int = 0
-    """Published images that may lack, because copies differ in leaving damaged ones out."""
+    leeway: dict[str, int] = field(default_factory=dict)
+    """Of a split or domain, published images that may lack: copies differ in leaving out damaged
+    ones."""
     shifted: tuple[str, ...] = ()
     """Data sets that are shifted test sets of this one."""
 
@@ -184,7 +185,7 @@ def compare_sizes(benchmark: Benchmark, division: Division, *source: str) -> lis
     return [
         f"{name}: {number:,} {'' if name == 'classes' else 'images '}found, {published:,} published"
         for name, (number, published) in pairs.items()
-        if not published - (benchmark.leeway if name != "classes" else 0) <= number <= published
+        if not published - benchmark.leeway.get(name, 0) <= number <= published
     ]
 
 

@@ -39,7 +39,7 @@ DOMAIN_SETS = (
         read=partial(read_domains, domains=tuple(_PACS), lists=_PACS_LISTS),
         files=tuple(f"splits/{x}_kfold.txt" for x in ("photo_train", "photo_crossval")),
         domains=tuple(_PACS),
-        leeway=len(_PACS_LISTS.damaged),
+        leeway={"sketch": len(_PACS_LISTS.damaged)},
         classes=7,
         sizes=_PACS,
         terms="not stated",
