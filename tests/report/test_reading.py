@@ -17,7 +17,7 @@ Change = Callable[[dict[str, Any]], Any]
 def test_a_line_is_read_with_everything_in_it(tmp_path: Path) -> None:
     given = line("eurosat", "coop", {"test": 0.25, "other": 0.5}, seed=3, options={"length": 4})
     (record,) = read_results(write_lines(tmp_path, [given])).records
-    assert vars(record.cell) == {**given["cell"], "targets": ()}
+    assert vars(record.cell) == {**given["cell"], "targets": (), "joint": ""}
     assert [(out.name, out.accuracy) for out in record.outcomes] == [("test", 0.25), ("other", 0.5)]
     assert record.outcomes[0].per_class == given["results"][0]["per_class"]
     for name in ("settings", "seconds", "versions", "machine", "weights_hash", "classifier_bytes"):

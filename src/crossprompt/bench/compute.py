@@ -4,12 +4,12 @@ import os
 import platform
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -30,6 +30,7 @@ from crossprompt.run_folder import LIBRARIES
 from crossprompt.state import STATE
 from crossprompt.train import train
 
+Done = TypeVar("Done")
 SHOWN = ("accuracy", "interval", "macro_f1", "ece", "n", "per_class")
 """What a line keeps of a ``Result``."""
 
@@ -181,14 +182,30 @@ def prepare(asked: Asked, states: Path) -> Trained:
         asked: which training.
         states: where its state is kept.
     """
+    return resumed(lambda resume: _train(asked, states, resume), states)
+
+
+def resumed(train: Callable[[bool], Done], states: Path) -> Done:
+    """Train, from the state that is there if it is good.
+
+    Args:
+        train: told whether to go on.
+        states: where the state is.
+    """
     resume = (states / STATE).exists()
     try:
-        return _train(asked, states, resume)
+        return train(resume)
     except RequestError:
         if not resume:
             raise
         # a state that is damaged, or of other data; if it is not that, it fails again
-        return _train(asked, states, resume=False)
+        return train(False)
+
+
+def advise(error: JobError, method: str) -> JobError:
+    """A failed training's error, with advice for who has a grid and not a run folder."""
+    what = str(error).partition(";")[0]
+    return JobError(f"{what}; try a lower learning rate, as in {method}:lr=0.001")
 
 
 def _train(asked: Asked, states: Path, resume: bool) -> Trained:
@@ -198,10 +215,7 @@ def _train(asked: Asked, states: Path, resume: bool) -> Trained:
     try:
         train(method, asked.clip, few.train, config, val=few.val, folder=states, resume=resume)
     except JobError as error:
-        what = str(error).partition(";")[0]  # its advice is for who has a run folder
-        raise JobError(
-            f"{what}; try a lower learning rate, as in {method.name}:lr=0.001"
-        ) from error
+        raise advise(error, method.name) from error
     return Trained(asked, method, time.perf_counter() - began)
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from crossprompt.bench.cell import ORDERS, Cell
 from crossprompt.bench.protocols import PROTOCOLS
-from crossprompt.bench.sources import domains_of
+from crossprompt.bench.sources import domains_of, parts_of
 from crossprompt.bench.words import Choice
 from crossprompt.classifier import Inference
 from crossprompt.methods import find_method
@@ -24,7 +24,7 @@ class Grid:
     """What to combine; each list has at least one entry."""
 
     datasets: Sequence[str]
-    """What ``load_dataset`` takes."""
+    """What ``load_dataset`` takes; several that are learned together are joined by ``+``."""
     methods: Sequence[Choice]
     """With their settings."""
     shots: Sequence[int] = (1, 2, 4, 8, 16)
@@ -77,7 +77,10 @@ class Grid:
         seed: int,
         asked: Mapping[str, Any],
     ) -> Cell:
-        targets = PROTOCOLS[protocol].targets(dataset, self.targets, self.datasets)
+        alone = [name for name in self.datasets if len(parts_of(name)) == 1]
+        targets: list[str] = []
+        if len(parts_of(dataset)) == 1:
+            targets = PROTOCOLS[protocol].targets(dataset, self.targets, alone)
         return Cell(
             protocol=protocol,
             dataset=dataset,
@@ -120,6 +123,10 @@ class Grid:
                 require(word in known, f"there is no {what} {word!r}; {hint}")
         for what, numbers in (("shots", self.shots), ("test batch size", self.test_batch_sizes)):
             require(min(numbers) >= 1, f"{what} is {min(numbers)}, expected 1 or more")
+        for name in self.datasets:
+            parts = parts_of(name)
+            twice = [part for part in parts if parts.count(part) > 1]
+            require(not twice, f"{name} holds {twice[:1]} twice; name each data set once")
         takes = any(PROTOCOLS[protocol].takes_targets for protocol in self.protocols)
         require(
             takes or not self.targets,

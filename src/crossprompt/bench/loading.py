@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from crossprompt.bench.protocols import PROTOCOLS
-from crossprompt.bench.sources import load_backbone, load_data
+from crossprompt.bench.sources import load_backbone, load_data, parts_of
 from crossprompt.bench.task import Outcome, Task, describe
 from crossprompt.errors import RequestError
 from crossprompt.fitting import Reporter
@@ -52,7 +52,7 @@ class _Loading:
         """Why a task cannot be computed, if so."""
         cell = task.training
         others = PROTOCOLS[cell.protocol].other_datasets(cell.dataset, cell.targets)
-        names = dict.fromkeys((cell.dataset, *others))
+        names = dict.fromkeys((*parts_of(cell.dataset), *others))
         found = [self._data(name, task.root) for name in names]
         found.append(self._try(f"the backbone {cell.backbone}", load_backbone, *_clip(task)))
         return "; ".join(dict.fromkeys(x for x in found if x is not None)) or None

@@ -38,6 +38,17 @@ def load_data(name: str, root: str | None) -> Dataset:
     return load_dataset(name, root if entry is not None and entry.uses_variable else None)
 
 
+JOINT = "+"
+"""Between data sets that are learned together, as in ``caltech101+dtd``."""
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """The data sets of a joint source; else the name alone, also that of a path with a ``+``."""
+    parts = tuple(name.split(JOINT))
+    alone = name in DATASETS or not all(parts) or Path(name).exists()
+    return (name,) if alone else parts
+
+
 def domains_of(name: str) -> list[str]:
     """Every domain of a data set of several, as in ``pacs:photo``; else the name alone."""
     return [domain for domain in DATASETS if domain.startswith(f"{name}:")] or [name]

@@ -13,6 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from crossprompt.bench.cell import Cell
 from crossprompt.bench.compute import Asked, NotApplicableError, Trained, prepare
+from crossprompt.bench.joint import TrainedTogether, prepare_together
+from crossprompt.bench.sources import parts_of
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import CrosspromptError
 
@@ -85,8 +87,9 @@ def compute(task: Task, clip: CLIP) -> Iterator[dict[str, Any]]:
     states = task.states / task.training.digest
     with fixed_threads(task.threads):
         asked = Asked(task.training, clip, task.root)
+        together = len(parts_of(task.training.dataset)) > 1
         try:
-            trained = prepare(asked, states)
+            trained = prepare_together(asked, states) if together else prepare(asked, states)
             for cell in task.cells:
                 yield line_of(trained, cell, task)
         except CrosspromptError:
@@ -95,7 +98,7 @@ def compute(task: Task, clip: CLIP) -> Iterator[dict[str, Any]]:
         shutil.rmtree(states, ignore_errors=True)
 
 
-def line_of(trained: Trained, cell: Cell, task: Task) -> dict[str, Any]:
+def line_of(trained: Trained | TrainedTogether, cell: Cell, task: Task) -> dict[str, Any]:
     """A cell's line, see docs/benchmarks.md."""
     line = {"cell": cell.to_json(), **trained.measure(cell)}
     line["settings"]["threads"] = task.threads

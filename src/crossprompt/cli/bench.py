@@ -58,7 +58,10 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
     grid = parser.add_argument_group("grid: every combination is computed")
     many: dict[str, Any] = {"nargs": "+", "metavar": "NAME"}
     grid.add_argument(
-        "--datasets", required=True, help="names, folders of class folders or CSV files", **many
+        "--datasets",
+        required=True,
+        help="names, folders of class folders or CSV files; A+B: learned together, by mmap",
+        **many,
     )
     grid.add_argument(
         "--methods",

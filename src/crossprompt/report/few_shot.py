@@ -47,7 +47,7 @@ def few_shot(series: Sequence[Series]) -> Section | None:
     for name, numbers in on.items():
         states = {one.name: {x: one.state(PROTOCOL, name, x) for x in shots} for one in found}
         cards.append(_card(name, numbers, shots, seeds, states=states))
-    shared = _shared(on)
+    shared = _shared(on, {one.name for one in found if one.cell.joint})
     quoted = published(PROTOCOL, records, shots, shared.names)
     if len(on) > 1 or quoted:
         numbers = _averages(on, shared, seeds)
@@ -78,14 +78,19 @@ def _numbers(series: Sequence[Series], dataset: str, shots: Shots, seeds: Sequen
     return {one.name: {count: number(one, count) for count in shots} for one in series}
 
 
-def _shared(on: Mapping[str, Numbers]) -> Shared:
-    """Data sets that every series has at each number of shots at which it has any."""
+def _shared(on: Mapping[str, Numbers], joint: Collection[str]) -> Shared:
+    """Data sets that every series has at each number of shots at which it has any.
+
+    Args:
+        on: numbers by data set.
+        joint: series of data sets that were learned together, which have no others.
+    """
     run = {
         (name, count)
         for numbers in on.values()
         for name, row in numbers.items()
         for count, number in row.items()
-        if number is not None
+        if number is not None and name not in joint
     }
     return share({dataset: _lacking(numbers, run) for dataset, numbers in on.items()}, "data sets")
 

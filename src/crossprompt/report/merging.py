@@ -1,9 +1,11 @@
-"""Cells of one training that were tested on different data sets, as one."""
+"""Cells of one training that were tested on different data sets as one, and one of several data
+sets as several."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from crossprompt.report.records import Record
+from crossprompt.bench.sources import JOINT
+from crossprompt.report.records import Outcome, Record
 
 
 def merge_targets(records: Iterable[Record]) -> list[Record]:
@@ -36,6 +38,35 @@ def differing_results(records: Iterable[Record]) -> list[str]:
         for found in groups.values()
         for (title, name), shares in found.items()
         if len(shares) > 1
+    ]
+
+
+def split_joint(records: Iterable[Record]) -> list[Record]:
+    """A record for each data set of those that were learned together; the others as they are.
+
+    Args:
+        records: finished cells; what several data sets share, such as the seconds, all have.
+    """
+    return [part for record in records for part in _parts(record)]
+
+
+def _parts(record: Record) -> list[Record]:
+    by_dataset: dict[str, list[Outcome]] = {}
+    for outcome in record.outcomes:
+        by_dataset.setdefault(outcome.dataset, []).append(outcome)
+    joint = record.cell.dataset
+    if len(by_dataset) == 1 or JOINT.join(by_dataset) != joint:
+        return [record]
+    return [
+        replace(
+            record,
+            cell=replace(record.cell, dataset=dataset, joint=joint),
+            outcomes=tuple(outcomes),
+            data_fingerprint=fingerprint,
+        )
+        for (dataset, outcomes), fingerprint in zip(
+            by_dataset.items(), record.data_fingerprint.split(JOINT), strict=True
+        )
     ]
 
 

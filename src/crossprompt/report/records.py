@@ -48,6 +48,8 @@ class Cell:
     """One of ``ORDERS``, where the rule is ``batch``."""
     targets: tuple[str, ...] = ()
     """Other data sets that were asked to be tested on."""
+    joint: str = ""
+    """The data sets that were learned together, where ``dataset`` is one of several."""
 
     @property
     def identity(self) -> str:

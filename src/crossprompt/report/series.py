@@ -6,7 +6,7 @@ from typing import Any
 
 from crossprompt.bench.cell import ORDERS
 from crossprompt.methods import METHODS
-from crossprompt.report.merging import merge_targets
+from crossprompt.report.merging import merge_targets, split_joint
 from crossprompt.report.records import INFERENCE, Cell, Record, canonical
 from crossprompt.report.unfinished import Unfinished, limited, state_of
 
@@ -54,7 +54,8 @@ def group(
     unfinished: Sequence[Unfinished] = (),
     answers_alone: bool = False,
 ) -> list[Series]:
-    """Series in the order of the methods; cells that differ only in their targets are one.
+    """Series in the order of the methods; cells that differ only in their targets are one, and one
+    of data sets that were learned together is a cell for each.
 
     Args:
         records: the cells.
@@ -63,7 +64,8 @@ def group(
             in it.
     """
     groups: dict[str, list[Record | Unfinished]] = {}
-    cells: list[Record | Unfinished] = [*merge_targets(records), *unfinished]
+    alone = split_joint(merge_targets(records))
+    cells: list[Record | Unfinished] = [*alone, *unfinished]
     for one in sorted(cells, key=lambda one: _order(one.cell)):
         parts = [one.cell.method, *_answer(one.cell).values(), _trained(one.cell)]
         if answers_alone:
@@ -95,7 +97,8 @@ def rule_in_words(cell: Cell) -> str:
 def _order(cell: Cell) -> tuple[Any, ...]:
     known = list(METHODS)
     place = known.index(cell.method) if cell.method in known else len(known)
-    training = (canonical(cell.options), canonical(cell.training), cell.backbone, cell.dtype)
+    settings = (canonical(cell.options), canonical(cell.training), cell.joint)
+    training = (*settings, cell.backbone, cell.dtype)
     order = ORDERS.index(cell.batch_order) if cell.batch_order in ORDERS else 0
     answer = (INFERENCE.index(cell.inference), cell.test_batch_size or 0, order)
     given = (len(cell.options), len(cell.training))  # the method as it is comes first
@@ -105,7 +108,7 @@ def _order(cell: Cell) -> tuple[Any, ...]:
 def _trained(cell: Cell) -> dict[str, Any]:
     """What is trained, apart from the method's name."""
     given = {"options": cell.options, "training": cell.training}
-    return {**given, "backbone": cell.backbone, "dtype": cell.dtype}
+    return {**given, "backbone": cell.backbone, "dtype": cell.dtype, "joint": cell.joint}
 
 
 def _given(cell: Cell) -> dict[str, Any]:
@@ -129,6 +132,7 @@ def _names(cells: Sequence[Cell], answers_alone: bool) -> list[str]:
             for name, value in _given(cell).items()
             if any(_differs(other, name, value) for other in same_method)
         ]
+        words += [f"({cell.joint} together)"] if cell.joint else []
         words += [cell.backbone] if len(backbones) > 1 else []
         words += [cell.dtype] if len(dtypes) > 1 else []
         if not answers_alone and cell.inference != "calibrated":
