@@ -64,8 +64,9 @@ def open_classifier(run: Path, options: argparse.Namespace) -> "Classifier":
         RequestError: the run is not finished, or the folder holds no classifier.
     """
     # here, as they import torch, which who opens an exported classifier may not have
-    from crossprompt.artifact import DESCRIPTION, load
+    from crossprompt.artifact import load
     from crossprompt.clip.weights import load_clip
+    from crossprompt.description import DESCRIPTION
     from crossprompt.precision import choose_device, choose_dtype
     from crossprompt.run_folder import RUN
 

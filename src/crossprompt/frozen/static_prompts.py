@@ -17,6 +17,10 @@ from crossprompt.shapes import (
     Logits,
     Scalar,
 )
+from crossprompt.tensor_file import Headers
+
+PROMPT = "image_prompt_"
+"""What the keys of image prompts begin with, before the block's number."""
 
 
 class StaticPrompts(Frozen):
@@ -48,7 +52,7 @@ class StaticPrompts(Frozen):
         super().__init__()
         self.depths = sorted(image_prompts)
         for depth in self.depths:
-            self.register_buffer(f"image_prompt_{depth}", constant(image_prompts[depth]))
+            self.register_buffer(f"{PROMPT}{depth}", constant(image_prompts[depth]))
         self.register_buffer("class_weights", constant(class_weights))
         self.register_buffer("scale", constant(scale))
         bias = class_weights.new_zeros(class_weights.shape[0]) if bias is None else bias
@@ -80,16 +84,29 @@ class StaticPrompts(Frozen):
 
     def encode(self, clip: CLIP, images: Images) -> ImageFeatures:
         """The image tower with the constant prompts written before its blocks."""
-        prompts = {depth: getattr(self, f"image_prompt_{depth}") for depth in self.depths}
+        prompts = {depth: getattr(self, f"{PROMPT}{depth}") for depth in self.depths}
         return encode_prompted_images(clip, images, prompts)
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "StaticPrompts":
-        """Rebuild from a saved state."""
-        depths = {f"image_prompt_{depth}": depth for depth in range(clip.config.image.blocks)}
-        prompts = {depths[key]: value for key, value in state.items() if key in depths}
+    def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
+        """Compare with what the backbone and the classes ask for."""
+        depths = {f"{PROMPT}{depth}": depth for depth in range(clip.config.image.blocks)}
+        prompts = {depths[key]: value for key, value in found.items() if key in depths}
         length = max((value.shape[0] for value in prompts.values() if value.ndim), default=0)
-        shapes = {f"image_prompt_{depth}": (length, clip.config.image.width) for depth in prompts}
+        shapes = {f"{PROMPT}{depth}": (length, clip.config.image.width) for depth in prompts}
         weights = {"class_weights": (classes, clip.config.embed), "scale": (), "bias": (classes,)}
-        check_tensors(state, {**shapes, **weights})
+        check_tensors(found, {**shapes, **weights})
+
+    @classmethod
+    def rebuild(cls, state: Mapping[str, Tensor]) -> "StaticPrompts":
+        """From a state that has been checked."""
+        prompts = {
+            int(key.removeprefix(PROMPT)): value
+            for key, value in state.items()
+            if key.startswith(PROMPT)
+        }
         return cls(prompts, state["class_weights"], state["scale"], state["bias"])
+
+    @classmethod
+    def _rebuild(cls, state: Mapping[str, Tensor], clip: CLIP) -> "StaticPrompts":
+        return cls.rebuild(state)
