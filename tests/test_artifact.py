@@ -163,6 +163,6 @@ def test_the_description_says_how_it_was_made(saved: tuple[Classifier, Path]) ->
 
 def test_the_tensors_are_those_of_the_format(saved: tuple[Classifier, Path]) -> None:
     frozen = load_file(saved[1] / FROZEN)
-    prompts = {f"image_prompt_{depth}" for depth in range(3)}
+    prompts = {f"{tower}_prompt_{depth}" for tower in ("image", "text") for depth in range(3)}
     assert set(frozen) == {*prompts, "class_weights", "scale", "bias"}
     assert set(load_file(saved[1] / LEARNED)) == set(saved[0].method.state_dict())

@@ -30,6 +30,7 @@ EXPECTED = "expected.json"
 KEPT: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "static-prompts": ("maple", {"length": 2}),
     "static-prompts-dcp": ("dcp", {"length": 2}),
+    "static-prompts-dcp-with-texts": ("dcp", {"length": 2}),
     "cache": ("tip_adapter", {}),
     "adapter": ("clip_adapter", {}),
     "blended": ("hicropl", {"length": 2}),

@@ -35,6 +35,7 @@ SUMMARIES = {
     "fit": "Learn a classifier from a few labelled images per class.",
     "evaluate": "Measure a saved classifier on labelled images.",
     "predict": "Classify images with a saved classifier.",
+    "classes": "Make a saved classifier tell other classes apart, without training.",
     "export": "Write a saved classifier as one file that runs without torch.",
     "explain": "Show where a classifier looked, and which words its prompts are near to.",
     "serve": "Classify images over HTTP, with a page to try it on.",
