@@ -30,6 +30,7 @@ from crossprompt.description import (
 )
 from crossprompt.errors import RequestError
 from crossprompt.frozen import FORMS, check_tensors
+from crossprompt.hub import fetch, is_repository
 from crossprompt.methods import Method, build_hollow
 from crossprompt.model_card import write_card
 from crossprompt.tensor_file import hash_file, read_headers, read_tensors
@@ -118,18 +119,36 @@ def describe(classifier: Classifier) -> dict[str, Any]:
     }
 
 
-def load(folder: str | os.PathLike[str], clip: CLIP | None = None, **options: Any) -> Classifier:
+def load(
+    folder: str | os.PathLike[str],
+    clip: CLIP | None = None,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    **options: Any,
+) -> Classifier:
     """Open a saved classifier; nothing is trained or calibrated again.
 
     Args:
-        folder: what ``Classifier.save`` wrote.
+        folder: what ``Classifier.save`` wrote, or ``owner/name`` on the Hugging Face hub; a folder
+            that is here is never looked for there.
         clip: its backbone if it is loaded already; loaded by its name otherwise.
+        revision: branch, tag or commit on the hub.
+        token: for the hub, of a user who may read the repository.
         options: for ``load_clip``, for example ``device`` and ``dtype``.
 
     Raises:
         RequestError: the folder is no classifier, is damaged, of a newer version, or the backbone
             cannot be loaded or has other weights.
     """
+    if isinstance(folder, str) and is_repository(folder):
+        with told(f"the classifier {folder} from the hub"):
+            return load(fetch(folder, revision, token), clip, **options)
+    if revision is not None or token is not None:
+        raise RequestError(
+            f"revision and token are for the hub, but {str(folder)!r} is no repository's name or "
+            "is a place here; leave them out"
+        )
     folder = Path(folder)
     description = read_description(folder / DESCRIPTION)
     backbone, names = description["backbone"], description["class_names"]
@@ -153,7 +172,9 @@ def load(folder: str | os.PathLike[str], clip: CLIP | None = None, **options: An
             "load the one it was made with"
         )
     method = _check_files(folder, description, clip)
-    learned = {key: x.to(clip.device) for key, x in read_tensors(folder / LEARNED).items()}
+    # copies: a view of the file would change with it, and keep Windows from replacing it
+    tensors = read_tensors(folder / LEARNED)
+    learned = {key: x.to(clip.device, copy=True) for key, x in tensors.items()}
     method.load_state_dict(learned, strict=True, assign=True)
     with told(f"{folder / FROZEN} does not fit its description"):
         form = FORMS[description["form"]]

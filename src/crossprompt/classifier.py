@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
@@ -118,6 +119,39 @@ class Classifier:
         from crossprompt.artifact import save  # which itself imports Classifier
 
         return save(self, Path(folder))
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = False,
+        token: str | None = None,
+        revision: str | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Put the classifier on the Hugging Face hub, with a model card; returns its address.
+
+        Args:
+            repo_id: ``owner/name``; made if there is none. ``crossprompt.load`` takes it.
+            private: whether a repository that is made is.
+            token: of a user who may write it; the one logged in with by default.
+            revision: branch to write to; the main branch by default.
+            commit_message: what the hub's history says.
+
+        Raises:
+            RequestError: the classifier cannot be saved, or the hub refuses.
+        """
+        from crossprompt.hub import push_folder
+
+        with TemporaryDirectory() as place:
+            return push_folder(
+                self.save(place),
+                repo_id,
+                private=private,
+                token=token,
+                revision=revision,
+                commit_message=commit_message,
+            )
 
 
 def freeze(

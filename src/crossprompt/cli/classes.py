@@ -17,7 +17,9 @@ EXAMPLE = "crossprompt classes runs/photos-dcp tabby dog --output runs/others"
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the new classifier."""
-    parser.add_argument("run", type=Path, help="folder of a saved classifier")
+    parser.add_argument(
+        "run", type=Path, help="a saved classifier's folder, or owner/name on the hub"
+    )
     parser.add_argument("names", nargs="+", metavar="NAME", help="the classes to tell apart")
     parser.add_argument("--output", type=Path, required=True, help="folder of the new classifier")
     parser.add_argument(
