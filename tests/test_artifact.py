@@ -163,6 +163,21 @@ def test_the_description_says_how_it_was_made(saved: tuple[Classifier, Path]) ->
 
 def test_the_tensors_are_those_of_the_format(saved: tuple[Classifier, Path]) -> None:
     frozen = load_file(saved[1] / FROZEN)
-    prompts = {f"image_prompt_{depth}" for depth in range(3)}
+    prompts = {f"{tower}_prompt_{depth}" for tower in ("image", "text") for depth in range(3)}
     assert set(frozen) == {*prompts, "class_weights", "scale", "bias"}
     assert set(load_file(saved[1] / LEARNED)) == set(saved[0].method.state_dict())
+
+
+def test_what_was_loaded_does_not_change_with_its_files(
+    saved: tuple[Classifier, Path], clip: CLIP, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(saved[1], tmp_path / "run")
+    loaded, images = load(folder, clip), random_images(2)
+    expected = saved[0].method.state_dict()
+    for name in (FROZEN, LEARNED):
+        with (folder / name).open("r+b") as file:
+            file.seek(-64, 2)
+            file.write(bytes(64))
+    found = loaded.method.state_dict()
+    assert all(torch.equal(value, found[key]) for key, value in expected.items())
+    assert torch.equal(loaded.logits(images), saved[0].logits(images))

@@ -3,52 +3,40 @@
 Nothing is pickled.
 """
 
-import hashlib
-import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from crossprompt.classifier import Classifier
 from crossprompt.clip.model import CLIP
 from crossprompt.clip.weights import load_clip
+from crossprompt.description import (
+    CARD,
+    DESCRIPTION,
+    FORMAT,
+    FROZEN,
+    LEARNED,
+    OWN,
+    check_information,
+    read_description,
+    told,
+    write_json,
+)
 from crossprompt.errors import RequestError
 from crossprompt.frozen import FORMS, check_tensors
-from crossprompt.methods import Method, build_from
+from crossprompt.hub import fetch, is_repository
+from crossprompt.methods import Method, build_hollow
 from crossprompt.model_card import write_card
+from crossprompt.tensor_file import hash_file, read_headers, read_tensors
 
-FORMAT = 1
-"""Version of the folder's layout."""
-DESCRIPTION, FROZEN, LEARNED, CARD = (
-    "classifier.json",
-    "classifier.safetensors",
-    "method.safetensors",
-    "README.md",
-)
 SAVING = ".saving"
 """Folder in which a classifier is written before it takes its place."""
-TYPES: Mapping[tuple[str, ...], type] = {
-    ("form",): str,
-    ("method", "name"): str,
-    ("method", "config"): dict,
-    ("backbone", "name"): str,
-    ("backbone", "weights"): str,
-    ("class_names",): list,
-    ("files", FROZEN): str,
-    ("files", LEARNED): str,
-}
-"""What a description must hold."""
-OWN = {"format", "versions", *(path[0] for path in TYPES)}
-"""Keys of a description that are not the caller's information."""
 
 
 def save(classifier: Classifier, folder: Path) -> Path:
@@ -70,6 +58,8 @@ def save(classifier: Classifier, folder: Path) -> Path:
         )
     if taken := sorted(OWN & set(classifier.information)):
         raise RequestError(f"the information's {', '.join(taken)} cannot be saved; rename that key")
+    with told("the information cannot be saved"):
+        check_information(classifier.information)
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"{folder} is a file; give a folder to save the classifier in")
     written = folder / SAVING
@@ -87,10 +77,9 @@ def _write(classifier: Classifier, folder: Path) -> None:
     # not save_file, which lets nobody but the user read the file, whatever the umask
     (folder / FROZEN).write_bytes(to_bytes(_plain(classifier.frozen.state_dict())))
     (folder / LEARNED).write_bytes(to_bytes(_plain(classifier.method.state_dict())))
-    files = {name: _hash(folder / name) for name in (FROZEN, LEARNED)}
+    files = {name: hash_file(folder / name) for name in (FROZEN, LEARNED)}
     description = {**describe(classifier), "files": files, **classifier.information}
-    text = json.dumps(description, indent=2, ensure_ascii=False, default=str)
-    (folder / DESCRIPTION).write_text(text + "\n", "utf-8")
+    (folder / DESCRIPTION).write_text(write_json(description), "utf-8")
     (folder / CARD).write_text(write_card(description), "utf-8")
 
 
@@ -130,23 +119,46 @@ def describe(classifier: Classifier) -> dict[str, Any]:
     }
 
 
-def load(folder: str | os.PathLike[str], clip: CLIP | None = None, **options: Any) -> Classifier:
+def load(
+    folder: str | os.PathLike[str],
+    clip: CLIP | None = None,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    **options: Any,
+) -> Classifier:
     """Open a saved classifier; nothing is trained or calibrated again.
 
     Args:
-        folder: what ``Classifier.save`` wrote.
+        folder: what ``Classifier.save`` wrote, or ``owner/name`` on the Hugging Face hub; a folder
+            that is here is never looked for there.
         clip: its backbone if it is loaded already; loaded by its name otherwise.
+        revision: branch, tag or commit on the hub.
+        token: for the hub, of a user who may read the repository.
         options: for ``load_clip``, for example ``device`` and ``dtype``.
 
     Raises:
         RequestError: the folder is no classifier, is damaged, of a newer version, or the backbone
             cannot be loaded or has other weights.
     """
+    if isinstance(folder, str) and is_repository(folder):
+        with told(f"the classifier {folder} from the hub"):
+            return load(fetch(folder, revision, token), clip, **options)
+    if revision is not None or token is not None:
+        raise RequestError(
+            f"revision and token are for the hub, but {str(folder)!r} is no repository's name or "
+            "is a place here; leave them out"
+        )
     folder = Path(folder)
-    description = _read_description(folder / DESCRIPTION)
+    description = read_description(folder / DESCRIPTION)
     backbone, names = description["backbone"], description["class_names"]
+    if description["form"] not in FORMS:
+        raise RequestError(
+            f"{folder / DESCRIPTION} is damaged: form is {description['form']!r:.60}, expected "
+            f"{' or '.join(FORMS)}"
+        )
     if clip is None:
-        with _told(
+        with told(
             f"the backbone of {folder} cannot be loaded (if it lies elsewhere now: --backbone "
             "PLACE, in Python clip=load_clip(PLACE))"
         ):
@@ -159,94 +171,44 @@ def load(folder: str | os.PathLike[str], clip: CLIP | None = None, **options: An
             f"{backbone['weights']!r:.14}, found {clip.name!r:.60} of {clip.weights_hash!r:.14}; "
             "load the one it was made with"
         )
-    with _told(f"{folder / DESCRIPTION} is damaged"):
-        asked = description["method"]
-        method = build_from(asked["name"], clip, names, asked["config"])
-    learned, constants = (_read_tensors(folder / name) for name in (LEARNED, FROZEN))
-    with _told(f"{folder / LEARNED} does not fit its description"):
-        _load_learned(method, learned)
-    with _told(f"{folder / FROZEN} does not fit its description"):
-        frozen = FORMS[description["form"]].from_state(constants, clip, len(names))
-    for name in (LEARNED, FROZEN):
-        _check_hash(folder / name, description["files"][name])
+    method = _check_files(folder, description, clip)
+    # copies: a view of the file would change with it, and keep Windows from replacing it
+    tensors = read_tensors(folder / LEARNED)
+    learned = {key: x.to(clip.device, copy=True) for key, x in tensors.items()}
+    method.load_state_dict(learned, strict=True, assign=True)
+    with told(f"{folder / FROZEN} does not fit its description"):
+        form = FORMS[description["form"]]
+        frozen = form.from_state(read_tensors(folder / FROZEN), clip, len(names))
     information = {key: value for key, value in description.items() if key not in OWN}
     return Classifier(clip, frozen, names, method.eval(), information)
 
 
-@contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Put what it was about before an error's message."""
-    try:
-        yield
-    except ValueError as error:  # RequestError is one
-        raise RequestError(f"{what}: {error}") from error
+def _check_files(folder: Path, description: Mapping[str, Any], clip: CLIP) -> Method:
+    """Compare both files with what they must hold, before any of it is read.
 
-
-def _read_description(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        found = "a folder without it" if path.parent.is_dir() else "no such folder"
-        raise RequestError(
-            f"{path.parent} is no saved classifier: expected a folder with {path.name}, found "
-            f"{found}; make one with: crossprompt fit DATA --output FOLDER"
-        )
-    try:
-        description = json.loads(path.read_text("utf-8"))
-        found_version = description["format"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = f"{type(error).__name__} {error}"
-        raise RequestError(
-            f"{path} is damaged, expected a JSON object with a format, found {reason}; copy it "
-            "again or train anew"
-        ) from error
-    if found_version != FORMAT:
-        raise RequestError(
-            f"{path} has format {found_version!r}, this crossprompt reads format {FORMAT}; "
-            "install the release that wrote it"
-        )
-    with _told(f"{path} is damaged"):
-        _check_types(description)
-    return dict(description)
-
-
-def _check_types(description: Mapping[str, Any]) -> None:
-    for path, expected in TYPES.items():
-        value: Any = description
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        if not isinstance(value, expected):
-            raise ValueError(f"{'.'.join(path)} is {value!r:.60}, expected a {expected.__name__}")
-    if description["form"] not in FORMS:
-        raise ValueError(f"form is {description['form']!r:.60}, expected {' or '.join(FORMS)}")
-    for name in description["class_names"]:
-        if not isinstance(name, str):
-            raise ValueError(f"class_names holds {name!r:.60}, expected a str")
-
-
-def _load_learned(method: Method, learned: Mapping[str, Tensor]) -> None:
-    method.make_room(learned)
-    check_tensors(learned, {key: tuple(x.shape) for key, x in method.state_dict().items()})
-    method.load_state_dict(learned, strict=True)
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise RequestError(
-            f"{path} cannot be read: {error}; copy it again or train anew"
-        ) from error
+    Returns:
+        The method, whose tensors have no numbers yet.
+    """
+    names, asked = description["class_names"], description["method"]
+    with told(f"{folder / DESCRIPTION} is damaged"):
+        method = build_hollow(asked["name"], clip, names, asked["config"])
+    learned, constants = (read_headers(folder / name) for name in (LEARNED, FROZEN))
+    with told(f"{folder / LEARNED} does not fit its description"):
+        method.make_room(learned)
+        check_tensors(learned, {key: tuple(x.shape) for key, x in method.state_dict().items()})
+    with told(f"{folder / FROZEN} does not fit its description"):
+        FORMS[description["form"]].check_state(constants, clip, len(names))
+    for name in (LEARNED, FROZEN):
+        _check_hash(folder / name, description["files"][name])
+    return method
 
 
 def _check_hash(path: Path, expected: str) -> None:
-    if (found := _hash(path)) != expected:
+    if (found := hash_file(path)) != expected:
         raise RequestError(
             f"{path} is damaged or of another classifier: its SHA-256 is {found!r:.14}, expected "
             f"{expected!r:.14}; copy the whole folder again or train anew"
         )
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
@@ -87,11 +88,70 @@ class Classifier:
             for row_labels, row in zip(labels.tolist(), probabilities.tolist(), strict=True)
         ]
 
+    @torch.no_grad()
+    def with_classes(self, class_names: Sequence[str], **changes: Any) -> "Classifier":
+        """The same frozen prompts for other classes, without training and without images.
+
+        What was measured was of the earlier classes, and is left out.
+
+        Args:
+            class_names: all classes of the new classifier, at least two; to add one:
+                ``[*classifier.class_names, "new"]``.
+            changes: settings that go with them, such as ``template``.
+
+        Raises:
+            RequestError: what the method has learned is of its own classes, the classifier was
+                saved without what this needs, or unusable class names.
+        """
+        if self.information.get("inference", "calibrated") != "calibrated":
+            raise RequestError(
+                f"a classifier with inference {self.frozen.form!r} is for study and takes no other "
+                "classes; freeze it with calibrated"
+            )
+        method = self.method.with_class_names(self.clip, class_names, **changes)
+        frozen = method.freeze_again(self.clip, self.frozen)
+        about = {key: value for key, value in self.information.items() if key != "metrics"}
+        about.setdefault("learned_with", list(self.class_names))
+        return Classifier(self.clip, frozen, class_names, method, about)
+
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write the classifier to a folder, all or nothing; see ``crossprompt.load``."""
         from crossprompt.artifact import save  # which itself imports Classifier
 
         return save(self, Path(folder))
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = False,
+        token: str | None = None,
+        revision: str | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Put the classifier on the Hugging Face hub, with a model card; returns its address.
+
+        Args:
+            repo_id: ``owner/name``; made if there is none. ``crossprompt.load`` takes it.
+            private: whether a repository that is made is.
+            token: of a user who may write it; the one logged in with by default.
+            revision: branch to write to; the main branch by default.
+            commit_message: what the hub's history says.
+
+        Raises:
+            RequestError: the classifier cannot be saved, or the hub refuses.
+        """
+        from crossprompt.hub import push_folder
+
+        with TemporaryDirectory() as place:
+            return push_folder(
+                self.save(place),
+                repo_id,
+                private=private,
+                token=token,
+                revision=revision,
+                commit_message=commit_message,
+            )
 
 
 def freeze(

@@ -3,16 +3,11 @@
 import json
 from typing import Any
 
+from crossprompt.licences import hub_name, licence_of
 from crossprompt.methods import METHODS
 
 CARD = """---
-library_name: crossprompt
-pipeline_tag: image-classification
-base_model: {base_model}
-tags:
-- clip
-- prompt-learning
-- few-shot
+{front}
 ---
 
 # {method} classifier of {count} classes
@@ -22,9 +17,12 @@ A frozen CLIP ({backbone}) adapted with `{method}` ({paper}) by crossprompt.
 ```python
 import crossprompt as xp
 
-classifier = xp.load("path/to/this/folder")
+classifier = xp.load({place})
 classifier.predict(["image.jpg"])
 ```
+
+From the command line: `crossprompt predict {words} image.jpg`, and `crossprompt info {words}` says
+what is inside. It needs the backbone, whose weights are not part of it.
 
 ## Classes
 
@@ -40,26 +38,41 @@ classifier.predict(["image.jpg"])
 {settings}
 ```
 
+## Licence
+
+{licence}
+
 ## Intended use and limits
 
-It chooses one of the classes above for every image, also for an image that shows none of them. It
-was adapted to a handful of images and inherits what its backbone has learned, biases included. The
-backbone's licence applies to it.
+It is meant for sorting images like those it was adapted to into the classes above. It chooses one
+of them for every image, also for an image that shows none of them. It was adapted to a handful of
+images and inherits what its backbone has learned, biases included: measure it on images of your
+own before you rely on it, and do not use it to decide about people.
 """
 
 
-def write_card(description: dict[str, Any]) -> str:
-    """Markdown for the description that ``classifier.json`` holds."""
+LICENSED = "The backbone is licensed as {}, and its licence applies to this classifier."
+UNKNOWN = "The backbone's licence applies to it; see where the backbone is from."
+PLACE = "path/to/this/folder"
+"""Where a card does not know better."""
+
+
+def write_card(description: dict[str, Any], place: str = PLACE) -> str:
+    """Markdown for the description that ``classifier.json`` holds.
+
+    Args:
+        description: see ``crossprompt.artifact.describe``, with the caller's information.
+        place: what ``crossprompt.load`` takes, such as a repository of the hub.
+    """
     names, backbone = description["class_names"], description["backbone"]["name"]
-    method = description["method"]["name"]
-    metrics = description.get("metrics") or {}
-    lines = [
-        f"- {name}: {value:.4g}" for name, value in metrics.items() if isinstance(value, float)
-    ]
+    method, licence = description["method"]["name"], licence_of(backbone)
+    lines = [f"- {name}: {value:.4g}" for name, value in _metrics(description).items()]
     known = ("method", "backbone", "training", "data", "inference", "versions")
     settings = {key: description[key] for key in known if key in description}
     return CARD.format(
-        base_model=json.dumps(backbone),  # a JSON text is a YAML text, whatever is in it
+        front=_front(description, place),
+        place=json.dumps(place),
+        words=place,
         backbone=backbone,
         method=method,
         paper=METHODS[method].paper,
@@ -67,4 +80,37 @@ def write_card(description: dict[str, Any]) -> str:
         classes="\n".join(f"- {' '.join(name.split())}" for name in names),
         metrics="\n".join(lines) or "Not measured.",
         settings=json.dumps(settings, indent=2, ensure_ascii=False, default=str),
+        licence=LICENSED.format(licence) if licence else UNKNOWN,
     )
+
+
+def _front(description: dict[str, Any], place: str) -> str:
+    """What the hub reads, as YAML; a JSON text is a YAML text, whatever is in it."""
+    backbone, data = description["backbone"]["name"], description.get("data") or {}
+    front: dict[str, Any] = {
+        "library_name": "crossprompt",
+        "pipeline_tag": "image-classification",
+        "tags": ["clip", "prompt-learning", "few-shot", "crossprompt"],
+    }
+    if (licence := licence_of(backbone)) is not None:
+        front["license"] = licence
+    if (base := hub_name(backbone)) is not None:
+        front["base_model"] = base
+    if metrics := _metrics(description):
+        name = str(data.get("name", "the test images"))
+        result = {
+            "task": {"type": "image-classification"},
+            "dataset": {"name": name, "type": name},
+            "metrics": [
+                {"type": "f1" if "F1" in key else "accuracy", "value": value, "name": key}
+                for key, value in metrics.items()
+            ],
+        }
+        called = place.rpartition("/")[2] if place != PLACE else description["method"]["name"]
+        front["model-index"] = [{"name": called, "results": [result]}]
+    return "\n".join(f"{key}: {json.dumps(value)}" for key, value in front.items())
+
+
+def _metrics(description: dict[str, Any]) -> dict[str, float]:
+    found = description.get("metrics") or {}
+    return {name: value for name, value in found.items() if isinstance(value, float)}

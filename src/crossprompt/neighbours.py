@@ -4,10 +4,7 @@ As released, DCP averages its image prompts over the test batch, so that the ans
 depends on which images happen to share its batch.
 """
 
-from collections.abc import Mapping
-
 import torch
-from torch import Tensor
 
 from crossprompt.clip.model import CLIP
 from crossprompt.frozen import Frozen
@@ -33,11 +30,6 @@ class PerBatch(Frozen):
         logits: Logits = self.method(clip, images)
         return logits
 
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "PerBatch":
-        """Never saved, so never rebuilt."""
-        raise ValueError(f"a classifier with inference {cls.form!r} is for study and is not saved")
-
 
 class PerImage(Frozen):
     """Every image its own batch: slow, but without neighbours.
@@ -55,8 +47,3 @@ class PerImage(Frozen):
     def forward(self, clip: CLIP, images: Images) -> Logits:
         """Score each image by its own prompts."""
         return torch.cat([self.method(clip, image[None]) for image in images])
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "PerImage":
-        """Never saved, so never rebuilt."""
-        raise ValueError(f"a classifier with inference {cls.form!r} is for study and is not saved")

@@ -1,6 +1,6 @@
 """A classifier that is asked to tell apart only some of its classes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -42,11 +42,6 @@ class SomeClasses(Frozen):
         """Score image features, where the other form does."""
         assert isinstance(self.frozen, ScoresFeatures)
         return self.frozen.score(features)[:, self.columns]
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "SomeClasses":
-        """Never saved, so never rebuilt."""
-        raise ValueError(f"a classifier of the form {cls.form!r} is for study and is not saved")
 
 
 def restrict(classifier: Classifier, class_names: Sequence[str]) -> Classifier:

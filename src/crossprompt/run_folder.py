@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from crossprompt import distributed
-from crossprompt.artifact import DESCRIPTION
 from crossprompt.data.items import Dataset
+from crossprompt.description import DESCRIPTION
 from crossprompt.errors import RequestError
 from crossprompt.replacing import replace_file
 from crossprompt.state import clear, differences

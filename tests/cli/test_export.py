@@ -16,6 +16,7 @@ import pytest
 from crossprompt import export, load_onnx
 from crossprompt.cli import main
 from crossprompt.data import list_images
+from crossprompt.inspecting import inspect_run
 
 WITHOUT = ("torch", "safetensors", "sklearn", "accelerate", "tokenizers", "huggingface_hub", "onnx")
 FINDER = f"""
@@ -101,6 +102,20 @@ def test_without_torch_the_help_the_names_and_a_wrong_option_are_told(without_to
     program = "import crossprompt as xp; print(xp.load_onnx.__name__, 'load_clip' in dir(xp))"
     assert python(without_torch, "-c", program).stdout == "load_onnx True\n"
     assert "No module named 'torch'" in python(without_torch, "-c", "import torch").stderr
+
+
+def test_without_torch_info_says_what_is_inside(exported, run, without_torch) -> None:
+    path, made = exported
+    done = python(without_torch, "-m", "crossprompt", "info", str(path), "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    told, original = json.loads(done.stdout), inspect_run(run)
+    assert (told["kind"], told["dtype"]) == ("exported classifier", "fp32")
+    same = ("method", "settings", "classes", "backbone", "training", "metrics", "versions")
+    assert [told[key] for key in same] == [original[key] for key in same]
+    assert told["files"] == {path.name: made["size"]}
+    assert (told["takes_new_classes"], told["exportable"]) == (False, False)
+    done = python(without_torch, "-m", "crossprompt", "info", str(path))
+    assert "exported classifier" in done.stdout
 
 
 def test_without_torch_an_exported_classifier_is_served(exported, photos, without_torch) -> None:

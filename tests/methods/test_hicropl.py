@@ -13,7 +13,7 @@ from crossprompt.classifier import freeze
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
 from crossprompt.examples import Examples
-from crossprompt.methods import build_method
+from crossprompt.methods import build_method, descriptions
 from crossprompt.methods.hicropl import HiCroPL
 from crossprompt.methods.mappers import Mapper, Summary
 from crossprompt.prompted import encode_prompted_images, encode_prompted_texts
@@ -189,6 +189,17 @@ def test_a_file_that_is_no_json_is_an_error(clip: CLIP, tmp_path: Path) -> None:
     (tmp_path / "texts.json").write_text("{")
     with pytest.raises(RequestError, match=r"texts\.json cannot be read as JSON"):
         build(clip, descriptions=str(tmp_path / "texts.json"))
+
+
+def test_a_file_without_end_is_not_read(
+    clip: CLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RequestError, match="is not there"):  # a folder is no file, nor is a device
+        build(clip, descriptions=str(tmp_path)).prepare(clip, Examples(clip, []))
+    path = write(tmp_path / "texts.json", FINE)
+    monkeypatch.setattr(descriptions, "LARGEST", 9)
+    with pytest.raises(RequestError, match=r"texts\.json has \d+ bytes, expected 9 at most"):
+        build(clip, descriptions=path)
 
 
 def test_a_saved_classifier_does_not_need_the_descriptions(clip: CLIP, tmp_path: Path) -> None:

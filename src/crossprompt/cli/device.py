@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crossprompt.description import DESCRIPTION
 from crossprompt.errors import RequestError
 from crossprompt.onnx_classifier import OnnxClassifier, load_onnx
 from crossprompt.prediction import BATCH
@@ -20,7 +21,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run",
         type=Path,
-        help="folder of a saved classifier, or an .onnx file that crossprompt export wrote",
+        help="folder of a saved classifier, owner/name[@revision] of one on the Hugging Face hub, "
+        "or an .onnx file that crossprompt export wrote",
     )
 
 
@@ -64,15 +66,41 @@ def open_classifier(run: Path, options: argparse.Namespace) -> "Classifier":
         RequestError: the run is not finished, or the folder holds no classifier.
     """
     # here, as they import torch, which who opens an exported classifier may not have
-    from crossprompt.artifact import DESCRIPTION, load
+    from crossprompt.artifact import load
     from crossprompt.clip.weights import load_clip
     from crossprompt.precision import choose_device, choose_dtype
-    from crossprompt.run_folder import RUN
 
     if run.suffix.lower() == ONNX and run.is_file():
         raise RequestError(
             f"{run} is an exported classifier; give the folder of the run that it was made of"
         )
+    run = find_run(run)
+    check_finished(run)
+    device = choose_device(options.device)
+    dtype = choose_dtype(options.dtype, device)
+    if options.backbone is None:
+        return load(run, device=device, dtype=dtype)
+    return load(run, load_clip(options.backbone, device=device, dtype=dtype))
+
+
+def find_run(run: Path) -> Path:
+    """The folder of a classifier, fetched from the hub if it is ``owner/name[@revision]`` there.
+
+    Raises:
+        RequestError: the hub has no such classifier, or cannot be reached.
+    """
+    from crossprompt.hub import fetch, is_repository
+
+    name, _, revision = run.as_posix().partition("@")
+    if run.exists() or not is_repository(name):
+        return run
+    return fetch(name, revision or None)
+
+
+def check_finished(run: Path) -> None:
+    """``RequestError`` if there is a run, but its classifier is somewhere else or not yet there."""
+    from crossprompt.run_folder import RUN  # which imports torch
+
     if (run / RUN).exists() and not (run / DESCRIPTION).exists():
         if tasks := sorted(path.parent for path in run.glob(f"*/{DESCRIPTION}")):
             raise RequestError(
@@ -83,11 +111,6 @@ def open_classifier(run: Path, options: argparse.Namespace) -> "Classifier":
             f"{run} holds a run that is not finished; finish it with the command that began it "
             "and --resume"
         )
-    device = choose_device(options.device)
-    dtype = choose_dtype(options.dtype, device)
-    if options.backbone is None:
-        return load(run, device=device, dtype=dtype)
-    return load(run, load_clip(options.backbone, device=device, dtype=dtype))
 
 
 def open_predictor(run: Path, options: argparse.Namespace) -> "Classifier | OnnxClassifier":

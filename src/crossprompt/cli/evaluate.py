@@ -23,7 +23,9 @@ EXAMPLE = "crossprompt evaluate runs/photos-dcp photos --per-class"
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the evaluation."""
-    parser.add_argument("run", type=Path, help="folder of a saved classifier")
+    parser.add_argument(
+        "run", type=Path, help="a saved classifier's folder, or owner/name on the hub"
+    )
     parser.add_argument("data", help="a folder of class folders, a CSV file, or a data set's name")
     parser.add_argument("--root", help="folder that holds the data set")
     parser.add_argument(

@@ -20,7 +20,9 @@ EXAMPLE = "crossprompt explain runs/photos-dcp a.jpg --output explained"
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the explanation."""
-    parser.add_argument("run", type=Path, help="folder of a saved classifier")
+    parser.add_argument(
+        "run", type=Path, help="a saved classifier's folder, or owner/name on the hub"
+    )
     parser.add_argument(
         "images",
         nargs="*",

@@ -21,7 +21,9 @@ EXAMPLE = "crossprompt export runs/photos-dcp photos.onnx --check photos"
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the export."""
-    parser.add_argument("run", type=Path, help="folder of a saved classifier")
+    parser.add_argument(
+        "run", type=Path, help="a saved classifier's folder, or owner/name on the hub"
+    )
     parser.add_argument("output", type=Path, help="file to write, .onnx or .pt2")
     parser.add_argument(
         "--format",

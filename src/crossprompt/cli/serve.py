@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     parser.add_argument(
         "run",
         type=Path,
-        help="folder of a saved classifier, or an .onnx file made by crossprompt export",
+        help="folder of a saved classifier, owner/name[@revision] of one on the Hugging Face hub, "
+        "or an .onnx file made by crossprompt export",
     )
     parser.add_argument(
         "--host", default=HOST, help=f"name or address to listen on (default: {HOST}: this machine)"

@@ -15,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from crossprompt.launcher import speaks
 from crossprompt.reports import StepReport
@@ -97,6 +98,16 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
         table.add_column(column, justify="left" if position == 0 else "right")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
+    Console().print(table)
+
+
+def print_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
+    """Names and what is said of them, on standard output; nothing in them is taken for markup."""
+    table = Table(title=Text(title), title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, Text(value))
     Console().print(table)
 
 

@@ -1,7 +1,5 @@
 """The form of CLIP-Adapter: the image feature is rewritten before it meets the class texts."""
 
-from collections.abc import Mapping
-
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize, relu
@@ -9,6 +7,7 @@ from torch.nn.functional import normalize, relu
 from crossprompt.clip.model import CLIP
 from crossprompt.frozen.base import FeatureHead, check_tensors, constant, length_of
 from crossprompt.shapes import ClassFeatures, ImageFeatures, Logits, Scalar
+from crossprompt.tensor_file import Headers
 
 Down = Float[Tensor, "hidden embed"]
 """From the feature to the bottleneck."""
@@ -50,12 +49,11 @@ class Adapter(FeatureHead):
         return self.scale * normalize(adapted, dim=-1) @ self.class_weights.T
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "Adapter":
-        """Rebuild from a saved state."""
-        hidden, embed = length_of(state, "down"), clip.config.embed
+    def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
+        """Compare with what the backbone and the classes ask for."""
+        hidden, embed = length_of(found, "down"), clip.config.embed
         shapes = {"class_weights": (classes, embed), "scale": (), "ratio": ()}
-        check_tensors(state, {**shapes, "down": (hidden, embed), "up": (embed, hidden)})
-        return cls(**state)
+        check_tensors(found, {**shapes, "down": (hidden, embed), "up": (embed, hidden)})
 
 
 def adapt(features: ImageFeatures, down: Down, up: Up, ratio: Scalar | float) -> ImageFeatures:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from crossprompt.clip.model import CLIP
 from crossprompt.shapes import ImageFeatures, Images, Logits
+from crossprompt.tensor_file import Headers
 
 
 class Frozen(nn.Module, ABC):
@@ -22,9 +23,25 @@ class Frozen(nn.Module, ABC):
         """Score ``[batch, 3, side, side]`` images: ``[batch, classes]`` in fp32."""
 
     @classmethod
-    @abstractmethod
+    def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
+        """``ValueError`` names a key, type or shape of a saved state that is wrong.
+
+        Args:
+            found: the state, or what a file says of it.
+            clip: the backbone that it has to fit.
+            classes: their number.
+        """
+        raise ValueError(f"a classifier of the form {cls.form!r} is for study and is not saved")
+
+    @classmethod
     def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "Frozen":
-        """Rebuild from a saved state; ``ValueError`` names a key, type or shape that is wrong."""
+        """Rebuild from a saved state, which is checked."""
+        cls.check_state(state, clip, classes)
+        return cls._rebuild(state, clip)
+
+    @classmethod
+    def _rebuild(cls, state: Mapping[str, Tensor], clip: CLIP) -> "Frozen":
+        return cls(**state)
 
 
 class FeatureHead(Frozen):
@@ -44,20 +61,20 @@ def constant(x: Tensor) -> Tensor:
     return x.detach().float().clone()
 
 
-def length_of(state: Mapping[str, Tensor], key: str) -> int:
+def length_of(state: Headers, key: str) -> int:
     """How many rows a tensor of a saved state has; 0 where there is no such tensor."""
     return state[key].shape[0] if key in state and state[key].ndim else 0
 
 
 def check_tensors(
-    found: Mapping[str, Tensor],
+    found: Headers,
     expected: Mapping[str, tuple[int, ...]],
     whole: Collection[str] = (),
 ) -> None:
     """Compare tensors with the shapes they must have; ``ValueError`` names what is wrong.
 
     Args:
-        found: by key.
+        found: by key, or what a file says of them.
         expected: shape of every key.
         whole: the keys that hold whole numbers, as int64; all others are fp32.
     """

@@ -9,6 +9,7 @@ from crossprompt.clip.model import CLIP
 from crossprompt.frozen.base import Frozen
 from crossprompt.frozen.static_prompts import StaticPrompts
 from crossprompt.shapes import Images, Logits, Rows
+from crossprompt.tensor_file import Headers
 
 PREFIX = "prompted."
 """What the keys of a saved state begin with."""
@@ -33,12 +34,17 @@ class Blended(Frozen):
         return self.prompted.score(features)
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "Blended":
-        """Rebuild from a saved state."""
-        if strays := sorted(key for key in state if not key.startswith(PREFIX)):
+    def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
+        """Compare with what the backbone and the classes ask for."""
+        if strays := sorted(key for key in found if not key.startswith(PREFIX)):
             raise ValueError(f"unexpected {', '.join(strays[:3])}; all keys begin with {PREFIX}")
+        own = {key.removeprefix(PREFIX): value for key, value in found.items()}
+        StaticPrompts.check_state(own, clip, classes)
+
+    @classmethod
+    def _rebuild(cls, state: Mapping[str, Tensor], clip: CLIP) -> "Blended":
         own = {key.removeprefix(PREFIX): value for key, value in state.items()}
-        return cls(StaticPrompts.from_state(own, clip, classes))
+        return cls(StaticPrompts.rebuild(own))
 
 
 def blend(prompted: Rows, known: Rows) -> Rows:

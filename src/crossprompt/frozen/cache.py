@@ -1,7 +1,5 @@
 """The form of Tip-Adapter: the training images' features are asked, beside the class texts."""
 
-from collections.abc import Mapping
-
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -9,6 +7,7 @@ from torch.nn.functional import normalize
 from crossprompt.clip.model import CLIP
 from crossprompt.frozen.base import FeatureHead, check_tensors, constant, length_of
 from crossprompt.shapes import ClassFeatures, ImageFeatures, Logits, Scalar
+from crossprompt.tensor_file import Headers
 
 Keys = Float[Tensor, "keys embed"]
 """Features that are asked for."""
@@ -60,12 +59,11 @@ class Cache(FeatureHead):
         return texts + self.alpha * ask(features, self.keys, self.values, self.beta)
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "Cache":
-        """Rebuild from a saved state."""
-        keys, embed = length_of(state, "keys"), clip.config.embed
+    def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
+        """Compare with what the backbone and the classes ask for."""
+        keys, embed = length_of(found, "keys"), clip.config.embed
         shapes = {"class_weights": (classes, embed), "scale": (), "alpha": (), "beta": ()}
-        check_tensors(state, {**shapes, "keys": (keys, embed), "values": (keys, classes)})
-        return cls(**state)
+        check_tensors(found, {**shapes, "keys": (keys, embed), "values": (keys, classes)})
 
 
 def ask(features: ImageFeatures, keys: Keys, values: Values, beta: Scalar) -> Logits:

@@ -12,6 +12,7 @@ from crossprompt.clip.text_tokens import TokenizedTexts
 from crossprompt.frozen.base import Frozen, check_tensors, constant, length_of
 from crossprompt.prompted import encode_prompted_texts
 from crossprompt.shapes import ImageFeatures, Images, Logits, TextPrompt
+from crossprompt.tensor_file import Headers
 
 MOST_TOKENS = 4096
 """Text tokens that are worked on at once, or those of one image if it has more."""
@@ -79,12 +80,12 @@ class Conditional(Frozen):
         return score(clip, self.names, features, shift(self.text_prompt, features, down, up))
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "Conditional":
-        """Rebuild from a saved state."""
+    def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
+        """Compare with what the backbone and the classes ask for."""
         embed, text = clip.config.embed, clip.config.text
-        length, hidden = length_of(state, "text_prompt"), length_of(state, "down_bias")
-        tokens = state.get("name_tokens", torch.empty(0))
-        longest = tokens.shape[1] if tokens.ndim == 2 else 0
+        length, hidden = length_of(found, "text_prompt"), length_of(found, "down_bias")
+        tokens = found.get("name_tokens")
+        longest = tokens.shape[1] if tokens is not None and tokens.ndim == 2 else 0
         shapes: dict[str, tuple[int, ...]] = {
             "name_tokens": (classes, longest),
             "text_prompt": (length, text.width),
@@ -93,12 +94,16 @@ class Conditional(Frozen):
             "up_weight": (text.width, hidden),
             "up_bias": (text.width,),
         }
-        check_tensors(state, shapes, whole=("name_tokens",))
+        check_tensors(found, shapes, whole=("name_tokens",))
+
+    @classmethod
+    def _rebuild(cls, state: Mapping[str, Tensor], clip: CLIP) -> "Conditional":
+        tokens, text = state["name_tokens"], clip.config.text
         if (ids := tokens[tokens >= text.vocabulary]).numel():
             raise ValueError(f"name_tokens holds {ids[0]}, expected ids below {text.vocabulary}")
         layers = [(state[f"{name}_weight"], state[f"{name}_bias"]) for name in ("down", "up")]
         frozen = cls(tokens, state["text_prompt"], *layers)
-        frozen.names.check_fits(text.context, length)
+        frozen.names.check_fits(text.context, state["text_prompt"].shape[0])
         return frozen
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -11,6 +10,7 @@ from crossprompt.clip.blocks import ALL, Attention, Project
 from crossprompt.clip.model import CLIP
 from crossprompt.frozen.base import Frozen, check_tensors, constant
 from crossprompt.shapes import ClassFeatures, ImageFeatures, Images, Logits, Scalar
+from crossprompt.tensor_file import Headers
 
 Down = Float[Tensor, "blocks 3 rank width"]
 """First factors of what is added to the three projections of every block."""
@@ -60,17 +60,20 @@ class Merged(Frozen):
         return self.scale * normalize(features.float(), dim=-1) @ self.class_weights.T
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "Merged":
-        """Rebuild from a saved state."""
-        image, found = clip.config.image, state.get("down", torch.empty(0))
-        rank = found.shape[2] if found.ndim == 4 else 0
+    def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
+        """Compare with what the backbone and the classes ask for."""
+        image, down = clip.config.image, found.get("down")
+        rank = down.shape[2] if down is not None and down.ndim == 4 else 0
         shapes: dict[str, tuple[int, ...]] = {
             "down": (image.blocks, 3, rank, image.width),
             "up": (image.blocks, 3, image.width, rank),
             "class_weights": (classes, clip.config.embed),
             "scale": (),
         }
-        check_tensors(state, shapes)
+        check_tensors(found, shapes)
+
+    @classmethod
+    def _rebuild(cls, state: Mapping[str, Tensor], clip: CLIP) -> "Merged":
         return cls(clip, **state)
 
 

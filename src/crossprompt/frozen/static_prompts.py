@@ -17,6 +17,13 @@ from crossprompt.shapes import (
     Logits,
     Scalar,
 )
+from crossprompt.tensor_file import Headers
+
+PROMPT, TEXT_PROMPT = "image_prompt_", "text_prompt_"
+"""What the keys of prompts begin with, before the block's number."""
+
+WordPrompt = Float[Tensor, "length text_width"]
+"""A prompt of the text tower, the same for all classes."""
 
 
 class StaticPrompts(Frozen):
@@ -31,6 +38,8 @@ class StaticPrompts(Frozen):
         class_weights: ``[classes, embed]``.
         scale: factor of the products of features and class weights.
         bias: ``[classes]``, zero where left out.
+        text_prompts: block to the prompt that the class weights were computed with, where other
+            classes could not be given weights without it; no image is scored with it.
     """
 
     form = "static-prompts"
@@ -44,15 +53,18 @@ class StaticPrompts(Frozen):
         class_weights: ClassFeatures,
         scale: Scalar,
         bias: Float[Tensor, " classes"] | None = None,
+        text_prompts: Mapping[int, WordPrompt] | None = None,
     ) -> None:
         super().__init__()
         self.depths = sorted(image_prompts)
         for depth in self.depths:
-            self.register_buffer(f"image_prompt_{depth}", constant(image_prompts[depth]))
+            self.register_buffer(f"{PROMPT}{depth}", constant(image_prompts[depth]))
         self.register_buffer("class_weights", constant(class_weights))
         self.register_buffer("scale", constant(scale))
         bias = class_weights.new_zeros(class_weights.shape[0]) if bias is None else bias
         self.register_buffer("bias", constant(bias))
+        for depth, prompt in (text_prompts or {}).items():
+            self.register_buffer(f"{TEXT_PROMPT}{depth}", constant(prompt))
 
     @classmethod
     def of(
@@ -60,10 +72,21 @@ class StaticPrompts(Frozen):
         clip: CLIP,
         classes: ClassFeatures,
         image_prompts: Mapping[int, ImagePrompt] | None = None,
+        text_prompts: Mapping[int, WordPrompt] | None = None,
     ) -> "StaticPrompts":
-        """The form of a prompt method, from its class features and image prompts."""
-        scale = clip.logit_scale.float().exp()
-        return cls(image_prompts or {}, normalize(classes.float(), dim=-1), scale)
+        """The form of a prompt method, from its class features and prompts."""
+        scale, weights = clip.logit_scale.float().exp(), normalize(classes.float(), dim=-1)
+        return cls(image_prompts or {}, weights, scale, text_prompts=text_prompts)
+
+    @property
+    def image_prompts(self) -> dict[int, ImagePrompt]:
+        """Block to what is written before it."""
+        return _prompts(dict(self.named_buffers()), PROMPT)
+
+    @property
+    def text_prompts(self) -> dict[int, WordPrompt]:
+        """Block to what was written before it when the classes were encoded, if that was kept."""
+        return _prompts(dict(self.named_buffers()), TEXT_PROMPT)
 
     @property
     def plain(self) -> bool:
@@ -80,16 +103,32 @@ class StaticPrompts(Frozen):
 
     def encode(self, clip: CLIP, images: Images) -> ImageFeatures:
         """The image tower with the constant prompts written before its blocks."""
-        prompts = {depth: getattr(self, f"image_prompt_{depth}") for depth in self.depths}
-        return encode_prompted_images(clip, images, prompts)
+        return encode_prompted_images(clip, images, self.image_prompts)
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "StaticPrompts":
-        """Rebuild from a saved state."""
-        depths = {f"image_prompt_{depth}": depth for depth in range(clip.config.image.blocks)}
-        prompts = {depths[key]: value for key, value in state.items() if key in depths}
-        length = max((value.shape[0] for value in prompts.values() if value.ndim), default=0)
-        shapes = {f"image_prompt_{depth}": (length, clip.config.image.width) for depth in prompts}
+    def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
+        """Compare with what the backbone and the classes ask for."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for start, tower in ((PROMPT, clip.config.image), (TEXT_PROMPT, clip.config.text)):
+            possible = {f"{start}{depth}" for depth in range(tower.blocks)}
+            prompts = {key: value for key, value in found.items() if key in possible}
+            length = max((value.shape[0] for value in prompts.values() if value.ndim), default=0)
+            shapes |= {key: (length, tower.width) for key in prompts}
         weights = {"class_weights": (classes, clip.config.embed), "scale": (), "bias": (classes,)}
-        check_tensors(state, {**shapes, **weights})
-        return cls(prompts, state["class_weights"], state["scale"], state["bias"])
+        check_tensors(found, {**shapes, **weights})
+
+    @classmethod
+    def rebuild(cls, state: Mapping[str, Tensor]) -> "StaticPrompts":
+        """From a state that has been checked."""
+        weights = (state["class_weights"], state["scale"], state["bias"])
+        return cls(_prompts(state, PROMPT), *weights, _prompts(state, TEXT_PROMPT))
+
+    @classmethod
+    def _rebuild(cls, state: Mapping[str, Tensor], clip: CLIP) -> "StaticPrompts":
+        return cls.rebuild(state)
+
+
+def _prompts(state: Mapping[str, Tensor], start: str) -> dict[int, Tensor]:
+    """Block to prompt, of the keys that begin so."""
+    found = {key: value for key, value in state.items() if key.startswith(start)}
+    return {int(key.removeprefix(start)): found[key] for key in sorted(found)}

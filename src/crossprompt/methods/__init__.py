@@ -96,6 +96,22 @@ def build_from(
         return method(clip, class_names, config).to(clip.device)
 
 
+def build_hollow(
+    name: str, clip: CLIP, class_names: Sequence[str], options: Mapping[str, Any]
+) -> Method:
+    """``build_from`` for a checkpoint: tensors have shapes but take no memory, however large.
+
+    They are to be loaded with ``assign=True``.
+    """
+    method = find_method(name)
+    _check_names(class_names)
+    config = method.Config.of(options, name)
+    with torch.device("meta"):
+        hollow = CLIP(clip.config)
+        hollow.tokenizer, hollow.preprocess = clip.tokenizer, clip.preprocess
+        return method(hollow, class_names, config)
+
+
 def _check_names(class_names: Sequence[str]) -> None:
     if isinstance(class_names, str) or len(class_names) < 2:
         raise RequestError(
@@ -116,6 +132,7 @@ __all__ = [
     "Method",
     "Recipe",
     "build_from",
+    "build_hollow",
     "build_method",
     "find_method",
 ]

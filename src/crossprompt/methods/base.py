@@ -101,6 +101,11 @@ class Method(nn.Module, ABC):
         self.config = config
 
     @classmethod
+    def bound_by(cls, config: "Method.Config") -> str | None:
+        """What it learns of its own classes, for which it cannot take others; None if nothing."""
+        return None
+
+    @classmethod
     @abstractmethod
     def recipe(cls, shots: int) -> Recipe:
         """The published recipe for ``shots`` training images per class."""
@@ -186,6 +191,19 @@ class Method(nn.Module, ABC):
             examples: the training images, for prompts that depend on images.
         """
 
+    def freeze_again(self, clip: CLIP, earlier: Frozen) -> Frozen:
+        """``freeze`` for other classes and without images.
+
+        Args:
+            clip: the backbone it was trained with.
+            earlier: what the same learned tensors were frozen to for the classes they were
+                learned with; what it keeps of the training images stays.
+
+        Raises:
+            RequestError: it has kept too little.
+        """
+        return self.freeze(clip, Examples(clip, ()))
+
     def with_class_names(self, clip: CLIP, class_names: Sequence[str], **changes: Any) -> "Method":
         """A method with the same learned tensors for other classes; this one stays as it is.
 
@@ -200,16 +218,17 @@ class Method(nn.Module, ABC):
         """
         from crossprompt.methods import build_from  # which itself imports Method
 
+        reason = f": {bound}" if (bound := self.bound_by(self.config)) else ""
         learned, config = self.state_dict(), {**self.config.to_json(), **changes}
         # as many other classes may hide that a tensor has a row for each: one more class does not
         one_more = [str(number) for number in range(len(self.class_names) + 1)]
         for names in (one_more, class_names):
             other = build_from(self.name, clip, names, config)
             shapes = {key: value.shape for key, value in other.state_dict().items()}
-            bound = [key for key, value in learned.items() if shapes.get(key) != value.shape]
+            others = [key for key, value in learned.items() if shapes.get(key) != value.shape]
             require(
-                not bound,
-                f"what {self.name} has learned ({', '.join(bound)}) is of its own "
+                not others,
+                f"what {self.name} has learned ({', '.join(others)}{reason}) is of its own "
                 f"{len(self.class_names)} classes and does not apply to others; train it on those, "
                 "or choose a method or setting that learns one prompt for all classes",
             )

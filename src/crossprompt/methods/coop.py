@@ -60,6 +60,12 @@ class CoOp(FeatureMethod):
             self.text_prompt = random_prompt(config.length, width)
 
     @classmethod
+    def bound_by(cls, config: FeatureMethod.Config) -> str | None:
+        """Prompts that are not one for all classes."""
+        own = isinstance(config, CoOp.Config) and config.class_specific
+        return "a prompt of its own for every class" if own else None
+
+    @classmethod
     def recipe(cls, shots: int) -> Recipe:
         """SGD, longer with more shots, as published."""
         return Recipe(epochs=epochs_for(shots), batch_size=32, lr=0.002)

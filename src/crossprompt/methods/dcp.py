@@ -24,6 +24,7 @@ from crossprompt.clip.blocks import QuickGELU
 from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen, StaticPrompts
+from crossprompt.frozen.static_prompts import WordPrompt
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.prompts import (
     check_words,
@@ -31,7 +32,7 @@ from crossprompt.methods.prompts import (
     prompt_from_words,
     random_prompt,
 )
-from crossprompt.prompted import append, write
+from crossprompt.prompted import append, encode_prompted_texts, write
 from crossprompt.settings import require
 from crossprompt.shapes import (
     ClassFeatures,
@@ -128,20 +129,36 @@ class DCP(Method):
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
         """Score images; the prompts are those of this batch."""
-        image, classes, _ = self._run(clip, images)
+        image, classes, *_ = self._run(clip, images)
         return clip.logits(image, classes)
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
         """Keep the prompts that the training images call forth, as one batch."""
-        _, classes, image_prompts = self._run(clip, examples.calibration)
-        return StaticPrompts.of(clip, classes, image_prompts)
+        _, classes, image_prompts, text_prompts = self._run(clip, examples.calibration)
+        return StaticPrompts.of(clip, classes, image_prompts, text_prompts)
+
+    def freeze_again(self, clip: CLIP, earlier: Frozen) -> Frozen:
+        """The prompts that the training images called forth, which no class has a part in."""
+        assert isinstance(earlier, StaticPrompts)
+        prompts = earlier.text_prompts
+        if not prompts and self.config.variant == "released":  # its text prompt is never rewritten
+            prompts = {0: self.text_prompt}
+        require(
+            bool(prompts),
+            "this classifier was saved without the text prompts that its training images called "
+            "forth, so it cannot take other classes; fit it again",
+        )
+        own = {depth: prompt[None] for depth, prompt in prompts.items()}
+        classes = encode_prompted_texts(clip, self.names, own)[0]
+        return StaticPrompts.of(clip, classes, earlier.image_prompts, prompts)
 
     def _run(
         self, clip: CLIP, images: Images
-    ) -> tuple[ImageFeatures, ClassFeatures, dict[int, ImagePrompt]]:
+    ) -> tuple[ImageFeatures, ClassFeatures, dict[int, ImagePrompt], dict[int, WordPrompt]]:
         image = clip.image.enter(append(clip.image.embed(images), self.image_prompt))
         text = clip.text.enter(clip.text.embed(self.names).insert(self.text_prompt[None]))
         image_prompts: dict[int, ImagePrompt] = {0: self.image_prompt}
+        text_prompts: dict[int, WordPrompt] = {0: self.text_prompt}
         blocks = zip(clip.image.blocks, clip.text.blocks, strict=True)
         for depth, (image_block, text_block) in enumerate(blocks):
             if 0 < depth <= self.last:
@@ -149,8 +166,10 @@ class DCP(Method):
                 image = write(image, image_prompts[depth])
                 if self.config.variant == "coupled":
                     text = text.write(text_prompt)
+                    text_prompts[depth] = text_prompt[0]
             image, text = by_parts(image_block, image), text_block(text)
-        return clip.image.pool(image), clip.text.pool(text)[0], image_prompts
+        features, classes = clip.image.pool(image), clip.text.pool(text)[0]
+        return features, classes, image_prompts, text_prompts
 
     def _couple(
         self, depth: int, image: ImageTokens, text: TextPrompt

@@ -13,6 +13,9 @@ from crossprompt.clip.text_tokens import TokenizedTexts
 from crossprompt.errors import RequestError
 from crossprompt.shapes import ClassFeatures
 
+LARGEST = 2**28
+"""Bytes of a file: a thousand classes with 50 sentences each take 5 MB."""
+
 
 class Descriptions:
     """One feature per class, from sentences about it; stands in for ``ClassTexts``.
@@ -32,7 +35,7 @@ class Descriptions:
     def __init__(self, clip: CLIP, class_names: Sequence[str], path: Path) -> None:
         self._path = path
         self._texts: list[TokenizedTexts] | None = None
-        if path.exists():
+        if path.is_file():  # of anything else, such as a device, there may be no end
             sentences = read_descriptions(path, class_names)
             self._texts = [
                 clip.tokenizer.tokenize_texts(own, [f"{name}: {text}" for text in own])
@@ -72,6 +75,8 @@ def read_descriptions(path: Path, class_names: Sequence[str]) -> list[list[str]]
     Raises:
         RequestError: it is no such file, or a class has no sentence in it.
     """
+    if (size := path.stat().st_size) > LARGEST:
+        raise RequestError(f"{path} has {size} bytes, expected {LARGEST} at most")
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -59,6 +59,11 @@ class LinearProbe(FeatureMethod):
         self.bias = nn.Parameter(torch.zeros(len(class_names)))
 
     @classmethod
+    def bound_by(cls, config: FeatureMethod.Config) -> str | None:
+        """Its weights."""
+        return "weights of its own for every class"
+
+    @classmethod
     def recipe(cls, shots: int) -> Recipe:
         """Solved, not trained by gradient."""
         return Recipe(epochs=0, batch_size=32, lr=0.1)

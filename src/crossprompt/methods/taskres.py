@@ -54,6 +54,11 @@ class TaskRes(FeatureMethod):
         self.residual = nn.Parameter(torch.zeros(len(class_names), clip.config.embed))
 
     @classmethod
+    def bound_by(cls, config: FeatureMethod.Config) -> str | None:
+        """Its residuals."""
+        return "a residual for every class"
+
+    @classmethod
     def recipe(cls, shots: int) -> Recipe:
         """Adam, longer with more shots, as published."""
         epochs = 100 if shots <= 4 else 200

@@ -95,6 +95,11 @@ class TipAdapter(FeatureMethod):
         self.register_buffer("beta", torch.tensor(BETA if config.beta is None else config.beta))
 
     @classmethod
+    def bound_by(cls, config: FeatureMethod.Config) -> str | None:
+        """Its cache."""
+        return "every training image votes for its class"
+
+    @classmethod
     def recipe(cls, shots: int) -> Recipe:
         """Nothing to train."""
         return Recipe(epochs=0, batch_size=256, lr=0.0)

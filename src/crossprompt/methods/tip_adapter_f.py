@@ -65,6 +65,11 @@ class TipAdapterF(FeatureMethod):
         self.register_buffer("beta", torch.tensor(BETA if config.beta is None else config.beta))
 
     @classmethod
+    def bound_by(cls, config: FeatureMethod.Config) -> str | None:
+        """Its cache."""
+        return "every training image votes for its class"
+
+    @classmethod
     def recipe(cls, shots: int) -> Recipe:
         """AdamW with PyTorch's weight decay, along a cosine from step to step."""
         return Recipe(

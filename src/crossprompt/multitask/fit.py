@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from crossprompt import distributed
-from crossprompt.artifact import DESCRIPTION
 from crossprompt.classifier import Classifier, freeze
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Dataset
+from crossprompt.description import DESCRIPTION
 from crossprompt.evaluate import Result
 from crossprompt.fitting import (
     Reporter,

@@ -1,0 +1,97 @@
+"""``crossprompt info``: what is inside a saved or an exported classifier."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from crossprompt.cli.device import ONNX, check_finished, find_run
+from crossprompt.cli.terminal import print_facts
+from crossprompt.description import DESCRIPTION, FROZEN, LEARNED
+from crossprompt.inspecting import inspect_onnx, inspect_run
+
+EXAMPLE = "crossprompt info runs/photos-dcp"
+
+SHOWN = 8
+"""Classes that a person sees before the rest are counted."""
+
+
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """What to look at."""
+    parser.add_argument(
+        "run",
+        type=Path,
+        help="folder of a saved classifier, one of its files, owner/name[@revision] of one on the "
+        "Hugging Face hub, or an .onnx file that crossprompt "
+        "export wrote",
+    )
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look, without the backbone and without scoring anything, and print a table or JSON."""
+    about = inspect(options.run)
+    if options.json:
+        print(json.dumps(about, ensure_ascii=False, default=str))
+    else:
+        print_facts(about["path"], facts(about))
+    return 0
+
+
+def inspect(run: Path) -> dict[str, Any]:
+    """What is in a place; see ``inspect_run`` and ``inspect_onnx``."""
+    if run.suffix.lower() == ONNX and not run.is_dir():
+        return inspect_onnx(run)
+    if run.is_file() and run.name in (DESCRIPTION, FROZEN, LEARNED):
+        run = run.parent
+    run = find_run(run)
+    check_finished(run)
+    return inspect_run(run)
+
+
+def facts(about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a person wants to know, in lines."""
+    names, backbone = about["classes"], about["backbone"]
+    shown = ", ".join(" ".join(name.split()) for name in names[:SHOWN])
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    new = "yes, with crossprompt classes" if about["takes_new_classes"] else about["why_not"]
+    lines = [
+        ("what", f"{about['kind']}, form {about['form']}, format {about['format']}"),
+        ("method", " ".join([about["method"], *_pairs(about["settings"])])),
+        ("classes", f"{len(names)}: {shown}{more}"),
+        ("backbone", f"{backbone['name']}, weights {backbone['weights']:.12}"),
+        ("its licence", backbone["licence"] or "not known here; see where it is from"),
+        ("data", " ".join(_pairs(about["data"])) or "not said"),
+        ("training", " ".join(_pairs(about["training"])) or "not said"),
+        ("inference", about["inference"] or "not said"),
+        ("measured", ", ".join(_measured(about["metrics"])) or "nothing"),
+        ("files", ", ".join(f"{name} {_size(size)}" for name, size in about["files"].items())),
+        ("numbers", _numbers(about)),
+        ("other classes", new if about["takes_new_classes"] else f"no: {new}"),
+        ("export", "yes, with crossprompt export" if about["exportable"] else "is one"),
+        ("written by", ", ".join(f"{k} {v}" for k, v in (about["versions"] or {}).items())),
+    ]
+    return lines
+
+
+def _pairs(found: Mapping[str, Any] | None) -> list[str]:
+    return [f"{key}={value}" for key, value in (found or {}).items() if value is not None]
+
+
+def _measured(metrics: Mapping[str, Any] | None) -> list[str]:
+    return [
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in (metrics or {}).items()
+    ]
+
+
+def _numbers(about: Mapping[str, Any]) -> str:
+    if "numbers" not in about:
+        return f"stored in {about['dtype']}"
+    counts = about["numbers"]
+    return f"{counts['learned']:,} learned, {counts['frozen']:,} frozen in {about['dtype']}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
