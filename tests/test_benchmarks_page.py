@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from crossprompt.bench.cell import Cell
+from crossprompt.bench.outcomes import FORMAT as OUTCOMES_FORMAT
+from crossprompt.bench.outcomes import OUTCOMES, STATES
 from crossprompt.bench.protocols import PROTOCOLS
 from crossprompt.bench.words import parse_method
 from crossprompt.cli.main import build_parser
@@ -30,10 +32,17 @@ def test_the_command_line_takes_what_the_benchmarks_page_shows(command) -> None:
 
 
 def test_there_are_commands_to_check() -> None:
-    assert len(commands()) == 6
+    assert len(commands()) == 7
 
 
 def test_the_page_names_every_protocol_and_every_key_of_a_cell() -> None:
     text = BENCHMARKS.read_text("utf-8")
     for name in (*PROTOCOLS, *(field.name for field in fields(Cell))):
         assert f"`{name}`" in text
+
+
+def test_the_page_names_every_state_of_a_cell_without_a_line() -> None:
+    text = BENCHMARKS.read_text("utf-8")
+    for name in (*STATES, OUTCOMES_FORMAT):
+        assert f"`{name}`" in text
+    assert OUTCOMES in text

@@ -61,6 +61,8 @@ def test_the_reasons_are_listed(tmp_path: Path) -> None:
     ]
     for text in (html(found), markdown(found, {}), latex(listed)):
         assert "out of luck" in text
+    assert '<table id="unfinished" class="words">' in html(found)
+    assert r"\begin{tabular}{l" + 5 * r"p{0.15\linewidth}" + "}" in latex(listed)
     assert to_json(found)["tables"][-1]["name"] == "unfinished"
 
 

@@ -72,7 +72,7 @@ def grows(ray: Any) -> bool:
         from ray.experimental.internal_kv import _internal_kv_get
 
         config, status = state.get_cluster_config(), _internal_kv_get(STATUS)
-    except (ImportError, AttributeError):
+    except Exception:  # Ray's inside, which another release, or a remote client, may not have
         return True
     if config is not None and config.node_group_configs:
         return True

@@ -42,7 +42,8 @@ def latex(table: Table) -> str:
     head = " & ".join(escape(word) for word in (table.corner, *table.columns)) + r" \\"
     body = [line for group in table.groups for line in _group(table, group, columns)][1:]
     label = [rf"\caption{{{escape(table.caption)}}}", rf"\label{{tab:{table.name}}}"]
-    shape = "l" + "r" * len(table.columns)
+    column = rf"p{{{0.75 / len(table.columns):.2f}\linewidth}}" if table.words else "r"
+    shape = "l" + column * len(table.columns)
     notes = [rf"\par\smallskip{{\footnotesize {' '.join(_notes(table))}\par}}"]
     if len(table.rows) > ROWS:
         begin = [LONG, rf"\begin{{longtable}}{{{shape}}}", *label[:1], label[1] + r"\\"]

@@ -35,6 +35,7 @@ def reasons(series: Sequence[Series]) -> Section | None:
         seeds=tuple(seeds),
         best=False,
         every_seed=False,
+        words=True,
     )
     return Section(NAME, TITLE, TEXT, (Card("", (table,), wide=True),))
 

@@ -54,6 +54,8 @@ class Table:
     """Whether it is shown only on demand."""
     every_seed: bool = True
     """Whether the page also has every seed's numbers."""
+    words: bool = False
+    """Whether its entries are sentences, which run over several lines."""
 
     @property
     def rows(self) -> list[Row]:
