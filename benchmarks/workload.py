@@ -15,6 +15,7 @@ from crossprompt.methods import build_method
 from crossprompt.methods.dcp import DCP
 from crossprompt.optimiser import build_optimiser
 from crossprompt.precision import DTYPES
+from crossprompt.reproduce.names import IMAGENET_TOKENS
 
 VIT_B_16 = CLIPConfig(
     image=ImageConfig(side=224, patch=16, width=768, blocks=12, heads=12, mlp_width=3072),
@@ -35,8 +36,6 @@ WORDS = tuple(first + second for first in LETTERS for second in LETTERS)
 """Every one is a single token of ``make_tokenizer``."""
 TOKENS = 4
 """Of a class name, where no other number is asked for."""
-IMAGENET = {1: 246, 2: 508, 3: 154, 4: 50, 5: 22, 6: 10, 7: 8, 9: 1, 12: 1}
-"""Tokens of a class name to how many of ImageNet's 1,000 names have as many."""
 PROMPT, DEPTH = 16, 9
 """DCP's published length and depth."""
 BATCH = 4
@@ -72,7 +71,7 @@ def names(classes: int, tokens: int = TOKENS) -> list[str]:
 
 def imagenet_names() -> list[str]:
     """1,000 different class names that have as many tokens as ImageNet's."""
-    return [name for tokens, count in IMAGENET.items() for name in names(count, tokens)]
+    return [name for tokens, count in IMAGENET_TOKENS.items() for name in names(count, tokens)]
 
 
 def names_of(case: str) -> list[str]:

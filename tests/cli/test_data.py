@@ -1,6 +1,7 @@
 """``crossprompt data``."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,16 +22,33 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_list_names_every_benchmark_with_its_terms_and_whether_it_is_found(
+def test_the_list_says_of_every_benchmark_what_it_is_and_whether_it_is_found(
     root: Path, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["data", "list", "--root", str(root)]) == 0
     lines = capsys.readouterr().out.splitlines()
     for name, entry in BENCHMARKS.items():
         (line,) = [line for line in lines if f"│ {name} " in line]
-        assert entry.terms in line
-        assert ("yes" if name == "dtd" else "no") in line.split("│")[-2]
+        _, _, classes, images, gigabytes, found, _ = (cell.strip() for cell in line.split("│"))
+        assert int(classes.replace(",", "")) == entry.classes
+        test = entry.images if entry.domains else entry.sizes["test"]
+        assert f"{test:,}" in images
+        assert gigabytes == ("" if entry.archives_gb is None else f"{entry.archives_gb:g}")
+        assert found == ("yes" if name == "dtd" else "no")
+    assert f"Found: whether its folder is in {root}; whether it is complete says:" in lines
+    assert f"  crossprompt data check NAME --root {root}" in lines
+
+
+def test_the_list_reads_well_at_80_columns(root: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["data", "list", "--root", "."]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum("│" in line for line in lines) == len(BENCHMARKS)  # none is wrapped
+    text = " ".join(" ".join(lines).split())
+    for entry in BENCHMARKS.values():
+        assert re.search(rf"{re.escape(entry.terms)}: [\w, ]*\b{entry.name}\b", text)
 
 
 def test_the_list_as_json(root: Path, capsys) -> None:
@@ -42,11 +60,16 @@ def test_the_list_as_json(root: Path, capsys) -> None:
     listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert (listed["dtd"]["found"], listed["pacs"]["found"]) == (True, False)
     assert listed["dtd"]["sizes"] == {"train": 8, "val": 4, "test": 4}
+    assert listed["dtd"]["folder"] == str(root / "dtd")
+    assert listed["imagenet"]["archives_gb"] == 144
+    assert listed["dtd"]["archives_gb"] is None
 
 
-def test_without_a_root_the_list_says_that_nothing_was_looked_for(root: Path, capsys) -> None:
+def test_without_a_root_the_list_says_how_to_look_for_them(root: Path, capsys) -> None:
     assert main(["data", "list"]) == 0
-    assert "not looked for; say where" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "Say where data sets are with --root or CROSSPROMPT_DATA." in shown
+    assert "found" not in shown
 
 
 @pytest.mark.parametrize("deep", [[], ["--deep"]])
@@ -103,6 +126,11 @@ def test_notes_are_shown(root: Path, capsys) -> None:
         (["data", "check"], "arguments are required: name; see crossprompt data check --help"),
         (["data", "check", "dtt"], "there is no benchmark data set 'dtt'; did you mean dtd?"),
         (["data", "check", "?"], "there is no benchmark data set '?'; known are imagenet, "),
+        (["data", "check", "emoj"], "there is no benchmark data set 'emoj'; did you mean emoji?"),
+        (["data", "check", "emoji"], "there is nothing to check; use it with crossprompt demo"),
+        (["data", "check", "folder"], "folders and CSV files are your own, of which nothing"),
+        (["data", "check", "."], ". is your own, of which nothing is published to compare"),
+        (["data", "check", "."], "; crossprompt fit . reads every image before it trains"),
         (["data", "list", "--root", "nowhere"], "nowhere is no folder; give the one that holds"),
         (["data", "check", "dtd", "--dep"], "there is no option --dep; did you mean --deep?"),
     ],

@@ -5,21 +5,25 @@ import argparse
 import json
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from textwrap import fill
 
 from crossprompt.cli.terminal import print_table, reporting
 from crossprompt.data.benchmark import SPLITS_PAGE, Benchmark
 from crossprompt.data.benchmarks import BENCHMARKS
 from crossprompt.data.check import Findings, check_benchmark
-from crossprompt.data.registry import ROOT_VARIABLE
+from crossprompt.data.registry import OWN, ROOT_VARIABLE
 from crossprompt.data.tree import draw_tree
 from crossprompt.errors import RequestError
 
 EXAMPLE = "crossprompt data check caltech101 --root data"
 
 LIST, CHECK = "list", "check"
+WIDTH = 80
+"""Columns that what is printed outside of tables keeps to."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -57,9 +61,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     name = options.name.partition(":")[0]  # of pacs:sketch all domains are checked
     if name not in BENCHMARKS:
-        near = get_close_matches(name, BENCHMARKS, 1)
-        meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(BENCHMARKS)}"
-        raise RequestError(f"there is no benchmark data set {name!r}; {meant}")
+        raise _refuse(options.name)
     if root is None:
         raise RequestError(
             f"no root was given; say where the data sets are: --root or {ROOT_VARIABLE}"
@@ -75,33 +77,74 @@ def run(options: argparse.Namespace) -> int:
     return 1 if found.problems else 0
 
 
+def _refuse(name: str) -> RequestError:
+    """Why there is nothing to check of that name, and what to do."""
+    if name == "emoji":
+        return RequestError(
+            "emoji is drawn from the packages of the extra 'demo', so there is nothing to check; "
+            "use it with crossprompt demo, or crossprompt fit emoji"
+        )
+    if name in OWN or Path(name).exists():
+        own = f"{name} is" if name not in OWN else "folders and CSV files are"
+        path = "PATH" if name in OWN else shlex.quote(name)
+        return RequestError(
+            f"{own} your own, of which nothing is published to compare with; crossprompt fit "
+            f"{path} reads every image before it trains, and tells what is wrong"
+        )
+    near = get_close_matches(name, [*BENCHMARKS, "emoji"], 1)
+    meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(BENCHMARKS)}"
+    return RequestError(f"there is no benchmark data set {name!r}; {meant}")
+
+
 def _list(root: Path | None, as_json: bool) -> None:
     if as_json:
         print(json.dumps([_describe(entry, root) for entry in BENCHMARKS.values()]))
         return
-    rows = [
-        [entry.name, f"{entry.classes:,}", _sizes(entry), entry.terms, _found(entry, root)]
-        for entry in BENCHMARKS.values()
-    ]
-    print_table("Benchmark data sets", ["name", "classes", "images", "terms", "found"], rows)
-    print("Images: as published, train / val / test. Terms: of the collection, as its site says;")
-    print("the pictures are mostly others'.")
-    print("Also: emoji, which is drawn; a folder of class folders; a CSV file.")
+    columns = ["name", "classes", "images", "GB"]
+    rows = [[x.name, f"{x.classes:,}", _sizes(x), _gigabytes(x)] for x in BENCHMARKS.values()]
+    if root is not None:
+        columns.append("found")
+        for row, entry in zip(rows, BENCHMARKS.values(), strict=True):
+            row.append("no" if entry.find(root) is None else "yes")
+    print_table("Benchmark data sets", columns, rows)
+    print(
+        "Images: train / val / test, as published. GB: of the archives, where their site says it."
+    )
     if root is None:
-        print(f"Found: not looked for; say where the data sets are with --root or {ROOT_VARIABLE}.")
+        print(f"Which are here? Say where data sets are with --root or {ROOT_VARIABLE}.")
+    else:
+        print(f"Found: whether its folder is in {root}; whether it is complete says:")
+        print(f"  crossprompt data check NAME --root {shlex.quote(str(root))}")
+    _list_terms()
+    print("Also: emoji, which is drawn; a folder of class folders; a CSV file.")
+
+
+def _list_terms() -> None:
+    print("Terms of the collections, as their sites say; the pictures are mostly others':")
+    names: dict[str, list[str]] = {}
+    for entry in BENCHMARKS.values():
+        names.setdefault(entry.terms, []).append(entry.name)
+    for terms, of in names.items():
+        print(fill(f"  {terms}: {', '.join(of)}", WIDTH, subsequent_indent="    "))
 
 
 def _describe(entry: Benchmark, root: Path | None) -> dict[str, object]:
+    place = None if root is None else entry.find(root)
     return {
         "name": entry.name,
         "title": entry.title,
         "classes": entry.classes,
+        "images": entry.images,
         "sizes": entry.sizes,
         "domains": list(entry.domains),
+        "shifted": list(entry.shifted),
+        "archives_gb": entry.archives_gb,
         "terms": entry.terms,
         "url": entry.url,
         "template": entry.template,
-        "found": None if root is None else entry.find(root) is not None,
+        "split_file": entry.split_file or None,
+        "found": None if root is None else place is not None,
+        "folder": None if place is None else str(place.folder),
     }
 
 
@@ -112,10 +155,8 @@ def _sizes(entry: Benchmark) -> str:
     return " / ".join(f"{entry.sizes[x]:,}" if x in entry.sizes else "-" for x in splits)
 
 
-def _found(entry: Benchmark, root: Path | None) -> str:
-    if root is None:
-        return "-"
-    return "no" if entry.find(root) is None else "yes"
+def _gigabytes(entry: Benchmark) -> str:
+    return "" if entry.archives_gb is None else f"{entry.archives_gb:g}"
 
 
 def _show(found: Findings, root: Path) -> None:

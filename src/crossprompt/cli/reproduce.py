@@ -3,12 +3,12 @@
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
-from crossprompt.bench.cell import Cell
+from crossprompt.bench.lines import Lines
 from crossprompt.bench.run import Circumstances
 from crossprompt.bench.sources import root_for
+from crossprompt.bench.task import fixed_threads
 from crossprompt.cli.bench import run_cells
 from crossprompt.cli.bench_engine import add_engine_arguments, choose_engine, choose_where
 from crossprompt.cli.device import add_device_arguments
@@ -16,15 +16,10 @@ from crossprompt.cli.terminal import print_table, reporting
 from crossprompt.clip.weights import load_clip
 from crossprompt.errors import RequestError
 from crossprompt.precision import choose_device
-from crossprompt.reproduce import (
-    BACKBONE,
-    FEW_SHOT,
-    STUDIES,
-    Estimate,
-    estimate,
-    missing_data,
-    total,
-)
+from crossprompt.reproduce.data import missing_data
+from crossprompt.reproduce.estimate import Estimate, estimate, total
+from crossprompt.reproduce.parts import Part, parts_of
+from crossprompt.reproduce.study import BACKBONE, FEW_SHOT, STUDIES
 
 EXAMPLE = "crossprompt reproduce dcp --data data --estimate"
 _SHOWN = 2
@@ -57,8 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     parser.add_argument(
         "--estimate",
         action="store_true",
-        help="list it and estimate time, memory and disk on this machine, from published sizes and "
-        "a few steps; then stop. No data is needed",
+        help="list it, estimate time, memory and disk on this machine from published sizes and a "
+        "few steps, as is done before every run, and stop. No data is needed",
     )
     parser.add_argument(
         "--unchecked",
@@ -71,30 +66,52 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 
 def run(options: argparse.Namespace) -> int:
-    """Estimate, or run; 1 if a cell failed."""
+    """List and estimate, and unless that is all, run; 1 if a cell failed."""
     options.backbones = [options.backbone]
     study, (device, dtype) = STUDIES[options.study], choose_where(options)
     cells = study.cells(options.backbone, dtype, options.datasets)
-    if options.estimate:
-        clip = load_clip(options.backbone, device=choose_device(device), dtype=dtype)
-        with reporting() as terminal:
-            found = estimate(cells, clip, terminal.say)
-        _show(study.title, cells, found, options.json)
-        return 0
+    engine, threads = choose_engine(options)
     root = root_for(options.data)
+    if not options.estimate:
+        _require_data(options, root)
+    finished = Lines(options.output).read()
+    parts = parts_of(cell for cell in cells if cell.key not in finished)
+    title = f"{study.title}: {len(cells)} results"
+    if done := sum(cell.key in finished for cell in cells):
+        title += f", of which {done} are finished in {options.output}"
+    # a cluster's machines are others than this one
+    measured = _measure(parts, options, device, dtype, threads) if _is_here(options) else []
+    if options.estimate and options.json:
+        values = [each.to_json() for each in measured]
+        print(json.dumps({"cells": len(cells), "datasets": values, "total": total(measured)}))
+    elif not options.json:  # then what is printed is the summary of the run, and nothing else
+        _show(title, parts, measured)
+    if options.estimate:
+        return 0
+    return run_cells(cells, options, engine, Circumstances(root, device, threads))
+
+
+def _is_here(options: argparse.Namespace) -> bool:
+    return bool(options.estimate or options.engine == "local")
+
+
+def _measure(
+    parts: Sequence[Part], options: argparse.Namespace, device: str, dtype: str, threads: int
+) -> list[Estimate]:
+    if not parts:
+        return []
+    clip = load_clip(options.backbone, device=choose_device(device), dtype=dtype)
+    with reporting() as terminal, fixed_threads(threads):
+        return estimate(parts, clip, terminal.say)
+
+
+def _require_data(options: argparse.Namespace, root: str | None) -> None:
     if root is None or not Path(root).is_dir():
         raise RequestError(
             f"{options.data or 'nothing'} was given as --data, expected the folder that holds the "
             "data sets' folders; what is needed is listed by crossprompt data list"
         )
-    if not options.unchecked:
-        _require_data(options.datasets, Path(root))
-    engine, threads = choose_engine(options)
-    return run_cells(cells, options, engine, Circumstances(root, device, threads))
-
-
-def _require_data(datasets: Sequence[str], root: Path) -> None:
-    problems = missing_data(datasets, root)
+    problems = {} if options.unchecked else missing_data(options.datasets, Path(root))
     if not problems:
         return
     lines = [f"  {name}: {' '.join(found[:_SHOWN])}" for name, found in problems.items()]
@@ -104,28 +121,24 @@ def _require_data(datasets: Sequence[str], root: Path) -> None:
     )
 
 
-def _show(title: str, cells: Sequence[Cell], found: Sequence[Estimate], as_json: bool) -> None:
-    if as_json:
-        values = [asdict(row) for row in found]
-        summary = {"cells": len(cells), "datasets": values, "total": dict(total(found))}
-        print(json.dumps(summary))
+def _show(title: str, parts: Sequence[Part], measured: Sequence[Estimate]) -> None:
+    if not parts:
+        print(f"{title}.")
         return
-    columns = ["data set", "trainings", "steps", "test images", "hours", "memory GB", "disk MB"]
+    columns = ["trained on", "trainings", "steps", "test\nimages"]
     rows = [
-        [
-            row.dataset,
-            row.trainings,
-            f"{row.steps:,}",
-            f"{row.tests:,}",
-            f"{row.hours:,.1f}",
-            f"{row.peak_gb:.1f}",
-            f"{row.disk_mb:.0f}",
-        ]
-        for row in found
+        [part.title, len(part.trainings), f"{part.steps:,}", f"{part.tests:,}"] for part in parts
     ]
-    print_table(f"{title}: {len(cells)} results", columns, rows)
-    whole = total(found)
+    if measured:
+        columns += ["hours", "memory\nGB", "disk\nMB"]
+    for row, each in zip(rows, measured, strict=False):
+        row += [f"{each.hours:,.1f}", f"{each.peak_gb:.1f}", f"{each.disk_mb:.0f}"]
+    print_table(title, columns, rows)
+    if not measured:
+        return
+    whole = total(measured)
     print(
-        f"About {whole['hours']:,.1f} hours on this machine, {whole['peak_gb']:.1f} GB of memory "
-        f"and {whole['disk_mb']:.0f} MB of disk; the images are read where they are."
+        f"About {whole['hours']:,.1f} hours on this machine, one training at a time; "
+        f"{whole['peak_gb']:.1f} GB of memory; {whole['disk_mb']:.0f} MB of disk."
     )
+    print("Reading images from disk is not in the estimate.")

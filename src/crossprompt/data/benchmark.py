@@ -54,6 +54,8 @@ class Benchmark:
     ones."""
     shifted: tuple[str, ...] = ()
     """Data sets that are shifted test sets of this one."""
+    archives_gb: float | None = None
+    """GB of the archives of its images, where the site states it."""
 
     @property
     def images(self) -> int:

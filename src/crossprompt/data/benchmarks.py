@@ -68,6 +68,7 @@ _ENTRIES = (
         sizes={"train": 1_281_167, "test": 50_000},
         terms="non-commercial research",
         url="https://image-net.org/download",
+        archives_gb=144.0,
         shifted=("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r"),
     ),
     Benchmark(
@@ -148,6 +149,7 @@ _ENTRIES = (
         sizes={"train": 50_500, "val": 20_200, "test": 30_300},
         terms="scientific fair use",
         url="https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/",
+        archives_gb=5.0,
     ),
     Benchmark(
         name="fgvc_aircraft",
@@ -161,6 +163,7 @@ _ENTRIES = (
         sizes={"train": 3_334, "val": 3_333, "test": 3_333},
         terms="non-commercial research",
         url="https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/",
+        archives_gb=2.75,
     ),
     Benchmark(
         name="sun397",

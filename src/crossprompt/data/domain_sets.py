@@ -73,6 +73,7 @@ DOMAIN_SETS = (
         sizes=_DOMAINNET,
         terms="fair use for research",
         url="https://ai.bu.edu/M3SDA/",
+        archives_gb=17.5,
     ),
 )
 """Those of several domains."""

@@ -1,0 +1,1 @@
+"""A paper's whole evaluation: which trainings and tests it is, and what they take here."""
