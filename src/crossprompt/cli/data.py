@@ -107,9 +107,7 @@ def _list(root: Path | None, as_json: bool) -> None:
         for row, entry in zip(rows, BENCHMARKS.values(), strict=True):
             row.append("no" if entry.find(root) is None else "yes")
     print_table("Benchmark data sets", columns, rows)
-    print(
-        "Images: train / val / test, as published. GB: of the archives, where their site says it."
-    )
+    print("Images: train / val / test, as published. GB: archives, where a site says it.")
     if root is None:
         print(f"Which are here? Say where data sets are with --root or {ROOT_VARIABLE}.")
     else:
