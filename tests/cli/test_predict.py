@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from crossprompt import load
+from crossprompt.bulk.inputs import open_inputs
 from crossprompt.cli import main
-from crossprompt.cli.predict import expand
 from crossprompt.data import list_images
 
 Ask = Callable[..., tuple[int, str, str]]
@@ -128,7 +128,7 @@ def test_a_folder_without_images_is_refused(ask, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--output", "answers.txt"], "no known ending; use .csv or .jsonl, or say --format"),
+        (["--output", "answers.txt"], "no known ending; use .csv, .jsonl or .parquet, or say"),
         (["--output", "."], "no known ending"),
         (["--json", "--format", "csv"], "--json and --format csv differ"),
         (["--output", "folder.csv"], "folder.csv is a folder"),
@@ -150,8 +150,8 @@ def test_names_of_any_bytes_come_through(ask, photos, tmp_path) -> None:
 
 
 def test_paths_are_counted_where_they_can_be(photos, monkeypatch) -> None:
-    assert expand([str(photos), str(photos / "cat" / "0.png")])[1] == 31
-    assert expand(["-", str(photos)])[1] is None
+    assert open_inputs([str(photos), str(photos / "cat" / "0.png")]).count() == 31
+    assert open_inputs(["-", str(photos)]).count() is None
 
 
 def test_an_empty_standard_input_is_told(ask, monkeypatch) -> None:

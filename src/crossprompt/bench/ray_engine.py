@@ -10,14 +10,9 @@ from crossprompt.bench.engines import Engine
 from crossprompt.bench.sources import load_backbone
 from crossprompt.bench.task import Outcome, Task, attempt
 from crossprompt.clip.model import CLIP
-from crossprompt.errors import JobError, RequestError
+from crossprompt.errors import RequestError
+from crossprompt.ray_cluster import connected, import_ray
 
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray will once do, and warns of until then
-    "RAY_DEDUP_LOGS": "1",
-}
-"""Environment variables of Ray, where the user has not set them."""
 GIGABYTE = 1_000_000_000
 
 
@@ -80,35 +75,10 @@ class Ray(Engine):
 
     @contextmanager
     def _cluster(self) -> Iterator[Any]:
-        ray = import_ray()
-        if ray.is_initialized():
-            yield ray
-            return
-        room: Mapping[str, Any] = (
-            {"address": self.address}
-            if self.address is not None
-            else {
-                "address": "local",
-                "num_cpus": self.workers * self.cpus,
-                "include_dashboard": False,
-            }
-        )
-        try:
-            ray.init(**room, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            if self.address is None:
-                raise JobError(f"Ray cannot start on this machine ({reason})") from error
-            raise JobError(
-                f"no Ray cluster answers at {self.address} ({reason}); check that it runs, and "
-                "that RAY_AUTH_TOKEN is set to its token if it asks for one"
-            ) from error
-        try:
+        with connected(self.address, self.workers * self.cpus) as ray:
             if self.address is None:
                 self._check_room(ray.cluster_resources())
             yield ray
-        finally:
-            ray.shutdown()
 
     def _check_room(self, room: Mapping[str, float]) -> None:
         """A task that asks for more than there is would wait for ever."""
@@ -152,21 +122,3 @@ def _unpack(task: Task, reference: Any) -> CLIP:
 def name_of(task: Task) -> tuple[str, str, str]:
     """The backbone of a task, where it computes."""
     return task.training.backbone, task.training.dtype, task.device
-
-
-def import_ray() -> Any:
-    """Ray, which is an extra.
-
-    Raises:
-        RequestError: it is not installed.
-    """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    try:
-        import ray
-    except ImportError as error:
-        raise RequestError(
-            "--engine ray needs a package that is not installed; install it with: pip install "
-            "'crossprompt[ray]'"
-        ) from error
-    return ray
