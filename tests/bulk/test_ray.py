@@ -11,6 +11,9 @@ from crossprompt.data.inputs import Input
 from crossprompt.errors import JobError, RequestError
 from tests.bulk.numbered import Reader, picture, predict, write_files, write_tar
 
+# Ray warns of what it sets itself
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
+
 
 class Dying(Reader):
     """Its first process dies at an image, as one does that is lost."""
@@ -37,6 +40,8 @@ class Opening:
 def inputs(tmp_path, monkeypatch) -> list[Input]:
     """Forty-three images in files, two of which cannot be read, and in a shard."""
     monkeypatch.chdir(tmp_path)
+    # Ray's workers are polite by default, and starve where others compute beside the tests
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     paths = write_files(tmp_path / "photos", range(30))
     Path(paths[5]).write_bytes(b"no image")
     (tmp_path / "list.csv").write_text("path\nphotos/3.png\ngone.png\n", "utf-8")

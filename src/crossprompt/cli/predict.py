@@ -173,10 +173,6 @@ def _format(options: argparse.Namespace) -> str:
             raise RequestError("--restart goes with --output; leave it out")
         if form == "parquet":
             raise RequestError("--format parquet is no text to print; give --output a file")
-    elif form == "table":
-        raise RequestError(
-            "--format table is for reading on a screen; choose csv, jsonl or parquet for --output"
-        )
     if form == "parquet":
         import_parquet(options.output)  # now, and not when all is done
     return form
