@@ -42,6 +42,8 @@ def inputs(tmp_path, monkeypatch) -> list[Input]:
     monkeypatch.chdir(tmp_path)
     # Ray's workers are polite by default, and starve where others compute beside the tests
     monkeypatch.setenv("RAY_worker_niceness", "0")
+    root = Path(__file__).parents[2]  # the workers import this file
+    monkeypatch.setenv("PYTHONPATH", f"{root / 'src'}{os.pathsep}{root}")
     paths = write_files(tmp_path / "photos", range(30))
     Path(paths[5]).write_bytes(b"no image")
     (tmp_path / "list.csv").write_text("path\nphotos/3.png\ngone.png\n", "utf-8")

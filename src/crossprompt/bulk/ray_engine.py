@@ -47,6 +47,8 @@ class OnRay(Engine):
         """All groups are taken at once; their answers come in order, as soon as they are known."""
         import joblib
 
+        # where Ray's core warns of how Ray Data makes actors
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         here = self.workers or max(1, joblib.cpu_count() // self.threads)
         with connected(self.address, here * self.threads) as ray:
             workers = self._workers(ray.cluster_resources())
