@@ -1,6 +1,9 @@
 """The classifier that a trained method is frozen to: an image is scored alike in any batch."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,6 +51,17 @@ class Classifier:
         self.class_names = tuple(class_names)
         self.method = method
         self.information = dict(information or {})
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of all that answers depend on: class names, the backbone's weights, what was
+        learned."""
+        about = [self.class_names, self.clip.weights_hash, self.frozen.form]
+        digest = hashlib.sha256(json.dumps(about).encode())
+        for name, tensor in sorted(self.frozen.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
 
     @torch.no_grad()
     def logits(self, images: Images) -> Logits:

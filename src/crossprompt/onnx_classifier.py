@@ -1,7 +1,10 @@
 """An exported classifier, run with ONNX Runtime: neither torch nor the backbone is needed."""
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +43,7 @@ class OnnxClassifier:
     def __init__(
         self, path: str | os.PathLike[str], device: str = "auto", threads: int = 0
     ) -> None:
-        path = Path(path)
+        self._path = path = Path(path)
         self.session = _open(path, device, threads)
         found = self.session.get_modelmeta().custom_metadata_map.get(KEY)
         description = read_description(found, path)
@@ -53,6 +56,15 @@ class OnnxClassifier:
     def enough(self) -> int:
         """Shorter side in pixels that an image needs to have."""
         return self.transform.enough
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of all that answers depend on: class names and the file."""
+        digest = hashlib.sha256(json.dumps(self.class_names).encode())
+        with self._path.open("rb") as file:
+            while part := file.read(1 << 20):
+                digest.update(part)
+        return digest.hexdigest()
 
     def prepare(self, image: Image) -> numpy.ndarray:
         """The transform: an RGB image to ``[3, side, side]``."""
@@ -145,6 +157,8 @@ def _check_outputs(session: Any, classes: int, side: int, path: Path) -> None:
 
 
 def _usable_cores() -> int:
+    if (named := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(named) > 0:
+        return int(named)  # as torch takes them, and as Ray tells its workers
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

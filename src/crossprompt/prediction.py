@@ -11,6 +11,7 @@ from PIL.Image import Image
 
 from crossprompt.data.ahead import map_ahead
 from crossprompt.data.images import UnreadableImageError, read_image
+from crossprompt.data.inputs import Input
 from crossprompt.errors import RequestError
 from crossprompt.settings import require
 
@@ -18,7 +19,7 @@ BATCH = 64
 """Images at a time."""
 
 Pixels = TypeVar("Pixels")
-Paths = Iterable[str | PathLike[str]]
+Paths = Iterable[str | PathLike[str] | Input]
 Top = list[tuple[str, float]]
 """Classes with their probabilities, best first."""
 
@@ -57,21 +58,23 @@ def predict_files(
     """Classify any number of image files in constant memory; one prediction per input, in order.
 
     Args:
-        paths: image files, may be a generator.
+        paths: image files, or references to images that lie elsewhere; may be a generator.
         transform: image to what ``score`` takes.
         enough: shorter side in pixels that a file needs to have, see ``read_image``.
         score: the best classes of each of some images, at least one.
         batch_size: inputs at a time.
     """
 
-    def read(path: str | PathLike[str]) -> tuple[str, Pixels | None, str | None]:
-        given = os.fspath(path)  # as it was typed: Path would drop a leading ./
+    def read(given: str | PathLike[str] | Input) -> tuple[str, Pixels | None, str | None]:
+        # as it was typed: Path would drop a leading ./
+        name = given.name if isinstance(given, Input) else os.fspath(given)
         try:
-            return given, transform(read_image(given, enough)), None
+            image = given.read(enough) if isinstance(given, Input) else read_image(name, enough)
+            return name, transform(image), None
         except UnreadableImageError as error:
-            return given, None, error.bad.reason
+            return name, None, error.bad.reason
         except (RequestError, OSError) as error:
-            return given, None, str(error)
+            return name, None, str(error)
 
     results = map_ahead(read, paths)
     while group := list(islice(results, batch_size)):

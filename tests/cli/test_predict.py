@@ -4,15 +4,23 @@ import csv
 import io
 import json
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from crossprompt import load
+from crossprompt.bulk.inputs import open_inputs
+from crossprompt.bulk.partial import PartialFile
 from crossprompt.cli import main
-from crossprompt.cli.predict import expand
 from crossprompt.data import list_images
+from crossprompt.restricted import restrict
+from tests.backbone import even_clip, write_items
+from tests.saved import classify
 
 Ask = Callable[..., tuple[int, str, str]]
 
@@ -128,10 +136,16 @@ def test_a_folder_without_images_is_refused(ask, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--output", "answers.txt"], "no known ending; use .csv or .jsonl, or say --format"),
+        (["--output", "answers.txt"], "no known ending; use .csv, .jsonl or .parquet, or say"),
         (["--output", "."], "no known ending"),
         (["--json", "--format", "csv"], "--json and --format csv differ"),
         (["--output", "folder.csv"], "folder.csv is a folder"),
+        (["--format", "parquet"], "--format parquet is no text to print"),
+        (["--restart"], "--restart goes with --output"),
+        (["--column", "x"], "--column x goes with .csv, .parquet and .tar files"),
+        (["--workers", "2"], "--workers goes with --engine ray"),
+        (["--ray-address", "auto"], "--ray-address goes with --engine ray"),
+        (["--engine", "ray", "--gpus", "-1"], "--gpus is -1.0, expected 0 or more"),
     ],
 )
 def test_an_impossible_output_is_refused(ask, photos, tmp_path, monkeypatch, words, told) -> None:
@@ -150,8 +164,8 @@ def test_names_of_any_bytes_come_through(ask, photos, tmp_path) -> None:
 
 
 def test_paths_are_counted_where_they_can_be(photos, monkeypatch) -> None:
-    assert expand([str(photos), str(photos / "cat" / "0.png")])[1] == 31
-    assert expand(["-", str(photos)])[1] is None
+    assert open_inputs([str(photos), str(photos / "cat" / "0.png")]).count() == 31
+    assert open_inputs(["-", str(photos)]).count() is None
 
 
 def test_an_empty_standard_input_is_told(ask, monkeypatch) -> None:
@@ -159,3 +173,59 @@ def test_an_empty_standard_input_is_told(ask, monkeypatch) -> None:
     code, _, err = ask("-")
     assert code == 2
     assert "standard input is empty" in err
+
+
+def test_a_list_a_table_and_a_shard_are_answered_as_their_images_are(ask, photos, tmp_path) -> None:
+    files = list_images(photos)[:3]
+    (tmp_path / "a.csv").write_text(f"path\n{files[0]}\n", "utf-8")
+    table = pyarrow.table({"image": [files[1].read_bytes()]})
+    parquet.write_table(table, tmp_path / "b.parquet")
+    with tarfile.open(tmp_path / "c-0.tar", "w") as shard:
+        shard.add(files[2], "key.png")
+    words = [tmp_path / "a.csv", tmp_path / "b.parquet", tmp_path / "c-{0..0}.tar"]
+    code, out, _ = ask(*words, "--json")
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    names = [str(files[0]), f"{words[1]}#0", f"{tmp_path / 'c-0.tar'}#key"]
+    assert [answer.pop("path") for answer in answers] == names
+    expected = [json.loads(line) for line in ask(*files, "--json")[1].splitlines()]
+    assert answers == [{key: row[key] for key in row if key != "path"} for row in expected]
+    output = tmp_path / "answers.parquet"
+    assert ask(*words, "--output", output)[0] == 0
+    assert parquet.read_table(output).column("label").to_pylist() == [
+        row["label"] for row in expected
+    ]
+
+
+def test_a_stopped_run_goes_on_with_the_same_command_and_no_other(
+    ask, photos, tmp_path, monkeypatch
+) -> None:
+    output, append = tmp_path / "answers.jsonl", PartialFile.append
+    words = [photos, "--output", output, "--batch-size", "8"]
+
+    def stop(file: PartialFile, *given: Any) -> None:
+        if file.mark.rows == 16:
+            raise KeyboardInterrupt
+        append(file, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PartialFile, "append", stop)
+        code, _, err = ask(*words)
+    assert code == 1
+    assert "16 rows are kept in" in err
+    assert "the same command goes on after them" in err
+    code, _, err = ask(*words, "--top-k", "2")
+    assert code == 2
+    assert "--top-k was 1, is 2" in err
+    code, _, err = ask(*words)
+    assert code == 0
+    assert "going on after the 16 rows" in err
+    assert ask(photos, "--json", "--batch-size", "8")[1] == output.read_text("utf-8")
+
+
+def test_a_classifier_that_may_answer_otherwise_has_another_fingerprint(tmp_path) -> None:
+    items = write_items(tmp_path, [0, 1, 2])
+    one, other = (classify(even_clip(), items, "coop", seed, length=2) for seed in (1, 2))
+    assert one.fingerprint == load(one.save(tmp_path / "one"), even_clip()).fingerprint
+    assert one.fingerprint != other.fingerprint
+    assert one.fingerprint != restrict(one, one.class_names[::-1]).fingerprint

@@ -1,8 +1,7 @@
 """Tasks on a Ray cluster: the same results as ``Local``, from workers that may be lost."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +10,7 @@ from crossprompt.bench.ray_room import GIGABYTE, check_room, grows
 from crossprompt.bench.sources import load_backbone
 from crossprompt.bench.task import Outcome, Task, attempt
 from crossprompt.clip.model import CLIP
-from crossprompt.errors import JobError, RequestError
-
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray will once do, and warns of until then
-    "RAY_DEDUP_LOGS": "1",
-}
-"""Environment variables of Ray, where the user has not set them."""
+from crossprompt.ray_cluster import connected, import_ray
 
 
 @dataclass(frozen=True)
@@ -44,7 +36,7 @@ class Ray(Engine):
 
     def run(self, tasks: Sequence[Task], say: Say = unheard) -> Iterator[Outcome]:
         """Every task at once, as far as the cluster has room; the first to finish comes first."""
-        with self._cluster() as ray:
+        with connected(self.address, self.workers * self.cpus) as ray:
             self._check_room(ray, say)
             backbones = {}
             for task in tasks:  # each is sent to a machine once, whatever the number of tasks
@@ -78,36 +70,6 @@ class Ray(Engine):
             "name": "crossprompt",
             **memory,
         }
-
-    @contextmanager
-    def _cluster(self) -> Iterator[Any]:
-        ray = import_ray()
-        if ray.is_initialized():
-            yield ray
-            return
-        room: Mapping[str, Any] = (
-            {"address": self.address}
-            if self.address is not None
-            else {
-                "address": "local",
-                "num_cpus": self.workers * self.cpus,
-                "include_dashboard": False,
-            }
-        )
-        try:
-            ray.init(**room, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            if self.address is None:
-                raise JobError(f"Ray cannot start on this machine ({reason})") from error
-            raise JobError(
-                f"no Ray cluster answers at {self.address} ({reason}); check that it runs, and "
-                "that RAY_AUTH_TOKEN is set to its token if it asks for one"
-            ) from error
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
 
     def _check_room(self, ray: Any, say: Say) -> None:
         """A task that asks for more than any node has would wait for ever."""
@@ -150,21 +112,3 @@ def _unpack(task: Task, reference: Any) -> CLIP:
 def name_of(task: Task) -> tuple[str, str, str]:
     """The backbone of a task, where it computes."""
     return task.training.backbone, task.training.dtype, task.device
-
-
-def import_ray() -> Any:
-    """Ray, which is an extra.
-
-    Raises:
-        RequestError: it is not installed.
-    """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    try:
-        import ray
-    except ImportError as error:
-        raise RequestError(
-            "--engine ray needs a package that is not installed; install it with: pip install "
-            "'crossprompt[ray]'"
-        ) from error
-    return ray

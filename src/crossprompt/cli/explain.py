@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crossprompt.bulk.inputs import open_inputs
 from crossprompt.cli.device import add_backbone, open_classifier, positive
-from crossprompt.cli.predict import expand
-from crossprompt.cli.terminal import print_table, reporting
+from crossprompt.cli.terminal import print_table, reporting, warn_if_silent
+from crossprompt.data.inputs import ImageFile
+from crossprompt.errors import RequestError
 
 if TYPE_CHECKING:
     from crossprompt.classifier import Classifier
@@ -55,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     """Draw the pictures, and print what is in them and the words; 1 if an image is unreadable."""
     from crossprompt.nearest_words import nearest_words  # which imports torch
 
-    paths = [Path(path) for path in expand(options.images)[0]] if options.images else []
+    paths = _paths(options.images)
     options.device, options.dtype = "cpu", "fp32"
     classifier = open_classifier(options.run, options)
     pictures = _draw(classifier, paths, options)
@@ -65,6 +67,15 @@ def run(options: argparse.Namespace) -> int:
     else:
         _show(pictures, words, classifier)
     return 1 if any(picture["error"] for picture in pictures) else 0
+
+
+def _paths(words: Sequence[str]) -> list[Path]:
+    paths = []
+    for given in open_inputs(words, begin_stdin=warn_if_silent):
+        if not isinstance(given, ImageFile):
+            raise RequestError(f"{given.name} is no file of its own; give image files or folders")
+        paths.append(Path(given.path))
+    return paths
 
 
 def _draw(

@@ -1,16 +1,19 @@
 """``crossprompt predict``: classify images, any number of them."""
 
 import argparse
-import csv
 import io
-import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+from crossprompt.bulk.engine import Engine, Predictor
+from crossprompt.bulk.extra import import_parquet
+from crossprompt.bulk.inputs import Inputs, open_inputs
+from crossprompt.bulk.partial import PartialFile
+from crossprompt.bulk.predict import grouped, predict_to_file
+from crossprompt.bulk.rows import FORMS
 from crossprompt.cli.device import (
     add_backbone,
     add_batch_size,
@@ -19,16 +22,17 @@ from crossprompt.cli.device import (
     open_predictor,
     positive,
 )
+from crossprompt.cli.predict_engine import add_engine_arguments, check_engine, choose_engine
 from crossprompt.cli.terminal import reporting, warn_if_silent
-from crossprompt.data.images import list_images
 from crossprompt.errors import RequestError
 from crossprompt.prediction import Prediction
-from crossprompt.replacing import replace_file
 
-EXAMPLE = "crossprompt predict runs/photos-dcp a.jpg more/ --top-k 3 --output answers.csv"
+EXAMPLE = """crossprompt predict runs/photos-dcp a.jpg more/ --top-k 3
+  crossprompt predict runs/photos-dcp archive/ --output answers.csv
+  crossprompt predict runs/photos-dcp "shards/{000..099}.tar" --output answers.parquet"""
 
-FORMATS = ("table", "csv", "jsonl")
-STDIN = "-"
+OF_FILES = ("csv", "jsonl", "parquet")
+"""Forms of --output, by its ending."""
 
 
 @runtime_checkable
@@ -45,101 +49,94 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     parser.add_argument(
         "images",
         nargs="+",
-        help="image files, folders (searched for images), or - for a list on standard input, one "
-        "path a line",
+        help="image files; folders (searched for images); .csv and .parquet files with a column of "
+        "images; WebDataset's .tar shards, also as {000..099}.tar; or - for a list on standard "
+        "input, one path a line",
     )
     parser.add_argument(
         "--top-k", type=positive, default=1, metavar="INT", help="classes to list (default: 1)"
     )
     parser.add_argument(
-        "--output", type=Path, help="file to write, .csv or .jsonl (default: standard output)"
+        "--column",
+        help="with the images in .csv and .parquet (default: path, image, filepath or file); "
+        "ending of the image in .tar, where there are several",
     )
-    parser.add_argument("--format", choices=FORMATS, help="default: by --output's ending, or table")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="file to write, .csv, .jsonl or .parquet; the same command goes on after a crash or "
+        "Ctrl-C (default: standard output)",
+    )
+    parser.add_argument(
+        "--restart", action="store_true", help="forget what an earlier run wrote of --output"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("table", *OF_FILES),
+        help="default: by --output's ending, or table",
+    )
     parser.add_argument("--json", action="store_true", help="the same as --format jsonl")
     add_batch_size(parser)
     add_backbone(parser)
     add_device_arguments(parser)
+    add_engine_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Predict, writing each answer as soon as it is known; 1 if any image could not be read."""
     form = _format(options)
-    paths, total = expand(options.images)
+    check_engine(options)
+    inputs = open_inputs(options.images, options.column, warn_if_silent)
     classifier = open_predictor(options.run, options)
-    answers = classifier.predict_stream(paths, options.top_k, options.batch_size)
     top_k = min(options.top_k, len(classifier.class_names))
+    engine = choose_engine(options, classifier, top_k)
     if options.output is None:
+        groups = grouped(inputs, options.batch_size)
+        answers = (answer for group in engine.answers(groups) for answer in group)
         with _answers_on_stdout() as file:
             failed = write(answers, form, top_k, file)
     else:
-        failed = _write_file(answers, form, top_k, options.output, total)
+        settings = _settings(options, form, top_k, classifier, inputs)
+        partial = PartialFile(options.output, form, top_k, settings)
+        failed = _write_file(inputs, engine, partial, options)
     if failed:
         images = "image" if failed == 1 else "images"
         print(f"crossprompt: {failed} {images} could not be read", file=sys.stderr)
     return 1 if failed else 0
 
 
-def expand(words: Sequence[str]) -> tuple[Iterator[str], int | None]:
-    """Files as they are, folders as the images in them, ``-`` as the lines of standard input.
-
-    Args:
-        words: as the user typed them.
-
-    Returns:
-        The paths, and how many there are, None where standard input says so only in the end.
-
-    Raises:
-        RequestError: a word is no file and no folder, or a folder holds no image.
-    """
-    if missing := [word for word in words if word != STDIN and not Path(word).exists()]:
-        raise RequestError(f"no such file or folder: {', '.join(missing[:5])}")
-    listed: list[Iterable[str]] = []
-    for word in words:
-        if word == STDIN:
-            listed.append(_lines_of_stdin())
-        elif Path(word).is_dir():
-            listed.append([str(path) for path in list_images(word)])
-            if not listed[-1]:
-                raise RequestError(f"the folder {word} holds no image files")
-        else:
-            listed.append([word])
-    total = None if STDIN in words else sum(isinstance(x, list) and len(x) for x in listed)
-    return chain.from_iterable(listed), total
-
-
-def _lines_of_stdin() -> Iterator[str]:
-    warn_if_silent()
-    found = False
-    for line in sys.stdin:
-        if line.strip():
-            found = True
-            yield line.rstrip("\r\n")
-    if not found:
-        raise RequestError("standard input is empty; give one path a line, or name the images")
+def _settings(
+    options: argparse.Namespace, form: str, top_k: int, classifier: Predictor, inputs: Inputs
+) -> dict[str, Any]:
+    """What rows depend on, but for the images themselves."""
+    return {
+        "the classifier": classifier.fingerprint,
+        "sources": inputs.versions(),
+        "--column": options.column,
+        "--top-k": top_k,
+        "--format": form,
+        "--batch-size": options.batch_size,  # the last bits of a probability may depend on it
+        "--device": options.device,
+        "--dtype": options.dtype,
+    }
 
 
 def _write_file(
-    answers: Iterable[Prediction], form: str, top_k: int, output: Path, total: int | None
+    inputs: Inputs, engine: Engine, file: PartialFile, options: argparse.Namespace
 ) -> int:
     """Write a file that is there only when it is complete; returns how many could not be read."""
-    if output.is_dir():
-        raise RequestError(f"--output {output} is a folder; give a file to write")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    failed = 0
-
-    def write_all(partial: Path) -> None:
-        nonlocal failed
-        with (
-            reporting() as terminal,
-            # a file name may be no text in any encoding: its bytes are kept
-            partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-        ):
-            count = terminal.count("Classifying")
-            counted = _counted(answers, lambda done: count(done, total))
-            failed = write(counted, form, top_k, file)
-
-    replace_file(output, write_all)
-    return failed
+    total = inputs.count()
+    with reporting() as terminal:
+        count = terminal.count("Classifying")
+        return predict_to_file(
+            inputs,
+            engine,
+            file,
+            options.batch_size,
+            restart=options.restart,
+            progress=lambda done: count(done, total),
+            say=terminal.say,
+        )
 
 
 @contextmanager
@@ -150,69 +147,38 @@ def _answers_on_stdout() -> Iterator[Writable]:
     yield sys.stdout
 
 
-def _counted(
-    answers: Iterable[Prediction], progress: Callable[[int], None]
-) -> Iterator[Prediction]:
-    for done, answer in enumerate(answers, start=1):
-        progress(done)
-        yield answer
-
-
 def write(answers: Iterable[Prediction], form: str, top_k: int, file: Writable) -> int:
     """Write one row per image; returns how many could not be read.
 
     Args:
         answers: one per image; taken one at a time.
-        form: one of ``FORMATS``.
+        form: one of ``FORMS``.
         top_k: how many classes an answer lists.
         file: open for writing.
     """
-    rows = {"table": _table, "csv": _csv, "jsonl": _jsonl}[form]
+    rows = FORMS[form](top_k)
+    if rows.header:
+        file.write(rows.header)
     failed = 0
-
-    def counted() -> Iterator[Prediction]:
-        nonlocal failed
-        for answer in answers:
-            failed += answer.error is not None
-            yield answer
-
-    rows(counted(), top_k, file)
+    for answer in answers:
+        failed += answer.error is not None
+        file.write(rows.row(answer))
     return failed
 
 
-def _table(answers: Iterator[Prediction], top_k: int, file: Writable) -> None:
-    for answer in answers:
-        if answer.error is not None:
-            print(f"{answer.path}: error: {answer.error}", file=file)
-            continue
-        classes = "  ".join(f"{name} {100 * share:.1f} %" for name, share in answer.top)
-        print(f"{answer.path}: {classes}", file=file)
-
-
-def _csv(answers: Iterator[Prediction], top_k: int, file: Writable) -> None:
-    writer = csv.writer(file, lineterminator="\n")
-    ranks = [
-        cell for rank in range(2, top_k + 1) for cell in (f"label_{rank}", f"probability_{rank}")
-    ]
-    writer.writerow(["path", "label", "probability", *ranks, "error"])
-    for answer in answers:
-        cells = [cell for name, share in answer.top for cell in (name, f"{share:.6f}")]
-        writer.writerow([answer.path, *(cells or [""] * (2 * top_k)), answer.error or ""])
-
-
-def _jsonl(answers: Iterator[Prediction], top_k: int, file: Writable) -> None:
-    for answer in answers:
-        line = {
-            "path": answer.path,
-            "label": answer.label,
-            "probability": answer.probability,
-            "top": answer.top,
-            "error": answer.error,
-        }
-        print(json.dumps(line, ensure_ascii=False), file=file)
-
-
 def _format(options: argparse.Namespace) -> str:
+    form = _asked_format(options)
+    if options.output is None:
+        if options.restart:
+            raise RequestError("--restart goes with --output; leave it out")
+        if form == "parquet":
+            raise RequestError("--format parquet is no text to print; give --output a file")
+    if form == "parquet":
+        import_parquet(options.output)  # now, and not when all is done
+    return form
+
+
+def _asked_format(options: argparse.Namespace) -> str:
     if options.json:
         if options.format not in (None, "jsonl"):
             raise RequestError(f"--json and --format {options.format} differ; leave one out")
@@ -222,8 +188,9 @@ def _format(options: argparse.Namespace) -> str:
     if options.output is None:
         return "table"
     ending = options.output.suffix.lower().lstrip(".")
-    if ending not in FORMATS[1:]:
+    if ending not in OF_FILES:
         raise RequestError(
-            f"--output {options.output} has no known ending; use .csv or .jsonl, or say --format"
+            f"--output {options.output} has no known ending; use .csv, .jsonl or .parquet, or say "
+            "--format"
         )
     return str(ending)

@@ -1,0 +1,93 @@
+"""An image to classify, wherever it lies: a small reference, read only when its turn comes."""
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from PIL.Image import Image
+
+from crossprompt.data.images import UndecodableImageError, decode_image, read_image
+
+
+@dataclass(frozen=True)
+class Input(ABC):
+    """Base of every reference; it can be sent to another process."""
+
+    name: str
+    """What the answer is filed under."""
+
+    @abstractmethod
+    def read(self, enough: int | None = None) -> Image:
+        """The image as 8-bit RGB; see ``read_image``.
+
+        Raises:
+            RequestError: it cannot be read.
+        """
+
+    @abstractmethod
+    def version(self) -> str:
+        """What is another when the image has been changed, as far as can be told unread."""
+
+
+@dataclass(frozen=True)
+class ImageFile(Input):
+    """A file of its own."""
+
+    path: str
+
+    def read(self, enough: int | None = None) -> Image:
+        """Read the file."""
+        return read_image(self.path, enough)
+
+    def version(self) -> str:
+        """Size and time of its last change."""
+        return version_of_file(self.path)
+
+
+@dataclass(frozen=True)
+class Slice(Input):
+    """Bytes within a larger file."""
+
+    path: str
+    offset: int
+    size: int
+
+    def read(self, enough: int | None = None) -> Image:
+        """Read these bytes alone."""
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            content = file.read(self.size)
+        if len(content) < self.size:
+            found = f"{len(content):,} of {self.size:,} bytes"
+            raise UndecodableImageError(f"{Path(self.path).name} ends early: {found} are there")
+        return decode_image(BytesIO(content), enough)
+
+    def version(self) -> str:
+        """Where it lies; the larger file's own version is its source's."""
+        return f"{self.offset}+{self.size}"
+
+
+@dataclass(frozen=True)
+class Broken(Input):
+    """A place where an image should be and none is."""
+
+    reason: str
+
+    def read(self, enough: int | None = None) -> Image:
+        """Say why."""
+        raise UndecodableImageError(self.reason)
+
+    def version(self) -> str:
+        """The reason."""
+        return self.reason
+
+
+def version_of_file(path: str | os.PathLike[str]) -> str:
+    """Size in bytes and time of the last change in nanoseconds, or that there is no such file."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # ValueError: no path at all, such as one with a zero byte
+        return "not there"
+    return f"{status.st_size} bytes of {status.st_mtime_ns}"
