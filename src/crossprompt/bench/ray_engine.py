@@ -9,7 +9,7 @@ from typing import Any
 from crossprompt.bench.engines import RETRIES, Engine, Say, unheard
 from crossprompt.bench.ray_room import GIGABYTE, check_room, grows
 from crossprompt.bench.sources import load_backbone
-from crossprompt.bench.task import Outcome, Task, attempt
+from crossprompt.bench.task import OnStep, Outcome, Task, attempt
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import JobError, RequestError
 
@@ -42,7 +42,9 @@ class Ray(Engine):
     memory: float | None = None
     retries: int = RETRIES
 
-    def run(self, tasks: Sequence[Task], say: Say = unheard) -> Iterator[Outcome]:
+    def run(
+        self, tasks: Sequence[Task], say: Say = unheard, on_step: OnStep = None
+    ) -> Iterator[Outcome]:
         """Every task at once, as far as the cluster has room; the first to finish comes first."""
         with self._cluster() as ray:
             self._check_room(ray, say)
