@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 
 from crossprompt.bench.cell import Cell
-from crossprompt.bench.engines import Engine, Say, unheard
+from crossprompt.bench.engines import Engine, Local, Say, unheard
 from crossprompt.bench.lines import Lines
 from crossprompt.bench.outcomes import Outcomes
 from crossprompt.bench.run import Circumstances, Summary, run_grid
-from crossprompt.bench.task import Outcome, Task
+from crossprompt.bench.task import OnStep, Outcome, Task
 from crossprompt.data import Dataset
 from crossprompt.errors import RequestError
 from crossprompt.fitting import Silent
-from tests.bench.cells import a_cell
+from crossprompt.reports import StepReport
+from tests.bench.cells import TRAINING, a_cell, four_classes
 
 HERE = Circumstances(root=None, device="cpu", threads=1)
 
@@ -27,7 +28,9 @@ class Listed(Engine):
         self.seen = list[Task]()
         self.fingerprint = fingerprint
 
-    def run(self, tasks: Sequence[Task], say: Say = unheard) -> Iterator[Outcome]:
+    def run(
+        self, tasks: Sequence[Task], say: Say = unheard, on_step: OnStep = None
+    ) -> Iterator[Outcome]:
         for task in reversed(tasks):
             self.seen.append(task)
             if task.training.seed == 13:
@@ -110,13 +113,33 @@ def test_a_cell_that_fails_is_reported_and_tried_again_and_the_rest_is_computed(
 
 def test_a_cell_that_another_process_finished_meanwhile_is_not_written_again(tmp_path) -> None:
     class Late(Listed):
-        def run(self, tasks: Sequence[Task], say: Say = unheard) -> Iterator[Outcome]:
+        def run(
+            self, tasks: Sequence[Task], say: Say = unheard, on_step: OnStep = None
+        ) -> Iterator[Outcome]:
             Lines(tmp_path).append(self.line(tasks[0].cells[0]))
             yield from super().run(tasks)
 
     summary = run([a_cell()], tmp_path, Late())
     assert (summary.finished_before, summary.computed) == (1, [])
     assert len((tmp_path / "lines.jsonl").read_text().splitlines()) == 1
+
+
+def test_the_steps_of_trainings_in_this_process_are_told(tmp_path) -> None:
+    class Counting(Listener):
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps = list[tuple[int, int]]()
+
+        def step(self, report: StepReport) -> None:
+            self.steps.append((report.step, report.steps))
+
+    data = str(four_classes(tmp_path / "photos"))
+    options = {"length": 2, "depth": 2}
+    cell = a_cell(dataset=data, method="dcp", options=options, shots=2, training=TRAINING)
+    listener = Counting()
+    summary = run([cell], tmp_path / "results", Local(1), listener)
+    assert summary.failed == []
+    assert listener.steps == [(step, 4) for step in (1, 2, 3, 4)]
 
 
 def test_other_data_under_the_same_name_is_noted_once(tmp_path) -> None:

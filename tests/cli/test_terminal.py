@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from crossprompt.cli.terminal import Terminal, print_table, reporting
+from crossprompt.cli.terminal import Terminal, build_progress, print_table, reporting
 from crossprompt.reports import StepReport
 
 
@@ -39,9 +39,50 @@ def test_the_training_bar_shows_loss_rate_and_steps(shown) -> None:
 
 def test_the_loss_is_smoothed(shown) -> None:
     terminal, read = shown
-    for loss in (1.0, 2.0):
-        terminal.step(StepReport(1, 10, loss=loss, lr=0.1, images=4))
+    for step, loss in ((1, 1.0), (2, 2.0)):
+        terminal.step(StepReport(step, 10, loss=loss, lr=0.1, images=4))
     assert "loss 1.050" in read()
+
+
+def test_another_training_has_a_bar_and_a_loss_of_its_own(shown) -> None:
+    terminal, read = shown
+    for step in (1, 2):
+        terminal.step(StepReport(step, 2, loss=3.0, lr=0.1, images=4))
+    terminal.step(StepReport(1, 50, loss=1.0, lr=0.1, images=4))
+    assert "Training 1/50 loss 1.000" in read()
+    assert "1/2" not in read()
+
+
+@pytest.fixture
+def timed():
+    """A terminal, its clock in seconds, and what its only bar says is left."""
+    clock = [0.0]
+    with build_progress(Console(file=io.StringIO()), lambda: clock[0]) as progress:
+        yield Terminal(progress), clock, lambda: progress.tasks[0].time_remaining
+
+
+def test_the_time_left_of_slow_steps_is_known(timed) -> None:
+    terminal, clock, left = timed
+    for step in range(1, 4):
+        clock[0] += 60
+        terminal.step(StepReport(step, 1000, loss=1.0, lr=0.1, images=4))
+    assert left() == 997 * 60
+
+
+def test_a_resumed_training_has_the_time_left_of_its_own_speed(timed) -> None:
+    terminal, clock, left = timed
+    for step in range(501, 505):
+        clock[0] += 60
+        terminal.step(StepReport(step, 1000, loss=1.0, lr=0.1, images=4))
+    assert left() == 496 * 60
+
+
+def test_the_next_training_of_a_grid_is_not_taken_for_finished(timed) -> None:
+    terminal, clock, left = timed
+    for step in (*range(1, 13), 1, 2, 3):
+        clock[0] += 10
+        terminal.step(StepReport(step, 12, loss=1.0, lr=0.1, images=4))
+    assert left() == 9 * 10
 
 
 def test_a_sentence_is_shown_as_it_is(shown) -> None:

@@ -25,6 +25,7 @@ from crossprompt.evaluate import Result
 from crossprompt.fitting import describe_settings
 from crossprompt.job import Job
 from crossprompt.methods import Method
+from crossprompt.reports import StepReport
 from crossprompt.restricted import restrict
 from crossprompt.run_folder import LIBRARIES
 from crossprompt.state import STATE
@@ -49,6 +50,8 @@ class Asked:
     """The backbone."""
     root: str | None = None
     """Folder of the data sets."""
+    on_step: Callable[[StepReport], None] | None = field(default=None, repr=False, compare=False)
+    """Called after every step of the training."""
 
     @property
     def job(self) -> Job:
@@ -213,7 +216,16 @@ def _train(asked: Asked, states: Path, resume: bool) -> Trained:
     method, few = asked.build(), asked.trial.few
     config = asked.job.train_config()
     try:
-        train(method, asked.clip, few.train, config, val=few.val, folder=states, resume=resume)
+        train(
+            method,
+            asked.clip,
+            few.train,
+            config,
+            val=few.val,
+            folder=states,
+            resume=resume,
+            on_step=asked.on_step,
+        )
     except JobError as error:
         raise advise(error, method.name) from error
     return Trained(asked, method, time.perf_counter() - began)

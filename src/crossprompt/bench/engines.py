@@ -9,7 +9,7 @@ from typing import TypeAlias
 from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
 from crossprompt.bench.sources import load_backbone
-from crossprompt.bench.task import Outcome, Task, attempt
+from crossprompt.bench.task import OnStep, Outcome, Task, attempt
 from crossprompt.clip.model import CLIP
 
 RETRIES = 3
@@ -26,12 +26,16 @@ class Engine(ABC):
     """Where tasks are computed."""
 
     @abstractmethod
-    def run(self, tasks: Sequence[Task], say: Say = unheard) -> Iterator[Outcome]:
+    def run(
+        self, tasks: Sequence[Task], say: Say = unheard, on_step: OnStep = None
+    ) -> Iterator[Outcome]:
         """What came of every task, as soon as it is known.
 
         Args:
             tasks: what to compute.
             say: told what the user should know meanwhile.
+            on_step: called after every step of a training in this process; none is reported by
+                others.
 
         Raises:
             JobError: no task can be computed any more.
@@ -49,10 +53,12 @@ class Local(Engine):
     def __init__(self, workers: int = 1, retries: int = RETRIES) -> None:
         self.workers, self.retries = workers, retries
 
-    def run(self, tasks: Sequence[Task], say: Say = unheard) -> Iterator[Outcome]:
+    def run(
+        self, tasks: Sequence[Task], say: Say = unheard, on_step: OnStep = None
+    ) -> Iterator[Outcome]:
         """One task after the other, or one a worker."""
         if self.workers == 1:
-            return (attempt(task, backbone_of) for task in tasks)
+            return (attempt(task, backbone_of, on_step) for task in tasks)
         return _Workers(self.retries, say).run(tasks, min(self.workers, len(tasks)))
 
 

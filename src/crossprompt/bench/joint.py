@@ -92,7 +92,16 @@ def _train(asked: Asked, states: Path, resume: bool) -> TrainedTogether:
         "groups": named,
     }
     try:
-        train_tasks(tasks, groups, asked.clip, recipes[0], settings, folder=states, resume=resume)
+        train_tasks(
+            tasks,
+            groups,
+            asked.clip,
+            recipes[0],
+            settings,
+            folder=states,
+            resume=resume,
+            on_step=asked.on_step,
+        )
     except JobError as error:
         raise advise(error, MmAP.name) from error
     seconds = (time.perf_counter() - began) / len(parts)

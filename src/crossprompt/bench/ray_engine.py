@@ -8,7 +8,7 @@ from typing import Any
 from crossprompt.bench.engines import RETRIES, Engine, Say, unheard
 from crossprompt.bench.ray_room import GIGABYTE, check_room, grows
 from crossprompt.bench.sources import load_backbone
-from crossprompt.bench.task import Outcome, Task, attempt
+from crossprompt.bench.task import OnStep, Outcome, Task, attempt
 from crossprompt.clip.model import CLIP
 from crossprompt.ray_cluster import connected, import_ray
 
@@ -34,7 +34,9 @@ class Ray(Engine):
     memory: float | None = None
     retries: int = RETRIES
 
-    def run(self, tasks: Sequence[Task], say: Say = unheard) -> Iterator[Outcome]:
+    def run(
+        self, tasks: Sequence[Task], say: Say = unheard, on_step: OnStep = None
+    ) -> Iterator[Outcome]:
         """Every task at once, as far as the cluster has room; the first to finish comes first."""
         with connected(self.address, self.workers * self.cpus) as ray:
             self._check_room(ray, say)

@@ -109,7 +109,7 @@ def run_grid(
     if tasks:
         count(done, len(cells))
     known = Known(finished.values(), reporter)
-    for outcome in engine.run(ready, reporter.say):
+    for outcome in engine.run(ready, reporter.say, reporter.step):
         for cell, line in zip(outcome.task.cells, outcome.lines, strict=False):
             known.compare(line)
             if lines.append(line):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -17,6 +17,10 @@ from crossprompt.bench.joint import TrainedTogether, prepare_together
 from crossprompt.bench.sources import parts_of
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import CrosspromptError
+from crossprompt.reports import StepReport
+
+OnStep: TypeAlias = Callable[[StepReport], None] | None
+"""Who is told of every step of a training, if anybody."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +65,17 @@ class Outcome:
         return list(self.task.cells[len(self.lines) :])
 
 
-def attempt(task: Task, backbone: Callable[[Task], CLIP]) -> Outcome:
+def attempt(task: Task, backbone: Callable[[Task], CLIP], on_step: OnStep = None) -> Outcome:
     """Compute a task; what goes wrong is part of the outcome.
 
     Args:
         task: what to compute.
         backbone: where the frozen CLIP comes from.
+        on_step: called after every step of the training.
     """
     lines: list[dict[str, Any]] = []
     try:
-        for line in compute(task, backbone(task)):
+        for line in compute(task, backbone(task), on_step):
             lines.append(line)
     except Exception as error:
         applicable = not isinstance(error, NotApplicableError)
@@ -78,7 +83,7 @@ def attempt(task: Task, backbone: Callable[[Task], CLIP]) -> Outcome:
     return Outcome(task, tuple(lines))
 
 
-def compute(task: Task, clip: CLIP) -> Iterator[dict[str, Any]]:
+def compute(task: Task, clip: CLIP, on_step: OnStep = None) -> Iterator[dict[str, Any]]:
     """Train once, and yield the line of every cell.
 
     The training's state is kept after each epoch, so that a task that was killed goes on from
@@ -86,7 +91,7 @@ def compute(task: Task, clip: CLIP) -> Iterator[dict[str, Any]]:
     """
     states = task.states / task.training.digest
     with fixed_threads(task.threads):
-        asked = Asked(task.training, clip, task.root)
+        asked = Asked(task.training, clip, task.root, on_step)
         together = len(parts_of(task.training.dataset)) > 1
         try:
             trained = prepare_together(asked, states) if together else prepare(asked, states)

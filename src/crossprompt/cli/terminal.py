@@ -20,6 +20,8 @@ from rich.text import Text
 from crossprompt.launcher import speaks
 from crossprompt.reports import StepReport
 
+MEMORY = 24 * 3600.0
+"""Seconds that count for the time left: a step may take a minute, a training hours."""
 SMOOTH = 0.05
 """Weight of a new step in the loss that the progress bar shows."""
 
@@ -40,6 +42,7 @@ class Terminal:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
         self._loss: float | None = None
+        self._step = 0
 
     def say(self, text: str) -> None:
         """A sentence above the bars."""
@@ -50,7 +53,11 @@ class Terminal:
         return lambda done, total: self._show(what, done, total, "")
 
     def step(self, report: StepReport) -> None:
-        """Move the training bar on."""
+        """Move the training bar on; where steps are counted from the start again, a new one."""
+        if report.step <= self._step:
+            self._progress.remove_task(self._tasks.pop("Training"))
+            self._loss = None
+        self._step = report.step
         old = self._loss if self._loss is not None else report.loss
         self._loss = old + SMOOTH * (report.loss - old)
         speed = self._speed("Training") * report.images
@@ -60,7 +67,8 @@ class Terminal:
     def _speed(self, what: str) -> float:
         if what not in self._tasks:
             return 0.0
-        return self._progress.tasks[self._tasks[what]].speed or 0.0
+        task = next(task for task in self._progress.tasks if task.id == self._tasks[what])
+        return task.speed or 0.0
 
     def _show(self, what: str, done: int, total: int | None, detail: str) -> None:
         if what not in self._tasks:
@@ -72,10 +80,13 @@ class Terminal:
         self._progress.update(self._tasks[what], completed=done, total=total, detail=detail)
 
 
-@contextmanager
-def reporting() -> Iterator[Terminal]:
-    """A terminal with progress bars, for as long as the job runs; silent on other processes."""
-    console = Console(stderr=True, quiet=not speaks())
+def build_progress(console: Console, clock: Callable[[], float] | None = None) -> Progress:
+    """Bars that say how much is done and how much time is left.
+
+    Args:
+        console: where they stand.
+        clock: seconds, from any moment on.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -83,7 +94,13 @@ def reporting() -> Iterator[Terminal]:
         TextColumn("{task.fields[detail]}"),
         TimeRemainingColumn(),
     )
-    progress = Progress(*columns, console=console)
+    return Progress(*columns, console=console, speed_estimate_period=MEMORY, get_time=clock)
+
+
+@contextmanager
+def reporting() -> Iterator[Terminal]:
+    """A terminal with progress bars, for as long as the job runs; silent on other processes."""
+    progress = build_progress(Console(stderr=True, quiet=not speaks()))
     try:
         yield Terminal(progress)
     finally:
