@@ -27,9 +27,7 @@ from crossprompt.cli.terminal import reporting, warn_if_silent
 from crossprompt.errors import RequestError
 from crossprompt.prediction import Prediction
 
-EXAMPLE = """crossprompt predict runs/photos-dcp a.jpg more/ --top-k 3
-  crossprompt predict runs/photos-dcp archive/ --output answers.csv
-  crossprompt predict runs/photos-dcp "shards/{000..099}.tar" --output answers.parquet"""
+EXAMPLE = "crossprompt predict runs/photos-dcp more/ shards/{000..099}.tar --output answers.csv"
 
 OF_FILES = ("csv", "jsonl", "parquet")
 """Forms of --output, by its ending."""
