@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         grid = Comparison(read_results(folder).records)
         written = document.insert(written, folder.name, grid.tables())
         picture = f"{chosen.output.stem}-{folder.name}.png"
-        pictures.save(grid.panels(), chosen.output.with_name(picture))
+        pictures.save(grid.panels(), chosen.output.with_name(picture), one_scale=True)
     chosen.output.write_text(written, "utf-8")
 
 

@@ -96,19 +96,20 @@ def svg(panel: Panel, name: str, looks: Mapping[str, Style]) -> str:
     return re.sub(r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>', r"<svg \1>", drawn)
 
 
-def save(panels: Sequence[Panel], path: Path) -> None:
+def save(panels: Sequence[Panel], path: Path, *, one_scale: bool = False) -> None:
     """All panels in one picture with one legend.
 
     Args:
         panels: at least one.
         path: of the picture; its ending says which format.
+        one_scale: whether heights compare between panels.
     """
     looks = styles(panels)
-    columns = min(len(panels), 3)
+    columns = 2 if len(panels) == 4 else min(len(panels), 3)
     rows = -(-len(panels) // columns)
     with _drawing():
         figure = Figure(figsize=(4.4 * columns + 0.6, 3.4 * rows + 0.5), layout="constrained")
-        grid = figure.subplots(rows, columns, squeeze=False).flatten()
+        grid = figure.subplots(rows, columns, squeeze=False, sharey=one_scale).flatten()
         for axes, panel in zip(grid, panels, strict=False):
             _draw(axes, panel, looks)
             axes.set_title(textwrap.fill(panel.title, TITLE), fontsize=10)
