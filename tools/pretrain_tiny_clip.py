@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig, initialise
-from crossprompt.clip.text_tokens import TokenizedTexts
+from crossprompt.clip.tokenized_texts import TokenizedTexts
 from crossprompt.precision import has_fast_bf16
 from tools.tiny_clip import art, pictures, vocabulary
 from tools.tiny_clip.captions import TEMPLATES, Captions

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from crossprompt.clip.model import CLIP
-from crossprompt.clip.text_tokens import TextTokens, TokenizedTexts
+from crossprompt.clip.text_tokens import TextTokens
+from crossprompt.clip.tokenized_texts import TokenizedTexts
 from crossprompt.shapes import (
     ImageFeatures,
     ImagePrompt,

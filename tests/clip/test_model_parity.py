@@ -12,7 +12,7 @@ from crossprompt.clip.checkpoints import Checkpoint
 from crossprompt.clip.configs import from_hugging_face, to_hugging_face
 from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig
 from crossprompt.clip.renames import HUGGING_FACE, sources
-from crossprompt.clip.text_tokens import TokenizedTexts
+from crossprompt.clip.tokenized_texts import TokenizedTexts
 from crossprompt.clip.weights import build
 from tests.clip.random_clip import SMALL, random_weights
 

@@ -3,7 +3,8 @@ import torch
 from torch import Tensor
 
 from crossprompt.clip.model import CLIP
-from crossprompt.clip.text_tokens import TextTokens, TokenizedTexts
+from crossprompt.clip.text_tokens import TextTokens
+from crossprompt.clip.tokenized_texts import TokenizedTexts
 from crossprompt.errors import RequestError
 from crossprompt.memory import Saving, applied
 from tests.clip.dense_text import dense_text_features

@@ -7,7 +7,7 @@ from crossprompt.clip.model import TextConfig as TextConfig
 from crossprompt.clip.model import initialise as initialise
 from crossprompt.clip.preprocess import Preprocess as Preprocess
 from crossprompt.clip.text_tokens import TextTokens as TextTokens
-from crossprompt.clip.text_tokens import TokenizedTexts as TokenizedTexts
+from crossprompt.clip.tokenized_texts import TokenizedTexts as TokenizedTexts
 from crossprompt.clip.tokenizer import Tokenizer as Tokenizer
 from crossprompt.clip.weights import load_clip as load_clip
 from crossprompt.clip.weights import save_clip as save_clip

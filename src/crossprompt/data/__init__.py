@@ -2,13 +2,13 @@
 
 from crossprompt.data.benchmark import Benchmark
 from crossprompt.data.benchmarks import BENCHMARKS
+from crossprompt.data.checking import check_images
 from crossprompt.data.csv_file import load_csv
 from crossprompt.data.folder import load_folder
 from crossprompt.data.images import (
     BadImage,
     UndecodableImageError,
     UnreadableImageError,
-    check_images,
     decode_image,
     list_images,
     read_image,

@@ -13,9 +13,9 @@ from crossprompt.data.benchmark import (
     read_division,
 )
 from crossprompt.data.benchmarks import BENCHMARKS
+from crossprompt.data.checking import Progress, check_images, list_bad
 from crossprompt.data.division import Division, missing_images
 from crossprompt.data.files import list_files, list_folders
-from crossprompt.data.images import Progress, check_images, list_bad
 from crossprompt.data.place import Place
 from crossprompt.data.tree import draw_tree
 from crossprompt.errors import RequestError

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from crossprompt.data.images import Progress, check_images, list_bad
+from crossprompt.data.checking import Progress, check_images, list_bad
 from crossprompt.data.sampling import sample_few_shot
 from crossprompt.data.selection import Selection
 from crossprompt.data.split import Item, Split, fingerprint_of

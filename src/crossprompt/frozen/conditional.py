@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import linear, normalize, relu
 
 from crossprompt.clip.model import CLIP
-from crossprompt.clip.text_tokens import TokenizedTexts
+from crossprompt.clip.tokenized_texts import TokenizedTexts
 from crossprompt.frozen.base import Frozen, check_tensors, constant, length_of
 from crossprompt.prompted import encode_prompted_texts
 from crossprompt.shapes import ImageFeatures, Images, Logits, TextPrompt

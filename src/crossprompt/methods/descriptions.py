@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
-from crossprompt.clip.text_tokens import TokenizedTexts
+from crossprompt.clip.tokenized_texts import TokenizedTexts
 from crossprompt.errors import RequestError
 from crossprompt.shapes import ClassFeatures
 
