@@ -13,7 +13,7 @@ from crossprompt.report.latex import latex
 from crossprompt.report.markdown import markdown
 from crossprompt.report.published import quotations
 from crossprompt.report.tables import Table
-from crossprompt.reproduce import BACKBONE, FEW_SHOT
+from crossprompt.reproduce.study import BACKBONE, FEW_SHOT
 from tests.report.lines import SMALL, line, report_of, table_of
 
 LABEL = "published, ViT-B/16, not measured here"
