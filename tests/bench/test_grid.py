@@ -8,6 +8,7 @@ from crossprompt.bench.grid import Grid
 from crossprompt.bench.words import parse_method
 from crossprompt.data.registry import DATASETS
 from crossprompt.errors import RequestError
+from tests.bench.cells import a_cell
 
 
 def grid(*methods: str, **changes: Any) -> Grid:
@@ -106,3 +107,8 @@ def test_what_is_wrong_with_the_words_is_told(changes, told) -> None:
 def test_a_setting_that_a_method_would_ignore_is_an_error_where_it_is_its_own() -> None:
     with pytest.raises(RequestError, match="zero_shot is not trained in steps, so epochs"):
         grid("zero_shot:epochs=3").cells()
+
+
+def test_one_shot_is_told_in_the_singular() -> None:
+    assert a_cell(shots=1).title.endswith(" 1 shot, seed 1")
+    assert a_cell(shots=2).title.endswith(" 2 shots, seed 1")

@@ -106,3 +106,9 @@ def test_failed_sources_and_targets_are_told_in_tables_of_shifts(tmp_path: Path)
 def test_a_malformed_entry_is_an_error_that_names_the_file(tmp_path: Path, change) -> None:
     with pytest.raises(RequestError, match=r"outcomes\.jsonl: an entry"):
         report(tmp_path, [line()], [entry(line(seed=2)) | change])
+
+
+def test_no_heading_of_the_report_is_empty(tmp_path: Path) -> None:
+    found = report(tmp_path, FAILED, ENTRIES)
+    assert "<h3></h3>" not in html(found)
+    assert "###" not in [line.strip() for line in markdown(found, {}).splitlines()]

@@ -71,7 +71,7 @@ class Cell:
             asked += f" of {self.test_batch_size} {self.batch_order}"
         return (
             f"{self.protocol} {self.dataset}: {self.method}{with_settings} on {self.backbone}, "
-            f"{self.shots} shots, seed {self.seed}{asked}"
+            f"{self.shots} {'shot' if self.shots == 1 else 'shots'}, seed {self.seed}{asked}"
         )
 
 

@@ -65,7 +65,7 @@ def _section(section: Section, picture: str | None) -> list[str]:
 
 
 def _card(card: Card) -> list[str]:
-    lines = ["", f"### {escape(card.title)}"]
+    lines = ["", f"### {escape(card.title)}"] if card.title else []
     for table in card.tables:
         shown = table_lines(table)
         if table.folded:
