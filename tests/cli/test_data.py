@@ -36,7 +36,7 @@ def test_the_list_says_of_every_benchmark_what_it_is_and_whether_it_is_found(
         assert f"{test:,}" in images
         assert gigabytes == ("" if entry.archives_gb is None else f"{entry.archives_gb:g}")
         assert found == ("yes" if name == "dtd" else "no")
-    assert f"Found: whether its folder is in {root}; whether it is complete says:" in lines
+    assert f"Found: whether the folder of its images is in {root}; if all are, says:" in lines
     assert f"  crossprompt data check NAME --root {root}" in lines
 
 

@@ -25,6 +25,7 @@ from crossprompt.cli.bench_engine import (
 from crossprompt.cli.device import add_device_arguments, positive
 from crossprompt.cli.settings import add_settings, collect
 from crossprompt.cli.terminal import print_table, reporting
+from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import JobError, RequestError
 from crossprompt.train_config import TrainConfig
 
@@ -38,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     """Options of the grid, of the engine and of the trainings."""
     _add_grid(parser)
     _add_inference(parser)
-    parser.add_argument("--root", help="folder that holds the data sets")
+    parser.add_argument(
+        "--root", help=f"folder that holds the data sets (default: {ROOT_VARIABLE})"
+    )
     parser.add_argument(
         "--output",
         type=Path,

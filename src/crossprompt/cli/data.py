@@ -111,7 +111,7 @@ def _list(root: Path | None, as_json: bool) -> None:
     if root is None:
         print(f"Which are here? Say where data sets are with --root or {ROOT_VARIABLE}.")
     else:
-        print(f"Found: whether its folder is in {root}; whether it is complete says:")
+        print(f"Found: whether the folder of its images is in {root}; if all are, says:")
         print(f"  crossprompt data check NAME --root {shlex.quote(str(root))}")
     _list_terms()
     print("Also: emoji, which is drawn; a folder of class folders; a CSV file.")

@@ -14,6 +14,7 @@ from crossprompt.cli.device import (
 )
 from crossprompt.cli.results import show_classes, show_results
 from crossprompt.cli.terminal import reporting
+from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import RequestError
 from crossprompt.evaluate import evaluate
 from crossprompt.held_out import choose_held_out, relabelled
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         "run", type=Path, help="a saved classifier's folder, or owner/name on the hub"
     )
     parser.add_argument("data", help="a folder of class folders, a CSV file, or a data set's name")
-    parser.add_argument("--root", help="folder that holds the data set")
+    parser.add_argument("--root", help=f"folder that holds the data set (default: {ROOT_VARIABLE})")
     parser.add_argument(
         "--class-names", metavar="FILE", help="file with other names than the folders'"
     )

@@ -12,6 +12,7 @@ from crossprompt.cli.device import add_device_arguments
 from crossprompt.cli.results import show_results
 from crossprompt.cli.settings import add_settings, collect
 from crossprompt.cli.terminal import reporting
+from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import JobError
 from crossprompt.evaluate import Result
 from crossprompt.fitting import fit
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         "--shots", default=16, type=_shots, help="training images per class, or 'all' (default: 16)"
     )
     parser.add_argument("--seed", default=1, type=int, help="of everything random (default: 1)")
-    parser.add_argument("--root", help="folder that holds the data set")
+    parser.add_argument("--root", help=f"folder that holds the data set (default: {ROOT_VARIABLE})")
     parser.add_argument(
         "--class-names", metavar="FILE", help="file with other names than the folders'"
     )

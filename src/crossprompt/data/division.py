@@ -83,7 +83,9 @@ def division_of(rows: Mapping[str, Iterable[Row]], images: Path, source: Path) -
             items.append(Item(images / row.path, row.label))
         splits[split] = Split(tuple(items))
     if not names:
-        raise RequestError(f"{source} names no images")
+        raise RequestError(
+            f"{source} names no images, so no classes; expected an image of each class at least"
+        )
     if lacking := sorted(set(range(max(names) + 1)) - names.keys()):
         raise RequestError(
             f"{source} has no image of the label {lacking[0]}, though there is a label {max(names)}"
