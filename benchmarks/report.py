@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import (
+    bulk,
     cocoop,
     compiled,
     data_loading,
@@ -37,6 +38,7 @@ TABLES: dict[str, Callable[[Document], str]] = {
     "compiled": compiled.table,
     "cocoop": cocoop.table,
     "serving": serving.table,
+    "bulk": bulk.table,
 }
 TITLES = {
     "step_time": "Training step",
@@ -47,6 +49,7 @@ TITLES = {
     "compiled": "torch.compile",
     "cocoop": "CoCoOp",
     "serving": "Serving",
+    "bulk": "Many images",
 }
 
 

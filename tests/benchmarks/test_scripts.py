@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import (
+    bulk,
     cocoop,
     compiled,
     data_loading,
@@ -28,6 +29,7 @@ SCRIPTS: dict[str, tuple[Any, list[str]]] = {
     "saving": (saving, [*NARROW, *ONCE, "--dtypes", "fp32", "--levels", "0", "4"]),
     "inference": (inference, [*NARROW, *ONCE, "--batch-size", "2"]),
     "cocoop": (cocoop, [*NARROW, *ONCE, "--dtypes", "fp32", "--batch-size", "2"]),
+    "bulk": (bulk, ["--images", "30"]),
     "serving": (
         serving,
         ["--backbone", "narrow", "--pictures", "5", "--requests", "4", "--garbage-mb", "1", *ONCE],
