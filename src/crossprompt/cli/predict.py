@@ -23,7 +23,7 @@ from crossprompt.cli.terminal import reporting, warn_if_silent
 from crossprompt.data.images import list_images
 from crossprompt.errors import RequestError
 from crossprompt.prediction import Prediction
-from crossprompt.replacing import replace_file
+from crossprompt.replacing import replace_file, writable_folder
 
 EXAMPLE = "crossprompt predict runs/photos-dcp a.jpg more/ --top-k 3 --output answers.csv"
 
@@ -124,7 +124,7 @@ def _write_file(
     """Write a file that is there only when it is complete; returns how many could not be read."""
     if output.is_dir():
         raise RequestError(f"--output {output} is a folder; give a file to write")
-    output.parent.mkdir(parents=True, exist_ok=True)
+    writable_folder(output.parent)
     failed = 0
 
     def write_all(partial: Path) -> None:
