@@ -33,6 +33,7 @@ from crossprompt.frozen import FORMS, check_tensors
 from crossprompt.hub import fetch, is_repository
 from crossprompt.methods import Method, build_hollow
 from crossprompt.model_card import write_card
+from crossprompt.replacing import writable_folder
 from crossprompt.tensor_file import hash_file, read_headers, read_tensors
 
 SAVING = ".saving"
@@ -48,7 +49,8 @@ def save(classifier: Classifier, folder: Path) -> Path:
 
     Raises:
         RequestError: the classifier answers by its neighbours, which is for study only, its
-            information has keys that are taken, or ``folder`` is a file.
+            information has keys that are taken, or ``folder`` is a file or cannot be
+            written in.
     """
     form = classifier.frozen.form
     if form not in FORMS:
@@ -62,9 +64,10 @@ def save(classifier: Classifier, folder: Path) -> Path:
         check_information(classifier.information)
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"{folder} is a file; give a folder to save the classifier in")
+    writable_folder(folder)
     written = folder / SAVING
     shutil.rmtree(written, ignore_errors=True)  # of a process that was killed
-    written.mkdir(parents=True)
+    written.mkdir()
     try:
         _write(classifier, written)
         _put_in_place(written, folder)

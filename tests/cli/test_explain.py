@@ -52,3 +52,10 @@ def test_without_images_there_are_the_words_and_no_folder(run, tmp_path, capsys)
 def test_an_unknown_class_is_refused(run, photos, capsys) -> None:
     assert main(["explain", str(run), str(photos / "cat" / "0.png"), "--class", "dragon"]) == 2
     assert "there is no class 'dragon'; expected one of cat" in capsys.readouterr().err
+
+
+def test_a_wrong_class_leaves_no_empty_folder(run, photos, tmp_path, capsys) -> None:
+    picture = str(photos / "cat" / "0.png")
+    assert main(["explain", str(run), picture, "--output", "out", "--class", "dragon"]) == 2
+    assert "there is no class 'dragon'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -130,3 +130,27 @@ def test_no_arguments_mean_those_of_the_process(monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys, "argv", ["crossprompt", "--version"])
     assert main() == 0
     assert capsys.readouterr().out.startswith("crossprompt ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict", "RUN", "IMAGE", "--output", "FILE/answers.csv"),
+        ("export", "RUN", "FILE/photos.onnx"),
+        ("explain", "RUN", "IMAGE", "--output", "FILE"),
+        ("classes", "RUN", "dog", "owl", "--output", "FILE/new"),
+        ("bench", "--datasets", "PHOTOS", "--methods", "zero_shot", "--output", "FILE"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_an_output_that_cannot_be_written_is_a_wrong_request(
+    words, run, photos, tmp_path, capsys
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("kept")
+    named = {"RUN": run, "IMAGE": photos / "cat" / "0.png", "PHOTOS": photos, "FILE": file}
+    for name, path in named.items():
+        words = [word.replace(name, str(path)) for word in words]
+    assert main(words) == 2
+    assert f"({file} is a file); choose another place" in capsys.readouterr().err
+    assert file.read_text() == "kept"

@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from crossprompt.errors import RequestError
+from crossprompt.replacing import make_folder
 
 
 class Journal:
@@ -56,7 +57,7 @@ class Journal:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """While no other process writes."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         with FileLock(self.path.parent / f".{self.path.stem}.lock"):
             yield
 

@@ -21,7 +21,7 @@ from crossprompt.bulk.parquet_rows import write_parquet
 from crossprompt.bulk.rows import FORMS
 from crossprompt.errors import RequestError
 from crossprompt.prediction import Prediction
-from crossprompt.replacing import replace_file
+from crossprompt.replacing import replace_file, writable_folder
 
 FORMAT, VERSION = "crossprompt-predictions", 1
 SECONDS = 5.0
@@ -86,7 +86,8 @@ class PartialFile:
             RequestError: another process is at it, or what is there belongs to other settings or
                 is damaged.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        writable_folder(self.output.parent)
+        self.folder.mkdir(exist_ok=True)
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:

@@ -83,8 +83,6 @@ def _draw(
 ) -> list[dict[str, Any]]:
     """A picture for every readable image, and what it shows."""
     drawn, stems = [], Counter[str]()
-    if paths:
-        options.output.mkdir(parents=True, exist_ok=True)
     with reporting() as terminal:
         count = terminal.count("Explaining")
         for done, path in enumerate(paths, start=1):
@@ -104,7 +102,7 @@ def _draw_one(
     from crossprompt.explain import explain
     from crossprompt.overlay import overlay
     from crossprompt.pixels import crop_centre
-    from crossprompt.replacing import replace_file
+    from crossprompt.replacing import replace_file, writable_folder
 
     transform = classifier.clip.preprocess
     try:
@@ -114,6 +112,7 @@ def _draw_one(
     found = explain(classifier, transform(image), options.label)
     seen = crop_centre(image, transform.side, transform.resize, transform.interpolation)
     picture = overlay(seen, found.map, f"{found.label} {100 * found.probability:.1f} %")
+    writable_folder(output.parent)  # not before there is something to write
     replace_file(output, lambda partial: picture.save(partial, format="PNG"))
     about = {"label": found.label, "probability": found.probability, "map": found.map.tolist()}
     return {"path": str(path), "picture": str(output), **about, "error": None}

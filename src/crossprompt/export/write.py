@@ -20,7 +20,7 @@ from crossprompt.export.weights import Weights
 from crossprompt.onnx_classifier import load_onnx
 from crossprompt.onnx_description import KEY, write_description
 from crossprompt.pixels import PictureTransform
-from crossprompt.replacing import replace_file
+from crossprompt.replacing import replace_file, writable_folder
 
 Form = Literal["onnx", "torch"]
 
@@ -70,8 +70,8 @@ def export_classifier(
         step: called with what is done next, in words.
 
     Raises:
-        RequestError: the classifier cannot be exported, a package is missing, or the file would be
-            too large.
+        RequestError: the classifier cannot be exported, a package is missing, the file would be
+            too large, or nothing can be written there.
         JobError: what was written does not agree with the classifier.
     """
     if form == "torch" and weights != "fp32":
@@ -80,9 +80,9 @@ def export_classifier(
         raise RequestError(f"{path} is a folder; give a file to write")
     if form == "onnx":
         check_installed()
+    writable_folder(path.parent)
     step("Tracing the classifier")
     program = trace(classifier)
-    path.parent.mkdir(parents=True, exist_ok=True)
     checked: list[tuple[Agreement, Agreement | None]] = []
 
     def write_and_check(partial: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from crossprompt.errors import RequestError
-from crossprompt.replacing import replace_file
+from crossprompt.replacing import replace_file, writable_folder
 from crossprompt.report.content import Report
 from crossprompt.report.entries import Entry, Measured, Quoted
 from crossprompt.report.html import html
@@ -31,14 +31,14 @@ def write_report(
         Format to its files.
 
     Raises:
-        RequestError: ``folder`` is a file, or there is no such format.
+        RequestError: ``folder`` is a file or cannot be written in, or there is no such format.
     """
     writers = {"html": _write_html, "markdown": _write_markdown, "latex": _write_latex}
     if unknown := [name for name in formats if name not in writers]:
         raise RequestError(f"unknown format {unknown[0]!r}; expected {', '.join(FORMATS)}")
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"{folder} is a file; give a folder for the report")
-    folder.mkdir(parents=True, exist_ok=True)
+    writable_folder(folder)
     return {name: writers[name](report, folder) for name in FORMATS if name in formats}
 
 
