@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from crossprompt.classifier import Classifier, freeze
 from crossprompt.clip.model import CLIP
@@ -152,6 +153,13 @@ def test_a_single_path_is_an_error_that_says_what_to_do(classifier: Classifier) 
     for path in ("a.jpg", Path("a.jpg")):
         with pytest.raises(RequestError, match=r"expected a list of image files, found .*a\.jpg"):
             predict(classifier, path)
+
+
+def test_an_opened_image_is_an_error_that_asks_for_its_path(classifier: Classifier) -> None:
+    predict: Any = unwrap(type(classifier).predict_stream)  # as without the tests' type checks
+    opened = (image for image in [Image.new("RGB", (8, 8))])
+    with pytest.raises(RequestError, match="found a Image, expected the path of an image file"):
+        list(predict(classifier, opened))
 
 
 def test_an_unknown_inference_is_an_error(clip: CLIP, items: list[Item]) -> None:

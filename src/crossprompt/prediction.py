@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from os import PathLike
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from PIL.Image import Image
 
@@ -48,6 +48,15 @@ def check_request(paths: object, top_k: int, batch_size: int) -> None:
         require(value >= 1, f"{name} is {value}, expected 1 or more")
 
 
+def _only_paths(given: Iterable[Any]) -> Iterator[str | PathLike[str]]:
+    for path in given:
+        require(
+            isinstance(path, (str, PathLike)),
+            f"found a {type(path).__name__}, expected the path of an image file; save it as one",
+        )
+        yield path
+
+
 def predict_files(
     paths: Paths,
     transform: Callable[[Image], Pixels],
@@ -63,6 +72,9 @@ def predict_files(
         enough: shorter side in pixels that a file needs to have, see ``read_image``.
         score: the best classes of each of some images, at least one.
         batch_size: inputs at a time.
+
+    Raises:
+        RequestError: an input is not a path.
     """
 
     def read(given: str | PathLike[str] | Input) -> tuple[str, Pixels | None, str | None]:
@@ -76,7 +88,7 @@ def predict_files(
         except (RequestError, OSError) as error:
             return name, None, str(error)
 
-    results = map_ahead(read, paths)
+    results = map_ahead(read, _only_paths(paths))
     while group := list(islice(results, batch_size)):
         readable = [pixels for _, pixels, _ in group if pixels is not None]
         rows = iter(score(readable) if readable else [])

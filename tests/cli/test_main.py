@@ -60,7 +60,8 @@ def test_the_version_is_shown(capsys) -> None:
     ("words", "told"),
     [
         ([], f"expected one of {', '.join(COMMANDS)}; see crossprompt --help"),
-        (["fitt"], "invalid choice: 'fitt'"),
+        (["fitt"], "there is no command 'fitt'; did you mean fit?"),
+        (["xyzzy"], f"there is no command 'xyzzy'; expected one of {', '.join(COMMANDS)}"),
         (["fit"], "arguments are required: data; see crossprompt fit --help"),
         (["fit", "x", "--lenght", "3"], "no option --lenght; did you mean --length?"),
         (["fit", "x", "--lenght=3"], "no option --lenght; did you mean --length?"),

@@ -133,6 +133,10 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         raise RequestError(
             f"no command was given; expected one of {', '.join(COMMANDS)}; see crossprompt --help"
         )
+    if not words[0].startswith("-") and words[0] not in COMMANDS:
+        near = get_close_matches(words[0], COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(COMMANDS)}"
+        raise RequestError(f"there is no command {words[0]!r}; {hint}")
     parser = build_parser(words)
     options, unknown = parser.parse_known_args(words)
     if unknown:
