@@ -48,13 +48,13 @@ def check_request(paths: object, top_k: int, batch_size: int) -> None:
         require(value >= 1, f"{name} is {value}, expected 1 or more")
 
 
-def _only_paths(given: Iterable[Any]) -> Iterator[str | PathLike[str]]:
-    for path in given:
+def _only_inputs(given: Iterable[Any]) -> Iterator[str | PathLike[str] | Input]:
+    for one in given:
         require(
-            isinstance(path, (str, PathLike)),
-            f"found a {type(path).__name__}, expected the path of an image file; save it as one",
+            isinstance(one, (str, PathLike, Input)),
+            f"found a {type(one).__name__}, expected the path of an image file; save it as one",
         )
-        yield path
+        yield one
 
 
 def predict_files(
@@ -88,7 +88,7 @@ def predict_files(
         except (RequestError, OSError) as error:
             return name, None, str(error)
 
-    results = map_ahead(read, _only_paths(paths))
+    results = map_ahead(read, _only_inputs(paths))
     while group := list(islice(results, batch_size)):
         readable = [pixels for _, pixels, _ in group if pixels is not None]
         rows = iter(score(readable) if readable else [])
