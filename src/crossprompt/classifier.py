@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
+from PIL.Image import Image
 
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Item
@@ -20,14 +21,14 @@ from crossprompt.frozen import Frozen
 from crossprompt.methods.base import Method
 from crossprompt.neighbours import PerBatch, PerImage
 from crossprompt.prediction import BATCH as BATCH
-from crossprompt.prediction import Paths, Top, check_request, predict_files
+from crossprompt.prediction import FileClassifier, Top
 from crossprompt.prediction import Prediction as Prediction
 from crossprompt.shapes import Images, Logits
 
 Inference = Literal["calibrated", "per-image", "batch"]
 
 
-class Classifier:
+class Classifier(FileClassifier):
     """A frozen method with its backbone and class names.
 
     Args:
@@ -69,34 +70,18 @@ class Classifier:
         logits: Logits = self.frozen(self.clip, to_device(images, self.clip.device))
         return logits
 
-    def predict(self, paths: Paths, top_k: int = 5, batch_size: int = BATCH) -> list[Prediction]:
-        """Classify image files; one prediction per input, in order, see ``predict_stream``."""
-        return list(self.predict_stream(paths, top_k, batch_size))
+    @property
+    def enough(self) -> int:
+        """Shorter side in pixels that an image needs to have."""
+        return self.clip.preprocess.enough
 
-    def predict_stream(
-        self, paths: Paths, top_k: int = 5, batch_size: int = BATCH
-    ) -> Iterator[Prediction]:
-        """Classify any number of image files in constant memory.
+    def prepare(self, image: Image) -> torch.Tensor:
+        """The backbone's test transform: an RGB image to ``[3, side, side]``."""
+        return self.clip.preprocess(image)
 
-        Args:
-            paths: image files, may be a generator.
-            top_k: how many classes ``Prediction.top`` lists, at most all.
-            batch_size: images at a time; it does not change the answers.
-
-        Raises:
-            RequestError: ``paths`` is a single path, or ``top_k`` or ``batch_size`` is less than
-                1. A file that cannot be read is no error: its prediction says what is wrong.
-        """
-        check_request(paths, top_k, batch_size)
-        transform, top_k = self.clip.preprocess, min(top_k, len(self.class_names))
-
-        def score(pixels: list[torch.Tensor]) -> list[Top]:
-            return self._top(torch.stack(pixels), top_k)
-
-        return predict_files(paths, transform, transform.enough, score, batch_size)
-
-    def _top(self, images: Images, top_k: int) -> list[Top]:
-        probabilities, labels = self.logits(images).softmax(-1).topk(top_k)
+    def best(self, images: list[torch.Tensor], top_k: int) -> list[Top]:
+        """The best classes of each of some preprocessed images."""
+        probabilities, labels = self.logits(torch.stack(images)).softmax(-1).topk(top_k)
         return [
             [(self.class_names[label], value) for label, value in zip(row_labels, row, strict=True)]
             for row_labels, row in zip(labels.tolist(), probabilities.tolist(), strict=True)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,14 @@ from PIL.Image import Image
 
 from crossprompt.errors import RequestError
 from crossprompt.onnx_description import KEY, read_description, read_transform
-from crossprompt.prediction import (
-    BATCH,
-    Paths,
-    Prediction,
-    Top,
-    check_request,
-    predict_files,
-)
+from crossprompt.prediction import FileClassifier, Top
 
 INSTALL = "pip install 'crossprompt[onnx]'"
 DEVICES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 """What ONNX Runtime calls them."""
 
 
-class OnnxClassifier:
+class OnnxClassifier(FileClassifier):
     """What ``crossprompt export`` writes, opened; it predicts as ``Classifier`` does.
 
     Args:
@@ -75,32 +68,9 @@ class OnnxClassifier:
         (found,) = self.session.run(None, {self.session.get_inputs()[0].name: images})
         return found
 
-    def predict(self, paths: Paths, top_k: int = 5, batch_size: int = BATCH) -> list[Prediction]:
-        """Classify image files; one prediction per input, in order, see ``predict_stream``."""
-        return list(self.predict_stream(paths, top_k, batch_size))
-
-    def predict_stream(
-        self, paths: Paths, top_k: int = 5, batch_size: int = BATCH
-    ) -> Iterator[Prediction]:
-        """Classify any number of image files in constant memory.
-
-        Args:
-            paths: image files, may be a generator.
-            top_k: how many classes ``Prediction.top`` lists, at most all.
-            batch_size: images at a time; it does not change the answers.
-
-        Raises:
-            RequestError: ``paths`` is a single path, or ``top_k`` or ``batch_size`` is less than
-                1. A file that cannot be read is no error: its prediction says what is wrong.
-        """
-        check_request(paths, top_k, batch_size)
-
-        def score(pixels: list[numpy.ndarray]) -> list[Top]:
-            return self._top(self.probabilities(numpy.stack(pixels)), top_k)
-
-        return predict_files(paths, self.prepare, self.enough, score, batch_size)
-
-    def _top(self, probabilities: numpy.ndarray, top_k: int) -> list[Top]:
+    def best(self, images: list[numpy.ndarray], top_k: int) -> list[Top]:
+        """The best classes of each of some preprocessed images."""
+        probabilities = self.probabilities(numpy.stack(images))
         order = numpy.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
         return [
             [(self.class_names[label], float(row[label])) for label in labels]

@@ -1,8 +1,10 @@
 """What a classifier says of image files, whatever computes it."""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from os import PathLike
 from typing import Any, TypeVar
@@ -38,6 +40,51 @@ class Prediction:
     """The most probable classes with their probabilities, best first."""
     error: str | None = None
     """What is wrong with the image, if it could not be read."""
+
+
+class FileClassifier(ABC):
+    """A classifier of image files, whatever computes it: subclasses read and score."""
+
+    class_names: tuple[str, ...]
+    """In the order of the scores."""
+
+    @property
+    @abstractmethod
+    def enough(self) -> int:
+        """Shorter side in pixels that an image needs to have."""
+
+    @abstractmethod
+    def prepare(self, image: Image) -> Any:
+        """The transform: an RGB image to ``[3, side, side]``."""
+
+    @abstractmethod
+    def best(self, images: list[Any], top_k: int) -> list[Top]:
+        """The ``top_k`` best classes of each of some images, at least one, as ``prepare`` gives
+        them."""
+
+    def predict(self, paths: Paths, top_k: int = 5, batch_size: int = BATCH) -> list[Prediction]:
+        """Classify image files; one prediction per input, in order, see ``predict_stream``."""
+        return list(self.predict_stream(paths, top_k, batch_size))
+
+    def predict_stream(
+        self, paths: Paths, top_k: int = 5, batch_size: int = BATCH
+    ) -> Iterator[Prediction]:
+        """Classify any number of image files in constant memory.
+
+        Args:
+            paths: image files, may be a generator.
+            top_k: how many classes ``Prediction.top`` lists, at most all.
+            batch_size: images at a time; it does not change the answers.
+
+        Raises:
+            RequestError: ``paths`` is a single path or holds what is none, or ``top_k`` or
+                ``batch_size`` is less than 1. A file that cannot be read is no error: its
+                prediction says what is wrong.
+        """
+        check_request(paths, top_k, batch_size)
+        top_k = min(top_k, len(self.class_names))
+        score = partial(self.best, top_k=top_k)
+        return predict_files(paths, self.prepare, self.enough, score, batch_size)
 
 
 def check_request(paths: object, top_k: int, batch_size: int) -> None:

@@ -69,11 +69,13 @@ def test_a_worker_that_cannot_open_the_classifier_is_told(inputs, tmp_path) -> N
 
 
 def test_a_worker_that_has_no_room_is_refused() -> None:
-    room = {"CPU": 2.0}
-    assert OnRay(Reader, 1, 4)._workers(room) == 2
-    assert OnRay(Reader, 1, 4, workers=1)._workers(room) == 1
-    assert OnRay(Reader, 1, 4, workers=9)._workers(room) == 2
-    with pytest.raises(RequestError, match="4 CPU cores and 0 GPUs but the cluster has 2 and 0"):
-        OnRay(Reader, 1, 4, threads=4)._workers(room)
-    with pytest.raises(RequestError, match=r"1 CPU cores and 0\.5 GPUs but"):
-        OnRay(Reader, 1, 4, gpus=0.5)._workers(room)
+    nodes = [{"Alive": True, "Resources": {"CPU": 3.0}}] * 2
+    assert OnRay(Reader, 1, 4)._workers(nodes) == 6
+    assert OnRay(Reader, 1, 4, workers=1)._workers(nodes) == 1
+    assert OnRay(Reader, 1, 4, workers=9)._workers(nodes) == 6
+    assert OnRay(Reader, 1, 4, threads=2)._workers(nodes) == 2  # of six cores, but one on each node
+    with pytest.raises(RequestError, match=r"each worker asks for 4 CPUs, .* largest has 3 CPUs"):
+        OnRay(Reader, 1, 4, threads=4)._workers(nodes)
+    assert OnRay(Reader, 1, 4, threads=4)._workers(nodes, grows=True) == 1
+    with pytest.raises(RequestError, match=r"0\.5 GPUs, .* largest has 3 CPUs and 0 GPUs"):
+        OnRay(Reader, 1, 4, gpus=0.5)._workers(nodes)

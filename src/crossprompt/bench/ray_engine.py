@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from crossprompt.bench.engines import RETRIES, Engine, Say, unheard
-from crossprompt.bench.ray_room import GIGABYTE, check_room, grows
 from crossprompt.bench.sources import load_backbone
 from crossprompt.bench.task import OnStep, Outcome, Task, attempt
 from crossprompt.clip.model import CLIP
 from crossprompt.ray_cluster import connected, import_ray
+from crossprompt.ray_room import GIGABYTE, check_room, grows
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Ray(Engine):
         advice = "ask for less (--threads, --gpus, --memory), or "
         advice += "name a cluster with --ray-address" if mine else "add a node that has it"
         may_grow = not mine and grows(ray)
-        warning = check_room(asked, ray.nodes(), grows=may_grow, advice=advice)
+        warning = check_room("training", asked, ray.nodes(), grows=may_grow, advice=advice)
         if warning is not None:
             say(f"note: {warning}")
 

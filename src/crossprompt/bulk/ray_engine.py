@@ -7,15 +7,16 @@ read by the workers, which must see the same files under the same paths.
 import logging
 import os
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from crossprompt.bulk.engine import Engine, Group, Predictor
-from crossprompt.errors import JobError, RequestError
+from crossprompt.errors import JobError
 from crossprompt.prediction import Prediction
 from crossprompt.ray_cluster import connected
+from crossprompt.ray_room import check_room, count_room, grows
 
 IN_A_BLOCK = 4
 """Groups that a worker is given at a time."""
@@ -51,7 +52,7 @@ class OnRay(Engine):
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         here = self.workers or max(1, joblib.cpu_count() // self.threads)
         with connected(self.address, here * self.threads) as ray:
-            workers = self._workers(ray.cluster_resources())
+            workers = self._workers(ray.nodes(), grows=self.address is not None and grows(ray))
             blocks = [ray.put(block) for block in _blocks(groups)]
             if not blocks:
                 return
@@ -82,18 +83,15 @@ class OnRay(Engine):
             num_gpus=self.gpus,
         )
 
-    def _workers(self, room: dict[str, float]) -> int:
+    def _workers(self, nodes: Sequence[Mapping[str, Any]], *, grows: bool = False) -> int:
         """How many; ``RequestError`` if not even one has room, as it would be waited for."""
-        most = room.get("CPU", 0.0) / self.threads
-        if self.gpus:
-            most = min(most, room.get("GPU", 0.0) / self.gpus)
-        if most < 1:
-            raise RequestError(
-                f"each worker asks for {self.threads} CPU cores and {self.gpus:g} GPUs but the "
-                f"cluster has {room.get('CPU', 0.0):g} and {room.get('GPU', 0.0):g}; ask for less, "
-                "or name another with --ray-address"
-            )
-        return min(self.workers or int(most), int(most))
+        asked = {"CPU": float(self.threads), "GPU": self.gpus}
+        room = count_room(asked, nodes)
+        if not room:
+            advice = "ask for less (--threads, --gpus), or name another cluster with --ray-address"
+            check_room("worker", asked, nodes, grows=grows, advice=advice)
+            return self.workers or 1
+        return min(self.workers or room, room)
 
 
 class _Worker:

@@ -18,7 +18,6 @@ class TorchClassifier:
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
-        self._transform = classifier.clip.preprocess
 
     @property
     def class_names(self) -> Sequence[str]:
@@ -28,11 +27,11 @@ class TorchClassifier:
     @property
     def enough(self) -> int:
         """Shorter side in pixels that an image needs to have."""
-        return self._transform.enough
+        return self._classifier.enough
 
     def prepare(self, image: Image) -> Array:
         """The backbone's test transform: an RGB image to ``[3, side, side]``."""
-        prepared: Array = self._transform(image).numpy()
+        prepared: Array = self._classifier.prepare(image).numpy()
         return prepared
 
     def probabilities(self, images: Array) -> Array:

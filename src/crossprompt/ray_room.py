@@ -1,4 +1,4 @@
-"""Whether a Ray cluster can give a training what it asks for: if not, it would wait for ever."""
+"""Whether a Ray cluster has what a worker asks for: if not, it would be waited for for ever."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,32 @@ FIXED_TYPE = "node_"
 """What Ray's monitor calls the type of a node that nothing can launch, before its id."""
 
 
-def check_room(
-    asked: Mapping[str, float], nodes: Sequence[Mapping[str, Any]], *, grows: bool, advice: str
-) -> str | None:
-    """Compare what a training asks for with what each node has in all.
+def count_room(asked: Mapping[str, float], nodes: Sequence[Mapping[str, Any]]) -> int:
+    """How many workers have room at a time, each on one node.
 
     Args:
+        asked: Ray's resource to amount; at least one above 0.
+        nodes: as ``ray.nodes()`` lists them.
+    """
+    needed = {name: amount for name, amount in asked.items() if amount}
+    return sum(
+        min(int(room.get(name, 0.0) / amount) for name, amount in needed.items())
+        for room in _rooms(nodes)
+    )
+
+
+def check_room(
+    who: str,
+    asked: Mapping[str, float],
+    nodes: Sequence[Mapping[str, Any]],
+    *,
+    grows: bool,
+    advice: str,
+) -> str | None:
+    """Compare what is asked for with what each node has in all.
+
+    Args:
+        who: asks for it, in a word.
         asked: Ray's resource to amount.
         nodes: as ``ray.nodes()`` lists them.
         grows: whether more nodes may come, of which nothing is known.
@@ -32,17 +52,22 @@ def check_room(
     Raises:
         RequestError: no node has, or will ever have, enough.
     """
-    rooms: list[Mapping[str, float]] = [node["Resources"] for node in nodes if node["Alive"]]
-    if any(all(room.get(name, 0.0) >= count for name, count in asked.items()) for room in rooms):
+    if count_room(asked, nodes):
         return None
+    rooms = _rooms(nodes)
     largest = max(rooms, key=lambda room: _nearness(asked, room), default={})
     found = (
-        f"each training asks for {_in_words(asked, asked)}, and of the {len(rooms)} nodes that Ray "
+        f"each {who} asks for {_in_words(asked, asked)}, and of the {len(rooms)} nodes that Ray "
         f"has now none has that much; the largest has {_in_words(largest, asked)}"
     )
     if grows:
-        return f"{found}; the cluster can grow, so the grid waits until a node comes that has it"
+        return f"{found}; the cluster can grow, so it is waited until a node comes that has it"
     raise RequestError(f"{found}; {advice}")
+
+
+def _rooms(nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, float]]:
+    """Of the nodes that live: Ray's resource to amount."""
+    return [node["Resources"] for node in nodes if node["Alive"]]
 
 
 def _nearness(asked: Mapping[str, float], room: Mapping[str, float]) -> tuple[float, float]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from crossprompt.bench.ray_room import check_room, launches
 from crossprompt.errors import RequestError
+from crossprompt.ray_room import check_room, count_room, launches
 
 
 def node(alive: bool = True, **resources: float) -> dict[str, Any]:
@@ -21,7 +21,7 @@ NODES = [
 
 
 def check(nodes: list[dict[str, Any]] = NODES, grows: bool = False, **asked: float) -> str | None:
-    return check_room(asked, nodes, grows=grows, advice="ask for less")
+    return check_room("training", asked, nodes, grows=grows, advice="ask for less")
 
 
 @pytest.mark.parametrize(
@@ -53,10 +53,17 @@ def test_what_no_node_has_is_refused_instead_of_waited_for(asked, told) -> None:
         check([], **asked)
 
 
+def test_workers_are_counted_on_every_node_by_itself() -> None:
+    assert count_room({"CPU": 3.0}, NODES) == 1 + 5
+    assert count_room({"CPU": 3.0, "GPU": 0.0}, NODES) == 6
+    assert count_room({"CPU": 1.0, "GPU": 0.5}, NODES) == 4
+    assert count_room({"CPU": 17.0}, NODES) == 0
+
+
 def test_a_cluster_that_grows_may_have_it_later() -> None:
     warning = str(check(grows=True, GPU=4.0))
     assert "asks for 4 GPUs" in warning
-    assert "the grid waits until a node comes" in warning
+    assert "it is waited until a node comes" in warning
     assert check(grows=True, GPU=2.0) is None
 
 
