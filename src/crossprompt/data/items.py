@@ -16,6 +16,8 @@ from crossprompt.errors import RequestError, UnsuitableError
 __all__ = ["Dataset", "Item", "Split"]
 
 _LISTED = 10
+_EACH_SHORT = 3
+"""More classes than these that have too few images are told in one note."""
 
 
 @dataclass(frozen=True)
@@ -216,20 +218,28 @@ class Dataset:
 
     def _shortages(self, shots: int) -> list[str]:
         counts = Counter(self.train.labels)
-        notes = []
         if not self.train:
             found = ", ".join(name for name, split in self.splits.items() if split) or "nothing"
             raise RequestError(f"{self.name} has no training images, only {found}; add some")
+        short: dict[str, int] = {}
         for label, name in enumerate(self.class_names):
-            if not (count := counts[label]):
+            if not counts[label]:
                 raise RequestError(
                     f"class {name!r} of {self.name} has no training images; add some or leave it "
                     "out"
                 )
-            if count < shots:
-                found = "1 training image" if count == 1 else f"{count} training images"
-                used = "it is used" if count == 1 else f"all {count} are used"
-                notes.append(f"class {name!r} has {found}, fewer than {shots} shots: {used}")
-        if (more := len(notes) - _LISTED) > 0:
-            notes[_LISTED:] = [f"{more} more classes have fewer than {shots} training images"]
-        return notes
+            if counts[label] < shots:
+                short[name] = counts[label]
+        if len(short) > _EACH_SHORT:
+            fewest = min(short, key=short.__getitem__)
+            return [
+                f"{len(short)} of {len(self.class_names)} classes have fewer than {shots} training "
+                f"images, {fewest!r} the fewest with {short[fewest]}: all of theirs are used"
+            ]
+        return [_describe_shortage(name, count, shots) for name, count in short.items()]
+
+
+def _describe_shortage(name: str, count: int, shots: int) -> str:
+    found = "1 training image" if count == 1 else f"{count} training images"
+    used = "it is used" if count == 1 else f"all {count} are used"
+    return f"class {name!r} has {found}, fewer than {shots} shots: {used}"

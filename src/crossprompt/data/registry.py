@@ -133,10 +133,11 @@ def _call(name: str, loader: Callable[..., Dataset], options: dict[str, Any]) ->
 def _unknown(path: Path) -> str:
     if path.is_file():
         return f"{path} is neither a folder nor a .csv file; give one of them, or a data set's name"
-    near = get_close_matches(str(path), [name for name in DATASETS if name not in OWN], 1)
+    known = [name for name in DATASETS if name not in OWN]
+    near = get_close_matches(str(path), known, 1)
     return (
         f"no data set, folder or .csv file is called {str(path)!r}{_did_you_mean(near)}; "
-        f"known data sets: {', '.join(DATASETS)}"
+        f"known data sets: {', '.join(known)}"
     )
 
 
