@@ -38,7 +38,7 @@ BUDGET: dict[str, dict[str, Any]] = {
     "dcp": {"epochs": 30, "batch_size": 8, "lr": 0.03, "augment": False},
 }
 """Method to training settings, chosen on folds of the training and validation emoji by
-``tools/choose_demo_settings.py``: fewer epochs than published, so that a laptop is done in minutes,
+``tools/compare_settings.py``: fewer epochs than published, so that a laptop is done in minutes,
 at a higher learning rate; without crops, which would cut into things that fill the picture."""
 WORDS: dict[str, Any] = {"length": 4, "initial_words": "a photo of a"}
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -1,10 +1,10 @@
-"""Compare training settings for the demo, without its test emoji.
+"""Compare training settings on ``emoji``, without its test pictures.
 
-    python -m tools.choose_demo_settings zero_shot linear_probe dcp:epochs=8,lr=0.01,length=4
+    python -m tools.compare_settings zero_shot linear_probe dcp:epochs=8,lr=0.01,length=4
 
 The 10 training and validation emoji of every kind are divided into folds; in each fold 8 of a kind
 are learned from and 2 are tested on, in every style. What ``crossprompt.demo.BUDGET`` says was
-chosen by this.
+chosen by this, and so were the learning rates of docs/comparison.md.
 """
 
 import argparse
