@@ -9,6 +9,7 @@ public code:
 * A trained model is frozen before it answers: the prompts that the released code averages over
   each *test* batch are averaged once over the training images.
 * The mean over images is taken over all processes.
+* ``start="identity"`` is an addition, for trainings of few steps.
 """
 
 from collections.abc import Sequence
