@@ -66,7 +66,7 @@ class DCP(Method):
     fidelity = "repaired"
     difference = (
         "the new text prompt is written back, where the authors' code drops it, and a classifier's "
-        "prompts do not depend on the images beside the one that it is asked about"
+        "prompts are those of the training images, not of a test batch"
     )
 
     @dataclass(frozen=True)
