@@ -24,6 +24,7 @@ def test_every_method_is_listed_with_where_it_comes_from(backbone, capsys) -> No
     for name, method in METHODS.items():
         assert found[name]["paper"] == method.paper
         assert found[name]["fidelity"] == method.fidelity
+        assert found[name]["difference"] == method.difference
         assert found[name]["summary"] == method.summary
 
 
@@ -44,7 +45,10 @@ def test_a_person_sees_a_table_and_a_line_for_each(backbone, capsys) -> None:
     shown = capsys.readouterr().out
     for name, method in METHODS.items():
         assert f"{name}: {method.summary}" in shown
-    assert "reconstruction" in shown
+        how = f"  {method.fidelity}: {method.difference}"
+        assert (how in shown) == (method.fidelity != "faithful")
+    assert "  repaired: the last epoch is taken" in shown
+    assert "  reconstruction: there is no public code" in shown
 
 
 def test_a_method_that_the_backbone_does_not_suit_says_why(tmp_path: Path, capsys) -> None:

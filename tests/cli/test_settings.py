@@ -77,3 +77,13 @@ def test_the_options_of_fit_are_the_settings_of_its_method(method) -> None:
             f"--{setting.name.replace('_', '-')}" for setting in METHODS[method].Config.describe()
         }
         assert own & set(offered) == (own if name == method else shared)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_help_of_fit_says_in_what_a_method_is_not_the_authors(method, capsys) -> None:
+    words = ["fit", "--help", "--method", method]
+    with pytest.raises(SystemExit):
+        build_parser(words).parse_args(words)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"method {method} ({METHODS[method].fidelity})" in shown
+    assert METHODS[method].difference in shown

@@ -94,6 +94,23 @@ def test_a_change_is_added_to_each_of_the_three_projections() -> None:
     torch.testing.assert_close(project(attention, x, KEY_AND_VALUE), torch.tensor(key_and_value))
 
 
+def test_what_is_dropped_is_the_input_of_a_change() -> None:
+    """So that what is left of a change keeps its direction, that of B."""
+    attention = Attention(2, 1)
+    learned = LowRank(blocks=1, width=2, rank=1, scale=1.0, dropped=0.5).train()
+    with torch.no_grad():
+        attention.qkv.weight.zero_()
+        attention.qkv.bias.zero_()
+        learned.down.fill_(1.0)
+        learned.up[0] = torch.tensor([[1.0], [10.0]])
+    (project,), x = learned.projects(), torch.tensor([[[7.0, -8.0]]])
+    torch.manual_seed(0)
+    found = torch.cat([project(attention, x, QUERY)[0] for _ in range(50)])
+    torch.testing.assert_close(found[:, 1], 10 * found[:, 0])
+    # twice what is left: both inputs, either, or none
+    assert sorted(set(found[:, 0].tolist())) == [-16.0, -2.0, 0.0, 14.0]
+
+
 def gradients(method: CLIPLoRA, clip: CLIP, saving: Saving) -> dict[str, Tensor]:
     method.zero_grad()
     torch.manual_seed(3)
@@ -187,6 +204,8 @@ def test_the_recipe_is_the_published_one() -> None:
     assert [CLIPLoRA.recipe(shots).steps for shots in (1, 4, 16)] == [500, 2000, 8000]
     assert (recipe.batch_size, recipe.lr, recipe.last_lr) == (32, 2e-4, 1e-6)
     assert (recipe.optimiser, recipe.weight_decay, recipe.schedule) == ("adamw", 0.01, "cosine")
+    config = CLIPLoRA.Config()
+    assert (config.rank, config.alpha, config.dropout) == (2, 1.0, 0.25)
     # 16 shots of 100 classes: 50 steps in an epoch
     assert recipe.for_images(1600).epochs == 160
     assert TrainConfig(epochs=3).recipe_of(CLIPLoRA, 16).for_images(1600).epochs == 3

@@ -10,11 +10,12 @@ from crossprompt.classifier import freeze
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
 from crossprompt.frozen import Conditional, conditional
+from crossprompt.memory import GB, Saving, count_kept
 from crossprompt.methods import build_method
 from crossprompt.methods.cocoop import CoCoOp
-from tests.backbone import EVEN, NAMES, even_clip, random_images
+from tests.backbone import EVEN, NAMES, VIT_B_16, even_clip, random_images
 from tests.clip.dense_text import dense_text_features
-from tests.clip.random_clip import make_clip
+from tests.clip.random_clip import make_clip, make_tokenizer
 
 LABELS = torch.tensor([0, 1, 2])
 BLOCKS = EVEN.text.blocks
@@ -100,6 +101,21 @@ def test_a_prefix_is_computed_once_for_an_image_and_no_name_is_padded(clip: CLIP
     assert work.text.entered == [batch * (1 + 4 + own)] * BLOCKS
     every, last = batch * (1 + 4 + own), batch * len(NAMES)
     assert work.text.answered == [every] * (BLOCKS - 1) + [last]
+
+
+def test_a_step_of_8_images_and_100_classes_fits_into_4_gb() -> None:
+    """On ViT-B/16, counted with tensors that have shapes but take no room."""
+    with torch.device("meta"):
+        large = CLIP(VIT_B_16).requires_grad_(False)
+        large.tokenizer = make_tokenizer()
+        names = [f"class {number}" for number in range(100)]
+        method = CoCoOp(large, names, CoCoOp.Config())
+        images, labels = torch.zeros(8, 3, 224, 224), torch.zeros(8, dtype=torch.long)
+        kept = count_kept(lambda: method.loss(large, images, labels), method, large)
+    weights = sum(4 * x.numel() for x in large.parameters())
+    libraries = 0.5 * GB
+    assert kept.text.kept(recompute=False) > 1 * GB  # it is counted at all
+    assert weights + libraries + kept.peak(Saving()) < 4 * GB
 
 
 @pytest.mark.parametrize(("most", "at_once"), [(1, 1), (50, 2), (4096, 5)])

@@ -83,11 +83,9 @@ def test_there_is_one_column_per_class(case: Case, clip: CLIP) -> None:
         "clip_lora": "where B is zero, as at the start, A has no gradient",
     }
 )
-def test_a_step_moves_every_parameter_and_leaves_clip_as_it_is(
-    case: Case, clip: CLIP, items: list[Item]
-) -> None:
+def test_a_step_moves_every_parameter(case: Case, clip: CLIP, items: list[Item]) -> None:
     method = prepared(case, clip, items)
-    clip_before, before = snapshot(clip), snapshot(method)
+    before = snapshot(method)
     optimiser = torch.optim.SGD(method.parameters(), lr=0.1)
     # not as many of each class: a bias would have no gradient
     method.loss(clip, random_images(3), LABELS[:3]).backward()
@@ -99,6 +97,20 @@ def test_a_step_moves_every_parameter_and_leaves_clip_as_it_is(
     assert [
         key for key, value in method.named_parameters() if torch.equal(value, before[key])
     ] == []
+
+
+@cases(NOTHING_IS_LEARNED)
+def test_steps_leave_clip_and_what_is_not_learned_as_it_is(
+    case: Case, clip: CLIP, items: list[Item]
+) -> None:
+    method = prepared(case, clip, items)
+    learned = dict(method.named_parameters())
+    clip_before, before = snapshot(clip), snapshot(method)
+    descend(method, clip, random_images(4), 3)
+    after = method.state_dict()
+    moved = [key for key in before if not torch.equal(before[key], after[key])]
+    assert moved
+    assert set(moved) <= set(learned)
     assert same(clip_before, clip.state_dict())
     assert all(parameter.grad is None for parameter in clip.parameters())
 
@@ -317,3 +329,4 @@ def test_every_setting_has_a_help_text(name: str) -> None:
     assert METHODS[name].summary
     assert METHODS[name].paper
     assert METHODS[name].fidelity in ("faithful", "repaired", "reconstruction")
+    assert bool(METHODS[name].difference) == (METHODS[name].fidelity != "faithful")

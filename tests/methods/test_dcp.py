@@ -167,6 +167,13 @@ def test_the_recipe_is_the_published_one() -> None:
     assert (recipe.epochs, recipe.batch_size, recipe.lr) == (20, 4, 0.0035)
     assert (recipe.optimiser, recipe.momentum, recipe.weight_decay) == ("sgd", 0.9, 5e-4)
     assert (recipe.first_lr, DCP.Config().length, DCP.Config().depth) == (1e-5, 16, 9)
+    config = DCP.Config()
+    assert (config.variant, config.share, config.fuse, config.start) == (
+        "coupled",
+        True,
+        "mean",
+        "random",
+    )
 
 
 def test_a_large_batch_is_worked_on_by_parts_to_the_same_result(

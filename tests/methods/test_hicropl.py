@@ -226,6 +226,8 @@ def test_the_recipe_is_the_published_one() -> None:
     recipe = HiCroPL.recipe(16)
     assert (recipe.optimiser, recipe.lr, recipe.eps) == ("adam", 2.5e-3, 1e-3)
     assert (recipe.epochs, recipe.batch_size, recipe.schedule) == (50, 32, "warm-up-cosine")
+    config = HiCroPL.Config()
+    assert (config.length, config.depth, config.weight) == (16, 12, 12.0)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ def test_the_recipe_is_the_published_one() -> None:
     recipe = KgCoOp.recipe(16)
     assert (recipe.epochs, recipe.batch_size, recipe.lr) == (100, 128, 0.002)
     assert recipe == KgCoOp.recipe(1)
+    assert (KgCoOp.Config().weight, KgCoOp.Config().length) == (8.0, 4)
 
 
 @pytest.mark.parametrize(

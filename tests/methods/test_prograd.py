@@ -119,6 +119,7 @@ def test_the_prompt_ends_in_the_words_after_zeros(clip: CLIP) -> None:
 def test_it_trains_as_long_as_coop() -> None:
     assert [ProGrad.recipe(shots).epochs for shots in (1, 2, 4, 8, 16)] == [50, 100, 100, 200, 200]
     assert (ProGrad.recipe(16).batch_size, ProGrad.recipe(16).lr) == (32, 0.002)
+    assert (ProGrad.Config().strength, ProGrad.Config().length) == (1.0, 16)
 
 
 @pytest.mark.parametrize(

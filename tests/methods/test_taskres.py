@@ -43,6 +43,7 @@ def test_the_recipe_is_the_published_one() -> None:
     recipe = TaskRes.recipe(16)
     assert (recipe.optimiser, recipe.lr, recipe.batch_size) == ("adam", 0.002, 256)
     assert (recipe.weight_decay, recipe.schedule) == (5e-4, "warm-up-cosine")
+    assert TaskRes.Config().scale == 0.5
 
 
 @pytest.mark.parametrize(

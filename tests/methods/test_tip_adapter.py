@@ -1,7 +1,6 @@
 """Tip-Adapter and Tip-Adapter-F."""
 
 import math
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from crossprompt.data.items import Item
 from crossprompt.errors import RequestError
 from crossprompt.examples import Examples
 from crossprompt.methods import Method, build_method, tip_adapter
+from crossprompt.methods.tip_adapter import TipAdapter
+from crossprompt.methods.tip_adapter_f import TipAdapterF
 from crossprompt.plan import images_of
 from crossprompt.state import LOG
 from tests.backbone import NAMES, even_clip, random_images, write_items
@@ -144,6 +145,11 @@ def test_the_grid_is_the_published_one() -> None:
     assert tip_adapter.BETAS[:2] == (0.1, pytest.approx(0.1345))
 
 
+@pytest.mark.parametrize("method", [TipAdapter, TipAdapterF])
+def test_a_key_is_the_mean_over_ten_crops(method: type[TipAdapter | TipAdapterF]) -> None:
+    assert method.Config().passes == 10
+
+
 def test_training_moves_the_keys_and_nothing_else(clip: CLIP, items) -> None:
     method = make("tip_adapter_f", clip, Examples(clip, items))
     before = {key: value.clone() for key, value in method.state_dict().items()}
@@ -155,11 +161,11 @@ def test_training_moves_the_keys_and_nothing_else(clip: CLIP, items) -> None:
 
 
 def test_the_recipe_is_the_published_one() -> None:
-    recipe = tip_adapter_f_recipe = build_method("tip_adapter_f", even_clip(), NAMES).recipe(16)
-    assert tip_adapter_f_recipe == replace(
-        recipe, epochs=20, batch_size=256, lr=1e-3, optimiser="adamw", eps=1e-4, weight_decay=0.01
-    )
+    recipe = TipAdapterF.recipe(16)
+    assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.views) == (20, 256, 1e-3, 10)
+    assert (recipe.optimiser, recipe.eps, recipe.weight_decay) == ("adamw", 1e-4, 0.01)
     assert (recipe.schedule, recipe.smallest_crop) == ("cosine", 0.5)
+    assert recipe == TipAdapterF.recipe(1)
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 3])

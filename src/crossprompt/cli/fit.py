@@ -68,7 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     add_settings(parser, TrainConfig, "training", skip=("seed",))
     method = find_method(chosen_method(words))
-    add_settings(parser, method.Config, f"method {method.name} ({method.fidelity})")
+    title = f"method {method.name} ({method.fidelity})"
+    add_settings(parser, method.Config, title, about=method.difference or None)
 
 
 def chosen_method(words: Sequence[str]) -> str:

@@ -28,6 +28,8 @@ class Line:
     """Why it cannot."""
     fidelity: str
     """See ``Method.fidelity``."""
+    difference: str
+    """What was mended, or what is our own; empty where it is faithful."""
     paper: str
     """Where it was published."""
     summary: str
@@ -70,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
     )
     for line in lines:
         print(f"{line.name}: {line.problem or line.summary}")
+        if line.difference:
+            print(f"  {line.fidelity}: {line.difference}")
     return 0
 
 
@@ -88,7 +92,15 @@ def describe(method: type[Method], clip: CLIP, classes: int, shots: int) -> Line
         learned = build_method(method.name, clip, names).count_learned(shots)
     except RequestError as error:  # for example it needs as many blocks in both towers
         problem = str(error)
-    return Line(method.name, learned, problem, method.fidelity, method.paper, method.summary)
+    return Line(
+        name=method.name,
+        learned=learned,
+        problem=problem,
+        fidelity=method.fidelity,
+        difference=method.difference,
+        paper=method.paper,
+        summary=method.summary,
+    )
 
 
 def _count(learned: int | None) -> str:

@@ -1,10 +1,14 @@
 """Settings classes as command-line options."""
 
 import argparse
+from textwrap import fill
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from crossprompt.settings import Setting, Settings
+
+WIDTH = 76
+"""Letters in a line of the help that argparse does not break."""
 
 
 def add_settings(
@@ -12,6 +16,7 @@ def add_settings(
     settings: type[Settings],
     title: str,
     skip: tuple[str, ...] = (),
+    about: str | None = None,
 ) -> None:
     """Add one option per field; an option that is not given leaves no trace.
 
@@ -20,9 +25,11 @@ def add_settings(
         settings: whose fields they are.
         title: of the group in the help.
         skip: fields that have an option elsewhere.
+        about: what the help says below the title.
     """
     shown = [setting for setting in settings.describe() if setting.name not in skip]
-    group = parser.add_argument_group(title) if shown else parser
+    about = None if about is None else fill(about, WIDTH)
+    group = parser.add_argument_group(title, about) if shown else parser
     for setting in shown:
         group.add_argument(
             f"--{setting.name.replace('_', '-')}",

@@ -90,6 +90,8 @@ class Method(nn.Module, ABC):
     fidelity: ClassVar[Literal["faithful", "repaired", "reconstruction"]]
     """As the authors' public code; or with a fault of it mended; or with details of our own where
     the publication leaves them open, so that a result is no reproduction."""
+    difference: ClassVar[str] = ""
+    """What was mended, or what is our own, in a few words; empty where it is faithful."""
 
     @dataclass(frozen=True)
     class Config(Settings):

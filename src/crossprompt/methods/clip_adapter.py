@@ -34,6 +34,7 @@ class CLIPAdapter(FeatureMethod):
     summary = "a bottleneck that rewrites a part of the image feature"
     paper = "Gao et al., IJCV 2024, arXiv 2110.04544"
     fidelity = "reconstruction"
+    difference = "the public code has the model, but no settings of its training"
 
     @dataclass(frozen=True)
     class Config(FeatureMethod.Config):

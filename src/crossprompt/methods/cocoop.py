@@ -14,9 +14,9 @@ from torch import nn
 from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Conditional, Frozen
-from crossprompt.frozen.conditional import score, shift, tokens_of
+from crossprompt.frozen.conditional import Down, Up, score, shift, tokens_of
 from crossprompt.methods.base import FeatureMethod, Recipe
-from crossprompt.methods.prompts import prompt_from_words, random_prompt
+from crossprompt.methods.prompts import first_text_prompt
 from crossprompt.settings import require
 from crossprompt.shapes import ImageFeatures, Logits
 
@@ -58,10 +58,7 @@ class CoCoOp(FeatureMethod):
             f"cocoop: reduction is {config.reduction} but this backbone's features have width "
             f"{embed}, so nothing would be left; choose a smaller one",
         )
-        words, length = config.initial_words, config.length
-        self.text_prompt = (
-            prompt_from_words(clip, words, length) if words else random_prompt(length, width)
-        )
+        self.text_prompt = first_text_prompt(clip, config.initial_words, config.length)
         self.down = nn.Linear(embed, hidden)
         self.up = nn.Linear(hidden, width)
 
@@ -72,10 +69,11 @@ class CoCoOp(FeatureMethod):
 
     def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
         """Score image features, each against the classes prompted for it."""
-        down, up = (self.down.weight, self.down.bias), (self.up.weight, self.up.bias)
-        return score(clip, self.names, features, shift(self.text_prompt, features, down, up))
+        return score(clip, self.names, features, shift(self.text_prompt, features, *self._layers()))
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
         """The prompt, the network, and the tokens of the class names."""
-        down, up = (self.down.weight, self.down.bias), (self.up.weight, self.up.bias)
-        return Conditional(tokens_of(self.names), self.text_prompt, down, up)
+        return Conditional(tokens_of(self.names), self.text_prompt, *self._layers())
+
+    def _layers(self) -> tuple[Down, Up]:
+        return (self.down.weight, self.down.bias), (self.up.weight, self.up.bias)

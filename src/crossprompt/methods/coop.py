@@ -1,7 +1,10 @@
 """CoOp: the words around the class name are learned vectors.
 
-Zhou et al., IJCV 2022, https://arxiv.org/abs/2109.01134. Nothing deviates from the authors' public
-code but that the class name always stands at the end (their default).
+Zhou et al., IJCV 2022, https://arxiv.org/abs/2109.01134. Deviations from the authors' public code:
+
+* The class name always stands at the end (their default).
+* The same epochs for all data sets; on ImageNet the authors train 50, whatever the number of shots
+  (``--epochs 50``).
 """
 
 from collections.abc import Sequence

@@ -9,6 +9,7 @@ public code:
 * A trained model is frozen before it answers: the prompts that the released code averages over
   each *test* batch are averaged once over the training images.
 * The mean over images is taken over all processes.
+* ``start="identity"`` is an addition, for trainings of few steps.
 """
 
 from collections.abc import Sequence
@@ -63,6 +64,10 @@ class DCP(Method):
     summary = "deep prompts in both towers, coupled by attention before blocks 1 to depth"
     paper = "Liu et al., Findings of ACL 2023, arXiv 2305.17903"
     fidelity = "repaired"
+    difference = (
+        "the new text prompt is written back, where the authors' code drops it, and a classifier's "
+        "prompts are those of the training images, not of a test batch"
+    )
 
     @dataclass(frozen=True)
     class Config(Method.Config):
@@ -81,7 +86,6 @@ class DCP(Method):
         initial_words: str | None = None
         """Words whose first tokens, as many as the length, the text prompt starts from; only for a
         length of at most 4. By default it starts at random."""
-
         start: Literal["random", "identity"] = "random"
         """What CMPA does before it has learned anything: PyTorch's random start, as published, or
         the identity, which leaves prompts as they are; better where there are few steps."""

@@ -56,6 +56,10 @@ class HiCroPL(Method):
     summary = "deep prompts, early ones written from the text, later ones from the image"
     paper = "Zheng et al., ICCV 2025, arXiv 2507.14976"
     fidelity = "repaired"
+    difference = (
+        "rewritten prompts are functions of what is learned; the authors' code cuts the gradient, "
+        "so that 99 % of it never moves, and lets prompts drift"
+    )
 
     @dataclass(frozen=True)
     class Config(Method.Config):

@@ -38,6 +38,7 @@ class PMPO(Method):
     summary = "several text prompts, each also written into a segment of the image tower"
     paper = "Tian et al., arXiv 2305.06221"
     fidelity = "reconstruction"
+    difference = "from the abstract and summaries of the paper; there is no public code"
 
     @dataclass(frozen=True)
     class Config(Method.Config):

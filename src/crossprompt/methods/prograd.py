@@ -8,6 +8,7 @@ taken out. Deviations from the authors' public code:
   take each data set's template, rewritten so that it ends with the class name.
 * One strength for all data sets, the authors' for most; theirs is 0.8 for Flowers102, DTD and
   EuroSAT with 8 and 16 shots (``--strength``).
+* As for CoOp here, the epochs are the same for all data sets (ImageNet there: ``--epochs 50``).
 * On several processes both gradients are averaged before one is projected on the other, so that
   they learn what one process with all images learns.
 """

@@ -44,6 +44,7 @@ class TipAdapterF(FeatureMethod):
     summary = "Tip-Adapter's cache with its keys trained"
     paper = "Zhang et al., ECCV 2022, arXiv 2207.09519"
     fidelity = "repaired"
+    difference = "the last epoch is taken, the authors' code takes the best on the test images"
     values: Tensor
     alpha: Tensor
     beta: Tensor
