@@ -88,6 +88,7 @@ def forge(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
         {"shape": 4},
         {"dtype": "F16"},
         {"dtype": "I32"},
+        {"dtype": "U32"},
         {"dtype": "F8_E4M3"},
         {"dtype": "U64"},
         {"dtype": "pickle"},

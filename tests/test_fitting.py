@@ -70,6 +70,7 @@ def test_a_job_leaves_a_classifier_and_all_that_is_known_of_it(job, photos, tmp_
     about = load(tmp_path).information
     expected = describe_data(data, data.few_shot(2))
     assert about["data"] == {**expected["data"], "shots": 2}
+    assert about["data"]["training_images"] == 6
     assert about["learned_from"] == expected["learned_from"]
     assert len(set(about["learned_from"])) == 6 + 3
     assert about["metrics"]["test accuracy"] == results["test"].accuracy

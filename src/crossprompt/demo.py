@@ -185,7 +185,12 @@ def do(run: Run) -> tuple[Run, dict[str, float]]:
     config = TrainConfig.of({"seed": run.seed, **BUDGET[run.method]}, "demo")
     train(method, clip, few.train, config, val=few.val)
     about = {
-        "data": {"name": data.name, "fingerprint": few.fingerprint, "shots": run.shots},
+        "data": {
+            "name": data.name,
+            "fingerprint": few.fingerprint,
+            "training_images": len(few.train),
+            "shots": run.shots,
+        },
         "training": config.to_json(),
     }
     classifier = freeze(method, clip, few.train, val=few.val, seed=run.seed, information=about)

@@ -1,7 +1,8 @@
 """What a saved classifier says of itself: ``classifier.json``, checked before it is believed."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ LARGEST = 32 * 2**20
 """Bytes of a description: 50,000 hashes of images and the names of as many classes take 7 MB."""
 OTHER_FILES = {
     ".onnx": "an exported classifier, which crossprompt.load_onnx opens",
-    ".pt2": "an exported torch program, which torch.export.load opens",
+    ".pt2": "an exported torch program, which torch.export.load opens; predict takes .onnx",
     ".safetensors": "one file of a classifier, or a checkpoint",
 }
 """Ending of a file that was given in place of a folder, to what it is."""
@@ -70,7 +71,7 @@ def read_description(path: Path) -> dict[str, Any]:
             "or train anew"
         )
     try:
-        description = json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
+        description = parse_json(path.read_text("utf-8"))
         found = description["format"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = f"{type(error).__name__} {error}"
@@ -84,14 +85,58 @@ def read_description(path: Path) -> dict[str, Any]:
             "the release that wrote it"
         )
     with told(f"{path} is damaged"):
-        _check_types(description)
+        check_types(description, TYPES)
     return dict(description)
+
+
+def parse_json(text: str) -> Any:
+    """What a text says; ``ValueError`` also for the numbers that JSON has no word for."""
+    return json.loads(text, parse_constant=_refuse_constant)
 
 
 def write_json(description: Mapping[str, Any]) -> str:
     """A description as text; numbers that JSON has no word for become null."""
     text = json.dumps(_finite(description), ensure_ascii=False, indent=2, default=str)
     return text + "\n"
+
+
+def check_types(description: Mapping[str, Any], types: Mapping[tuple[str, ...], type]) -> None:
+    """``ValueError`` names what a description lacks, or has of another type than is expected.
+
+    Args:
+        description: as JSON has it.
+        types: what it must hold, ``class_names`` and ``backbone.name`` among it.
+    """
+    for path, expected in types.items():
+        value: Any = description
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if type(value) is not expected:  # not isinstance: to Python, true is a whole number
+            raise ValueError(f"{'.'.join(path)} is {value!r:.60}, expected a {expected.__name__}")
+    for name in description["class_names"]:
+        if not isinstance(name, str):
+            raise ValueError(f"class_names holds {name!r:.60}, expected a str")
+    for name in (*description["class_names"], description["backbone"]["name"]):
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name!r:.60} holds half a character") from None
+    check_information(description)
+
+
+def check_class_names(class_names: Sequence[str]) -> None:
+    """``RequestError`` unless they are at least two texts, none of them blank or there twice."""
+    if isinstance(class_names, str) or len(class_names) < 2:
+        raise RequestError(
+            f"class names are {class_names!r:.80}, expected a list of at least two to tell apart"
+        )
+    for name, count in Counter(class_names).items():
+        if not isinstance(name, str) or not name.strip():
+            raise RequestError(f"found class name {name!r}, expected a text that is not blank")
+        if count > 1:
+            raise RequestError(
+                f"class name {name!r} stands for {count} classes; rename all but one"
+            )
 
 
 def check_information(information: Mapping[str, Any]) -> None:
@@ -117,24 +162,6 @@ def _what(folder: Path) -> str:
         return "no such folder"
     what = OTHER_FILES.get(folder.suffix.lower())
     return "a file" if what is None else f"a file ({what})"
-
-
-def _check_types(description: Mapping[str, Any]) -> None:
-    for path, expected in TYPES.items():
-        value: Any = description
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        if not isinstance(value, expected):
-            raise ValueError(f"{'.'.join(path)} is {value!r:.60}, expected a {expected.__name__}")
-    for name in description["class_names"]:
-        if not isinstance(name, str):
-            raise ValueError(f"class_names holds {name!r:.60}, expected a str")
-    for name in (*description["class_names"], description["backbone"]["name"]):
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise ValueError(f"{name!r:.60} holds half a character") from None
-    check_information(description)
 
 
 def _refuse_constant(word: str) -> None:

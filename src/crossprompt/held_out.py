@@ -92,7 +92,11 @@ def describe_data(data: Dataset, few: Dataset) -> dict[str, Any]:
     """
     items = [*few.train, *few.val]
     return {
-        "data": {"name": data.name, "fingerprint": data.fingerprint},
+        "data": {
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "training_images": len(few.train),  # where a class has fewer than the shots, fewer
+        },
         "learned_from": [_hash(item) for item in items] if len(items) <= _HASHED else [],
     }
 

@@ -3,20 +3,26 @@
 from collections import Counter
 from collections.abc import Mapping
 from math import prod
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from zipfile import ZipFile
 
 from crossprompt.description import (
     DESCRIPTION,
     FORMAT,
     FROZEN,
     INFORMATION,
+    LARGEST,
     LEARNED,
     OWN,
+    check_class_names,
     read_description,
+    told,
 )
 from crossprompt.errors import RequestError
 from crossprompt.licences import licence_of
+from crossprompt.onnx_description import EXTRA
+from crossprompt.onnx_description import read_description as read_exported
 
 
 def inspect_onnx(path: Path) -> dict[str, Any]:
@@ -27,11 +33,39 @@ def inspect_onnx(path: Path) -> dict[str, Any]:
     """
     from crossprompt.onnx_classifier import load_onnx
 
-    description = dict(load_onnx(path, "cpu").information)
+    return _exported(path, "exported classifier", load_onnx(path, "cpu").information)
+
+
+def inspect_program(path: Path) -> dict[str, Any]:
+    """What an exported torch program says of itself; nothing else of it is read.
+
+    Raises:
+        RequestError: it is no such file, or damaged.
+    """
+    if not path.is_file():
+        raise RequestError(f"{path} is no file; expected one that crossprompt export wrote")
+    try:
+        with ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if PurePosixPath(name).name == EXTRA]
+            text = archive.open(names[0]).read(LARGEST).decode() if names else None
+    except Exception as error:  # each kind of damage to an archive has its own
+        raise RequestError(
+            f"{path} is damaged or no torch program ({error!s:.200}); copy or export it again"
+        ) from error
+    if text is None:
+        raise RequestError(
+            f"{path} is an archive, but none that crossprompt export wrote: it has no {EXTRA}; "
+            "give the file that was exported, or export again"
+        )
+    return _exported(path, "exported torch program", read_exported(text, path))
+
+
+def _exported(path: Path, kind: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    description = dict(about)
     weights = description.pop("weights")
     return {
         "path": str(path),
-        "kind": "exported classifier",
+        "kind": kind,
         **_said(description),
         "preprocess": description["preprocess"],
         "files": {path.name: path.stat().st_size},
@@ -54,12 +88,12 @@ def inspect_run(folder: Path) -> dict[str, Any]:
 
     description = read_description(folder / DESCRIPTION)
     named = description["method"]
-    method = find_method(named["name"])
-    reason = method.bound_by(method.Config.of(named["config"], named["name"]))
-    if description["form"] not in FORMS:
-        raise RequestError(
-            f"{folder / DESCRIPTION} is damaged: form is {description['form']!r:.60}"
-        )
+    with told(f"{folder / DESCRIPTION} is damaged"):
+        check_class_names(description["class_names"])
+        method = find_method(named["name"])
+        reason = method.bound_by(method.Config.of(named["config"], named["name"]))
+        if description["form"] not in FORMS:
+            raise RequestError(f"form is {description['form']!r:.60}")
     headers = {name: read_headers(folder / name) for name in (FROZEN, LEARNED)}
     for name in headers:
         if hash_file(folder / name) != description["files"][name]:

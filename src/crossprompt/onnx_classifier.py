@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 from PIL.Image import Image
 
-from crossprompt.errors import RequestError
+from crossprompt.errors import JobError, RequestError
 from crossprompt.onnx_description import KEY, read_description, read_transform
 from crossprompt.prediction import FileClassifier, Top
 
@@ -65,7 +65,13 @@ class OnnxClassifier(FileClassifier):
 
     def probabilities(self, images: numpy.ndarray) -> numpy.ndarray:
         """Of every class: ``[batch, classes]`` for preprocessed ``[batch, 3, side, side]``."""
-        (found,) = self.session.run(None, {self.session.get_inputs()[0].name: images})
+        try:
+            (found,) = self.session.run(None, {self.session.get_inputs()[0].name: images})
+        except Exception as error:  # the graph asks for what cannot be done, or for all memory
+            raise JobError(
+                f"{self._path} cannot be computed ({_reason(error)}); try a smaller --batch-size, "
+                "or export it again"
+            ) from error
         return found
 
     def best(self, images: list[numpy.ndarray], top_k: int) -> list[Top]:
@@ -106,14 +112,17 @@ def _open(path: Path, device: str, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     # named, as by default it takes those of the machine, which this process may not have
     options.intra_op_num_threads = threads or _usable_cores()
-    options.log_severity_level = 3  # its warnings are of graphs, not for users
+    options.log_severity_level = 4  # what it raises is told, its warnings are not for users
     try:
         return onnxruntime.InferenceSession(path, options, providers=[DEVICES[device]])
     except Exception as error:  # each kind of damage has its own, with no base but this
-        reason = " ".join(str(error).split())
         raise RequestError(
-            f"{path} is damaged or no ONNX model ({reason:.200}); copy or export it again"
+            f"{path} is damaged or no ONNX model ({_reason(error)}); copy or export it again"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    return f"{' '.join(str(error).split()):.200}"
 
 
 def _check_outputs(session: Any, classes: int, side: int, path: Path) -> None:

@@ -1,28 +1,36 @@
-"""What an exported classifier says of itself: JSON in the file's metadata."""
+"""What an exported classifier says of itself: JSON in the file, checked before it is believed."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from PIL.Image import Resampling
 
+from crossprompt.description import check_class_names, check_types, parse_json, write_json
 from crossprompt.errors import RequestError
-from crossprompt.pixels import PictureTransform
+from crossprompt.pixels import PictureTransform, check_transform
 
 FORMAT = 1
 """Version of the description and of what the graph takes and gives."""
 KEY = "crossprompt"
-"""Of the description in the file's metadata."""
+"""Of the description in an ONNX file's metadata."""
+EXTRA = f"{KEY}.json"
+"""Of the description among the extra files of a torch program."""
 TYPES: Mapping[tuple[str, ...], type] = {
+    ("form",): str,
+    ("method", "name"): str,
+    ("method", "config"): dict,
+    ("backbone", "name"): str,
+    ("backbone", "weights"): str,
     ("class_names",): list,
+    ("weights",): str,
     ("preprocess", "side"): int,
     ("preprocess", "resize"): int,
     ("preprocess", "mean"): list,
     ("preprocess", "std"): list,
     ("preprocess", "interpolation"): str,
 }
-"""What a description must hold for the model to be run."""
+"""What a description must hold."""
 
 
 def write_description(about: Mapping[str, Any], transform: PictureTransform, weights: str) -> str:
@@ -41,7 +49,7 @@ def write_description(about: Mapping[str, Any], transform: PictureTransform, wei
         "interpolation": transform.interpolation.name.lower(),
     }
     described = {**about, "format": FORMAT, "weights": weights, "preprocess": steps}
-    return json.dumps(described, ensure_ascii=False, default=str)
+    return write_json(described)
 
 
 def read_description(text: str | None, path: Path) -> dict[str, Any]:
@@ -60,26 +68,20 @@ def read_description(text: str | None, path: Path) -> dict[str, Any]:
             f"no {KEY!r}; give the file that was exported, or export again"
         )
     try:
-        description = json.loads(text)
+        description = parse_json(text)
         found = description["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(path, f"{type(error).__name__} {error}") from error
+    if type(found) is not int or found != FORMAT:
         raise RequestError(
-            f"the metadata of {path} is damaged ({type(error).__name__} {error}); export it again"
-        ) from error
-    if found != FORMAT:
-        raise RequestError(
-            f"{path} has format {found!r}, this crossprompt reads format {FORMAT}; install the "
+            f"{path} has format {found!r:.60}, this crossprompt reads format {FORMAT}; install the "
             "release that wrote it, or export again"
         )
-    for place, expected in TYPES.items():
-        value: Any = description
-        for key in place:
-            value = value.get(key) if isinstance(value, dict) else None
-        if not isinstance(value, expected):
-            raise RequestError(
-                f"the metadata of {path} is damaged: {'.'.join(place)} is {value!r:.60}, expected "
-                f"a {expected.__name__}; export it again"
-            )
+    try:
+        check_types(description, TYPES)
+        check_class_names(description["class_names"])
+    except ValueError as error:  # RequestError is one
+        raise _damaged(path, str(error)) from error
     return dict(description)
 
 
@@ -90,15 +92,21 @@ def read_transform(description: Mapping[str, Any], path: Path) -> PictureTransfo
     try:
         red, green, blue = map(float, steps["mean"])
         red_std, green_std, blue_std = map(float, steps["std"])
-        interpolation = Resampling[steps["interpolation"].upper()]
+        transform = PictureTransform(
+            side=steps["side"],
+            resize=steps["resize"],
+            mean=(red, green, blue),
+            std=(red_std, green_std, blue_std),
+            interpolation=Resampling[steps["interpolation"].upper()],
+        )
+        check_transform(transform.side, transform.resize, transform.mean, transform.std)
+    except RequestError as error:
+        raise _damaged(path, str(error)) from error
     except (ValueError, TypeError, KeyError) as error:
-        raise RequestError(
-            f"the metadata of {path} is damaged: preprocess is {steps!r:.200}; export it again"
-        ) from error
-    return PictureTransform(
-        side=steps["side"],
-        resize=steps["resize"],
-        mean=(red, green, blue),
-        std=(red_std, green_std, blue_std),
-        interpolation=interpolation,
-    )
+        reason = f"preprocess is {steps!r:.200} ({type(error).__name__} {error})"
+        raise _damaged(path, reason) from error
+    return transform
+
+
+def _damaged(path: Path, reason: str) -> RequestError:
+    return RequestError(f"the metadata of {path} is damaged: {reason:.300}; export it again")

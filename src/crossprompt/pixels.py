@@ -11,6 +11,9 @@ from crossprompt.errors import RequestError
 GAP = 3
 """Times the wanted length from which a picture may be shrunk in a coarser way first: nothing of it
 can be seen in the result (Pillow's ``reducing_gap``)."""
+LARGEST = 4096
+"""Pixels of the shorter side after resizing: the largest published CLIP takes 448."""
+INFINITY = float("inf")
 Three = tuple[float, float, float]
 """One number for each channel."""
 
@@ -40,6 +43,31 @@ class PictureTransform:
         """``[3, side, side]`` in fp32; ``RequestError`` if the picture is not RGB."""
         cropped = crop_centre(image, self.side, self.resize, self.interpolation)
         return normalise(cropped, self.mean, self.std)
+
+
+def check_transform(side: int, resize: int, mean: Three, std: Three) -> None:
+    """``RequestError`` if no picture can be treated so, or only with more memory than there is.
+
+    Args:
+        side: see ``PictureTransform``, as are the others.
+        resize: length of the shorter side.
+        mean: of each channel.
+        std: of each channel.
+    """
+    if not 0 < side <= resize:
+        raise RequestError(
+            f"cannot crop a side of {side} pixels from a shorter side of {resize}; expected a crop "
+            "no larger than the resized picture"
+        )
+    if resize > LARGEST:
+        raise RequestError(
+            f"found a shorter side of {resize} pixels, expected {LARGEST} at most; the file is "
+            "damaged"
+        )
+    if not all(abs(x) < INFINITY for x in mean) or not all(0 < x < INFINITY for x in std):
+        raise RequestError(
+            f"cannot subtract {mean} and divide by {std}; expected numbers, to divide by above 0"
+        )
 
 
 def crop_centre(

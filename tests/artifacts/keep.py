@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from crossprompt.artifact import CARD
+from crossprompt.artifact import CARD, load
 from crossprompt.classifier import Classifier, freeze
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Item
+from crossprompt.export import export_classifier
 from crossprompt.methods import build_method
+from crossprompt.prediction import FileClassifier
 from tests.backbone import NAMES, with_blocks, write_items
 from tests.clip.random_clip import make_clip
 from tests.saved import train
@@ -38,6 +40,8 @@ KEPT: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "merged": ("clip_lora", {}),
 }
 """Folder to method and settings: every form."""
+EXPORTED = "static-prompts-dcp.onnx"
+"""An exported classifier, beside the folder of the one that it was made of."""
 
 
 @cache
@@ -68,7 +72,7 @@ def write_picture(path: Path) -> Path:
     return path
 
 
-def probabilities(classifier: Classifier, picture: Path) -> dict[str, float]:
+def probabilities(classifier: FileClassifier, picture: Path) -> dict[str, float]:
     (answer,) = classifier.predict([picture], top_k=len(classifier.class_names))
     return dict(answer.top)
 
@@ -95,6 +99,10 @@ def keep(folder: Path) -> list[str]:
             (folder / name / CARD).unlink()
             expected = json.dumps(probabilities(classifier, picture), indent=2) + "\n"
             (folder / name / EXPECTED).write_text(expected, "utf-8")
+    if not (folder / EXPORTED).exists():
+        classifier = load(folder / Path(EXPORTED).stem, kept_clip())
+        export_classifier(classifier, folder / EXPORTED, weights="int8")  # a quarter of the room
+        written.append(EXPORTED)
     return written
 
 

@@ -14,3 +14,5 @@ def test_a_classifier_of_other_classes_is_written(run, tmp_path, capsys) -> None
     words = ["classes", str(output), "dogs", "--add", "--overwrite", "--output", str(output)]
     assert main(words) == 0
     assert load(output).class_names == ("tabby", "red cat", "dogs")
+    assert main(words) == 2
+    assert "knows the class 'dogs' already; --add takes new ones only" in capsys.readouterr().err

@@ -141,6 +141,7 @@ def test_a_person_sees_a_table_and_a_sentence(run, tmp_path, capsys, monkeypatch
     out, err = capsys.readouterr()
     assert "exported, fp32" in out
     assert "11 random images" in out
+    assert "on test images of your own, too, with --check DATA" in out
     assert "100.0 % are put into the same class" in " ".join(out.split())
     assert err.splitlines()[0] == "Tracing the classifier"
 

@@ -3,13 +3,17 @@
 import json
 import shutil
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
+from crossprompt import load
 from crossprompt.cli import main
 from crossprompt.cli.info import facts, inspect
-from crossprompt.description import DESCRIPTION, FROZEN, LEARNED
+from crossprompt.description import DESCRIPTION, FROZEN, LARGEST, LEARNED
+from crossprompt.export import export_classifier
 from crossprompt.methods import METHODS
+from crossprompt.onnx_description import EXTRA
 from tests.artifacts.keep import FOLDER, KEPT
 from tests.saved import rewrite
 
@@ -66,6 +70,36 @@ def test_a_person_sees_a_few_classes_and_no_markup(tmp_path, capsys, run) -> Non
     assert "yes,withcrosspromptexport" in shown
 
 
+def test_a_person_sees_what_it_was_learned_with_before_it_took_other_classes(
+    tmp_path, capsys, run
+) -> None:
+    load(run).with_classes(["tabby", "red cat"]).save(tmp_path / "others")
+    lines = dict(facts(inspect(tmp_path / "others")))
+    assert lines["classes"] == "2: tabby, red cat"
+    assert lines["learned with"] == dict(facts(inspect(run)))["classes"]
+    assert "learned with" not in dict(facts(inspect(run)))
+
+
+def test_nothing_in_a_classifier_is_a_command_to_the_terminal(tmp_path, capsys, run) -> None:
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    rewrite(folder, lambda x: x.update(class_names=["a\x1b[2J", "b\x07", "c\x9b", "\N{CAT}é"]))
+    assert main(["info", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "a\\x1b[2J, b\\x07, c\\x9b, \N{CAT}é" in shown
+    assert not {"\x1b", "\x07", "\x9b"} & set(shown)
+
+
+def test_a_torch_program_says_what_is_inside(tmp_path, capsys, run) -> None:
+    path = tmp_path / "photos.pt2"
+    export_classifier(load(run, device="cpu", dtype="fp32"), path, form="torch")
+    about, original = told(capsys, path), told(capsys, run)
+    assert (about["kind"], about["dtype"]) == ("exported torch program", "fp32")
+    assert about["files"] == {path.name: path.stat().st_size}
+    same = ("method", "settings", "classes", "backbone", "training", "data", "metrics", "versions")
+    assert [about[key] for key in same] == [original[key] for key in same]
+    assert (about["takes_new_classes"], about["exportable"]) == (False, False)
+
+
 def test_damage_is_told(tmp_path, capsys, run) -> None:
     folder = Path(shutil.copytree(run, tmp_path / "run"))
     content = bytearray((folder / FROZEN).read_bytes())
@@ -73,9 +107,15 @@ def test_damage_is_told(tmp_path, capsys, run) -> None:
     (folder / FROZEN).write_bytes(content)
     assert main(["info", str(folder)]) == 2
     assert f"{FROZEN} is damaged or of another classifier" in capsys.readouterr().err
-    rewrite(folder, lambda x: x.update(form="odd"))
-    assert main(["info", str(folder)]) == 2
-    assert "form is 'odd'" in capsys.readouterr().err
+    for change, said in (
+        ({"form": "odd"}, "form is 'odd'"),
+        ({"method": {"name": "coop", "config": {"lenght": 2}}}, "coop has no setting 'lenght'"),
+        ({"method": {"name": "cop", "config": {}}}, "there is no method 'cop'"),
+        ({"class_names": ["a", "a"]}, "class name 'a' stands for 2 classes"),
+    ):
+        rewrite(folder, lambda x, change=change: x.update(change))
+        assert main(["info", str(folder)]) == 2
+        assert f"{folder / DESCRIPTION} is damaged: {said}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -83,11 +123,19 @@ def test_damage_is_told(tmp_path, capsys, run) -> None:
     [
         ("nowhere", "found no such folder"),
         ("a.onnx", "a.onnx is no file"),
-        ("a.pt2", "torch.export"),
+        ("b.pt2", "b.pt2 is no file"),
+        ("a.pt2", "a.pt2 is damaged or no torch program"),
+        ("c.pt2", "c.pt2 is an archive, but none that crossprompt export wrote"),
+        ("d.pt2", "the metadata of d.pt2 is damaged: KeyError 'format'"),
+        ("e.pt2", "the metadata of e.pt2 is damaged: JSONDecodeError"),
     ],
 )
 def test_what_is_no_classifier_is_told(tmp_path, capsys, monkeypatch, name, said) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.pt2").write_bytes(b"PK")
+    files = {"c.pt2": ("x", ""), "d.pt2": (EXTRA, "{}"), "e.pt2": (EXTRA, " " * (LARGEST + 1))}
+    for path, (inside, content) in files.items():
+        with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+            archive.writestr(f"archive/extra/{inside}", content)
     assert main(["info", name]) == 2
     assert said in capsys.readouterr().err

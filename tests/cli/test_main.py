@@ -103,6 +103,11 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(words, told, capsys, tmp_pa
         (RequestError("found a, expected b"), 2, "found a, expected b"),
         (JobError("the loss is nan"), 1, "the loss is nan"),
         (KeyboardInterrupt(), 1, "stopped"),
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            1,
+            "the package torch is not installed, which this command needs; pip install crossprompt",
+        ),
         (ZeroDivisionError("by\nzero"), 1, "unexpected ZeroDivisionError: by zero (a traceback: "),
         (PermissionError(13, "Permission denied", "runs"), 1, "runs: Permission denied"),
         (torch.cuda.OutOfMemoryError("CUDA\nout"), 1, "try a smaller --batch-size"),

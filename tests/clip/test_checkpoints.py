@@ -109,8 +109,14 @@ def test_openai_keys_that_do_not_fit_are_named(tmp_path: Path) -> None:
 
 
 def test_every_size_is_compared_before_memory_is_taken(folder: Path) -> None:
-    change_config(folder, text_config__hidden_size=2**24, vision_config__intermediate_size=2**40)
+    change_config(folder, text_config__hidden_size=2**20, vision_config__intermediate_size=2**20)
     with pytest.raises(RequestError, match=r"wrong shape: .* and \d+ more;"):
+        load_clip(folder)
+
+
+def test_more_blocks_than_there_are_tensors_are_not_built(folder: Path) -> None:
+    change_config(folder, vision_config__num_hidden_layers=10**6)
+    with pytest.raises(RequestError, match="fit its model: 1000000 blocks in the image tower, but"):
         load_clip(folder)
 
 
@@ -216,6 +222,8 @@ def test_weights_that_are_whole_numbers_are_an_error(folder: Path) -> None:
         ({"text_config__layer_norm_eps": 1e-6}, "its layer_norm_eps is 1e-06; expected 1e-05"),
         ({"vision_config__patch_size": 0}, "its image patch is 0; expected a whole number above"),
         ({"text_config__vocab_size": "many"}, "its text vocabulary is 'many'; expected a whole"),
+        ({"projection_dim": 10**400}, "its feature width is 1000.*; expected 1048576 at most"),
+        ({"text_config__hidden_size": 2**62}, "its text width is 46.*; expected 1048576 at most"),
         ({"projection_dim": None}, "its feature width is None; expected a whole number above 0"),
         (
             {"vision_config__num_attention_heads": 3},

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from crossprompt.classifier import Classifier
 from crossprompt.data.images import read_image
 from crossprompt.data.items import Item
-from crossprompt.errors import RequestError
+from crossprompt.errors import JobError, RequestError
 from crossprompt.onnx_classifier import OnnxClassifier, load_onnx
 from crossprompt.onnx_description import KEY
 
@@ -80,11 +81,28 @@ def set_to(*keys: str, value: Any) -> Change:
     ("change", "told"),
     [
         (set_to("format", value=2), "has format 2, this crossprompt reads format 1; install"),
-        (lambda about: about.pop("format"), "metadata of .* is damaged .KeyError"),
+        (lambda about: about.pop("format"), "metadata of .* is damaged: KeyError"),
         (set_to("class_names", value="cat"), "class_names is 'cat', expected a list"),
-        (set_to("class_names", value=["cat"]), "expected .batch, 3, 32, 32. and .batch, 1."),
+        (set_to("format", value=True), "has format True, this crossprompt reads format 1"),
+        (set_to("class_names", value=["a", "b"]), "expected .batch, 3, 32, 32. and .batch, 2."),
+        (set_to("class_names", value=["cat"]), "expected a list of at least two"),
+        (set_to("class_names", value=["cat", "cat"]), "'cat' stands for 2 classes"),
+        (set_to("class_names", value=["cat", 5]), "class_names holds 5, expected a str"),
+        (set_to("class_names", value=["cat", "\ud800"]), "holds half a character"),
+        (set_to("method", value="dcp"), "method.name is None, expected a str"),
+        (set_to("method", "config", value=[]), r"method.config is \[\], expected a dict"),
+        (lambda about: about.pop("backbone"), "backbone.name is None, expected a str"),
+        (lambda about: about.pop("weights"), "weights is None, expected a str"),
+        (set_to("metrics", value=5), "metrics is 5, expected a dict"),
+        (set_to("metrics", "accuracy", value=float("nan")), "NaN, which is no JSON"),
+        (set_to("learned_from", value=5), "learned_from is 5, expected a list"),
         (set_to("preprocess", value=None), "preprocess.side is None, expected a int"),
         (set_to("preprocess", "side", value=16), "expected .batch, 3, 16, 16."),
+        (set_to("preprocess", "side", value=True), "preprocess.side is True, expected a int"),
+        (set_to("preprocess", "resize", value=0), "cannot crop a side of 32 pixels from .* of 0"),
+        (set_to("preprocess", "resize", value=10**6), "side of 1000000 pixels, expected 4096 at m"),
+        (set_to("preprocess", "std", value=[1, 0, 1]), "divide by .1.0, 0.0, 1.0.; expected numb"),
+        (set_to("preprocess", "mean", value=["inf", 0, 0]), "cannot subtract .inf, "),
         (set_to("preprocess", "mean", value=[1]), "preprocess is .*mean.: .1."),
         (set_to("preprocess", "interpolation", value="odd"), "preprocess is .*odd"),
     ],
@@ -101,6 +119,47 @@ def test_a_description_that_does_not_fit_is_an_error_that_names_it(
     with pytest.raises(RequestError, match=told) as error:
         load_onnx(path)
     assert str(path) in str(error.value)
+
+
+def test_a_graph_that_asks_for_more_memory_than_there_is_is_told(
+    exported: dict[str, Path], tmp_path: Path, items: list[Item], capfd: Any
+) -> None:
+    model, path = onnx.load(exported["fp32"]), tmp_path / "huge.onnx"
+    (answer,) = model.graph.output
+    for node in model.graph.node:
+        node.output[:] = ["earlier" if name == answer.name else name for name in node.output]
+    model.graph.initializer.append(numpy_helper.from_array(np.array([10**13]), "size"))
+    model.graph.node.extend(
+        [
+            helper.make_node("ConstantOfShape", ["size"], ["huge"]),
+            helper.make_node("ReduceSum", ["huge"], ["sum"], keepdims=0),
+            helper.make_node("Add", ["earlier", "sum"], [answer.name]),
+        ]
+    )
+    onnx.save(model, path)
+    with pytest.raises(JobError, match=r"huge\.onnx cannot be computed .*; try a smaller"):
+        load_onnx(path).predict([items[0].path])
+    assert capfd.readouterr().err == ""  # ONNX Runtime does not speak to the user
+
+
+def test_a_file_does_not_take_its_weights_from_elsewhere(
+    exported: dict[str, Path], tmp_path: Path
+) -> None:
+    model = onnx.load(exported["fp32"])
+    weight = next(x for x in model.graph.initializer if len(x.dims) == 2)
+    size = len(weight.raw_data)
+    (tmp_path / "secret").write_bytes(bytes(size))
+    (tmp_path / "inside").mkdir()
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    for place in ("../secret", str(tmp_path / "secret")):
+        del weight.external_data[:]
+        for key, value in (("location", place), ("length", str(size))):
+            weight.external_data.add(key=key, value=value)
+        path = tmp_path / "inside" / "outside.onnx"
+        path.write_bytes(model.SerializeToString())
+        with pytest.raises(RequestError, match=r"outside\.onnx is damaged or no ONNX model"):
+            load_onnx(path)
 
 
 def test_a_model_of_another_program_is_refused(exported: dict[str, Path], tmp_path: Path) -> None:

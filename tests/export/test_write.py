@@ -24,7 +24,7 @@ from crossprompt.export import (
 from crossprompt.export.agreement import Agreement, compare, require_agreement
 from crossprompt.export.weights import LEAST
 from crossprompt.onnx_classifier import load_onnx
-from crossprompt.onnx_description import KEY
+from crossprompt.onnx_description import EXTRA, KEY
 from tests.backbone import NAMES, random_images, with_blocks
 from tests.clip.random_clip import make_clip
 from tests.export.exporting import narrow_clip
@@ -34,7 +34,7 @@ from tests.saved import classify
 def test_a_torch_program_agrees_in_any_batch_and_leaves_the_text_tower_out(
     classifier: Classifier, exported: dict[str, Path]
 ) -> None:
-    files = {write.DESCRIPTION: ""}
+    files = {EXTRA: ""}
     with exported["program"].open("rb") as file:
         program = torch.export.load(file, extra_files=files)
     images = random_images(7)
@@ -43,7 +43,7 @@ def test_a_torch_program_agrees_in_any_batch_and_leaves_the_text_tower_out(
         found = torch.cat([program.module()(x) for x in images.split(size)])
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
     assert not any("clip.text" in key for key in program.state_dict)
-    assert json.loads(files[write.DESCRIPTION])["class_names"] == list(NAMES)
+    assert json.loads(files[EXTRA])["class_names"] == list(NAMES)
 
 
 @pytest.mark.parametrize("weights", ["fp16", "int8"])

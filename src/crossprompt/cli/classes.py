@@ -40,7 +40,12 @@ def run(options: argparse.Namespace) -> int:
             "another --output"
         )
     classifier = open_classifier(options.run, options)
-    names = [*(classifier.class_names if options.add else ()), *options.names]
+    there = classifier.class_names if options.add else ()
+    if known := [name for name in options.names if name in there]:
+        raise RequestError(
+            f"{options.run} knows the class {known[0]!r} already; --add takes new ones only"
+        )
+    names = [*there, *options.names]
     classifier.with_classes(names).save(options.output)
     print(f"Written to {options.output}: {len(names)} classes. Nothing of it is measured yet.")
     return 0

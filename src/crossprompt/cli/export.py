@@ -128,6 +128,8 @@ def _show(found: "Exported", speeds: dict[str, float]) -> None:
                 f"{agreement.difference:.1e} at most, and {100 * agreement.same:.1f} % are put "
                 "into the same class."
             )
+    if found.pictures is None:
+        print("Compare them on test images of your own, too, with --check DATA.")
 
 
 def _size(count: int) -> str:

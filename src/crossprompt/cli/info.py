@@ -9,10 +9,12 @@ from typing import Any
 from crossprompt.cli.device import ONNX, check_finished, find_run
 from crossprompt.cli.terminal import print_facts
 from crossprompt.description import DESCRIPTION, FROZEN, LEARNED
-from crossprompt.inspecting import inspect_onnx, inspect_run
+from crossprompt.inspecting import inspect_onnx, inspect_program, inspect_run
 
 EXAMPLE = "crossprompt info runs/photos-dcp"
 
+PROGRAM = ".pt2"
+"""Ending of an exported torch program."""
 SHOWN = 8
 """Classes that a person sees before the rest are counted."""
 
@@ -23,8 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         "run",
         type=Path,
         help="folder of a saved classifier, one of its files, owner/name[@revision] of one on the "
-        "Hugging Face hub, or an .onnx file that crossprompt "
-        "export wrote",
+        "Hugging Face hub, or an .onnx or .pt2 file that crossprompt export wrote",
     )
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
@@ -40,9 +41,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def inspect(run: Path) -> dict[str, Any]:
-    """What is in a place; see ``inspect_run`` and ``inspect_onnx``."""
+    """What is in a place; see ``crossprompt.inspecting``."""
     if run.suffix.lower() == ONNX and not run.is_dir():
         return inspect_onnx(run)
+    if run.suffix.lower() == PROGRAM and not run.is_dir():
+        return inspect_program(run)
     if run.is_file() and run.name in (DESCRIPTION, FROZEN, LEARNED):
         run = run.parent
     run = find_run(run)
@@ -52,14 +55,14 @@ def inspect(run: Path) -> dict[str, Any]:
 
 def facts(about: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What a person wants to know, in lines."""
-    names, backbone = about["classes"], about["backbone"]
-    shown = ", ".join(" ".join(name.split()) for name in names[:SHOWN])
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    backbone, before = about["backbone"], about["information"].get("learned_with")
+    learned_with = [("learned with", _listed(before))] if isinstance(before, list) else []
     new = "yes, with crossprompt classes" if about["takes_new_classes"] else about["why_not"]
     lines = [
         ("what", f"{about['kind']}, form {about['form']}, format {about['format']}"),
         ("method", " ".join([about["method"], *_pairs(about["settings"])])),
-        ("classes", f"{len(names)}: {shown}{more}"),
+        ("classes", _listed(about["classes"])),
+        *learned_with,
         ("backbone", f"{backbone['name']}, weights {backbone['weights']:.12}"),
         ("its licence", backbone["licence"] or "not known here; see where it is from"),
         ("data", " ".join(_pairs(about["data"])) or "not said"),
@@ -75,15 +78,23 @@ def facts(about: Mapping[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
+def _listed(names: Sequence[object]) -> str:
+    """How many classes, and the first of them."""
+    shown = ", ".join(" ".join(str(name).split()) for name in names[:SHOWN])
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{len(names)}: {shown}{more}"
+
+
 def _pairs(found: Mapping[str, Any] | None) -> list[str]:
-    return [f"{key}={value}" for key, value in (found or {}).items() if value is not None]
+    return [f"{key}={_short(value)}" for key, value in (found or {}).items() if value is not None]
 
 
 def _measured(metrics: Mapping[str, Any] | None) -> list[str]:
-    return [
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in (metrics or {}).items()
-    ]
+    return [f"{name} {_short(value)}" for name, value in (metrics or {}).items()]
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _numbers(about: Mapping[str, Any]) -> str:

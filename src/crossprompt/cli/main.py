@@ -101,6 +101,11 @@ def _describe(error: BaseException) -> str:
                 "the device's memory is full; try a smaller --batch-size, --dtype bf16 or "
                 "--device cpu"
             )
+        case ModuleNotFoundError(name=str(name)):
+            return (
+                f"the package {name} is not installed, which this command needs; pip install "
+                "crossprompt brings it (what crossprompt export wrote does without most)"
+            )
         case _ if "No space left" in text and (
             isinstance(error, OSError) or _is("SafetensorError", error)
         ):

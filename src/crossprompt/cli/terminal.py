@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from unicodedata import category
 
 from rich.console import Console
 from rich.progress import (
@@ -119,13 +120,21 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
 
 
 def print_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
-    """Names and what is said of them, on standard output; nothing in them is taken for markup."""
-    table = Table(title=Text(title), title_justify="left", show_header=False)
+    """Names and what is said of them, on standard output.
+
+    Nothing in them is taken for markup, or for a command to the terminal.
+    """
+    table = Table(title=Text(_harmless(title)), title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(name, Text(value))
+        table.add_row(name, Text(_harmless(value)))
     Console().print(table)
+
+
+def _harmless(text: str) -> str:
+    """With control characters as Python writes them."""
+    return "".join(repr(x)[1:-1] if category(x) == "Cc" else x for x in text)
 
 
 def warn_if_silent() -> None:

@@ -33,6 +33,8 @@ IMAGE_DEFAULTS: Json = {
     "hidden_act": "quick_gelu",
     "layer_norm_eps": EPSILON,
 }
+LARGEST = 2**20
+"""Of any size: products of three of them are numbers that torch can count to."""
 EMBED_DEFAULT = 512
 """What ``transformers`` assumes where ``config.json`` leaves a size out."""
 
@@ -130,6 +132,8 @@ def checked(image: Json, text: Json, embed: Any, activation: Any) -> CLIPConfig:
     for name, value in (sizes | {"feature width": embed}).items():
         if type(value) is not int or value < 1:
             raise RequestError(f"its {name} is {value!r}; expected a whole number above 0")
+        if value > LARGEST:
+            raise RequestError(f"its {name} is {value!r:.20}; expected {LARGEST} at most")
     for name, tower in (("image", image), ("text", text)):
         if tower["width"] % tower["heads"]:
             raise RequestError(

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from crossprompt.errors import RequestError
-from crossprompt.pixels import GAP, crop_centre, normalise
+from crossprompt.pixels import GAP, check_transform, crop_centre, normalise
 
 Pixels = Float[Tensor, "3 side side"]
 Box = tuple[int, int, int, int]
@@ -48,12 +48,8 @@ class Preprocess:
     """How pixels are interpolated."""
 
     def __post_init__(self) -> None:
-        """Refuse a crop larger than the resized picture."""
-        if not 0 < self.side <= self.resize:
-            raise RequestError(
-                f"cannot crop a side of {self.side} pixels from a shorter side of {self.resize}; "
-                "expected a crop no larger than the resized picture"
-            )
+        """Refuse what cannot be done to a picture."""
+        check_transform(self.side, self.resize, self.mean, self.std)
 
     @property
     def enough(self) -> int:

@@ -161,6 +161,12 @@ def build(
     Raises:
         RequestError: a key is missing, unexpected or of the wrong shape.
     """
+    for tower, blocks in (("image", config.image.blocks), ("text", config.text.blocks)):
+        if blocks > len(checkpoint.shapes):  # which it would take ages to build
+            raise RequestError(
+                f"{checkpoint.path} does not fit its model: {blocks} blocks in the {tower} tower, "
+                f"but {len(checkpoint.shapes)} tensors; get the config that belongs to it"
+            )
     with torch.device("meta"):
         clip = CLIP(config)
     table = sources(checkpoint.table, config)

@@ -18,7 +18,7 @@ from crossprompt.export.onnx_model import check_installed, write_onnx
 from crossprompt.export.program import scorer_of, trace
 from crossprompt.export.weights import Weights
 from crossprompt.onnx_classifier import load_onnx
-from crossprompt.onnx_description import KEY, write_description
+from crossprompt.onnx_description import EXTRA, write_description
 from crossprompt.pixels import PictureTransform
 from crossprompt.replacing import replace_file, writable_folder
 
@@ -26,8 +26,6 @@ Form = Literal["onnx", "torch"]
 
 ENDINGS: dict[Form, str] = {"onnx": ".onnx", "torch": ".pt2"}
 """Of the files."""
-DESCRIPTION = f"{KEY}.json"
-"""Of the description in a torch program."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ def _write(
         write_onnx(program, path, weights, description)
     else:
         with path.open("wb") as file:
-            torch.export.save(program, file, extra_files={DESCRIPTION: description})
+            torch.export.save(program, file, extra_files={EXTRA: description})
 
 
 def _describe(classifier: Classifier, weights: Weights) -> str:

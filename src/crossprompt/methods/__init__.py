@@ -1,6 +1,5 @@
 """The methods, one file each. Being in ``METHODS`` means passing every generic test."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 
 from crossprompt.clip.model import CLIP
+from crossprompt.description import check_class_names
 from crossprompt.errors import RequestError
 from crossprompt.methods.base import FeatureMethod, Method, Recipe
 from crossprompt.methods.clip_adapter import CLIPAdapter
@@ -89,7 +89,7 @@ def build_from(
 ) -> Method:
     """``build_method`` with the settings in a mapping, as a saved classifier has them."""
     method = find_method(name)
-    _check_names(class_names)
+    check_class_names(class_names)
     config = method.Config.of(options, name)
     with torch.random.fork_rng(devices=[]):  # modules draw from the global generator
         torch.default_generator.manual_seed(seed)  # of the CPU, where they are set up
@@ -104,26 +104,12 @@ def build_hollow(
     They are to be loaded with ``assign=True``.
     """
     method = find_method(name)
-    _check_names(class_names)
+    check_class_names(class_names)
     config = method.Config.of(options, name)
     with torch.device("meta"):
         hollow = CLIP(clip.config)
         hollow.tokenizer, hollow.preprocess = clip.tokenizer, clip.preprocess
         return method(hollow, class_names, config)
-
-
-def _check_names(class_names: Sequence[str]) -> None:
-    if isinstance(class_names, str) or len(class_names) < 2:
-        raise RequestError(
-            f"class names are {class_names!r:.80}, expected a list of at least two to tell apart"
-        )
-    for name, count in Counter(class_names).items():
-        if not isinstance(name, str) or not name.strip():
-            raise RequestError(f"found class name {name!r}, expected a text that is not blank")
-        if count > 1:
-            raise RequestError(
-                f"class name {name!r} stands for {count} classes; rename all but one"
-            )
 
 
 __all__ = [
