@@ -1,5 +1,6 @@
-"""Ctrl-C while the program starts."""
+"""Ctrl-C, and SIGTERM, while the program starts and when it works."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,11 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from crossprompt.starting import leave_on_interrupt, raise_on_interrupt
+from crossprompt.starting import STOPS, leave_on_interrupt, raise_on_interrupt
 
 BEGIN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
+number = getattr(signal, sys.argv[1])
 import crossprompt.cli
 from crossprompt.__main__ import main
 program = sys.modules["crossprompt.cli.main"]
@@ -21,7 +23,7 @@ INTERRUPTED = (
     + """
 def parse(words):
     try:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
     except KeyboardInterrupt:  # as the import of NumPy within torch's does
         raise ImportError("half imported")
 
@@ -36,7 +38,7 @@ from types import SimpleNamespace
 
 def run(options):
     try:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
     finally:
         print("tidied up")
 
@@ -49,15 +51,29 @@ sys.exit(main())
 )
 
 
+SIGNALS = pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+
+
+def work(program: str, name: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program, name],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **variables},
+    )
+
+
 @pytest.fixture
 def unchanged() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in STOPS}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
-def test_ctrl_c_in_the_middle_of_an_import_ends_the_program_with_one_line() -> None:
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True)
+@SIGNALS
+def test_a_stop_in_the_middle_of_an_import_ends_the_program_with_one_line(name: str) -> None:
+    done = work(INTERRUPTED, name)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "crossprompt: error: stopped\n")
 
 
@@ -80,7 +96,13 @@ def test_ctrl_c_that_a_shell_has_ignored_stays_ignored() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def test_a_command_that_runs_is_interrupted_in_order() -> None:
-    done = subprocess.run([sys.executable, "-c", RUNNING], capture_output=True, text=True)
+@SIGNALS
+def test_a_command_that_runs_is_stopped_in_order(name: str) -> None:
+    done = work(RUNNING, name)
     assert (done.returncode, done.stdout) == (1, "tidied up\n")
     assert done.stderr == "crossprompt: error: stopped\n"
+
+
+def test_a_process_that_waits_for_one_that_failed_is_ended_by_their_launcher() -> None:
+    done = work(RUNNING, "SIGTERM", WORLD_SIZE="2", RANK="0")
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGTERM, "", "")

@@ -1,6 +1,7 @@
 """A connection to Ray, which is an extra."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -51,6 +52,7 @@ def connected(address: str | None, cpus: int) -> Iterator[Any]:
     room: dict[str, Any] = {"address": address}
     if address is None:
         room = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+    stop = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**room, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -61,6 +63,8 @@ def connected(address: str | None, cpus: int) -> Iterator[Any]:
             f"no Ray cluster answers at {address} ({reason}); check that it runs, and "
             "that RAY_AUTH_TOKEN is set to its token if it asks for one"
         ) from error
+    if signal.getsignal(signal.SIGTERM) is not stop:  # Ray's would leave no time for order
+        signal.signal(signal.SIGTERM, stop)
     try:
         yield ray
     finally:

@@ -1,6 +1,7 @@
 """``crossprompt explain``."""
 
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -32,6 +33,28 @@ def test_every_image_is_drawn_and_told_and_a_bad_one_is_an_error(
         assert picture.width > 600
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0-2.png", "0.png"]
     assert [len(row) for row in told["words"]["text_prompt"]] == [3, 3]
+
+
+def test_no_picture_takes_the_place_of_another(run, photos, tmp_path, capsys) -> None:
+    content = (photos / "cat" / "0.png").read_bytes()
+    paths = [tmp_path / name for name in ("a/0.png", "b/0.png", "c/0-2.png", "d/0.PNG")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_bytes(content)
+    assert main(["explain", str(run), *map(str, paths), "--output", "out", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["images"]
+    names = ["0.png", "0-2.png", "0-2-2.png", "0-3.png"]
+    assert [Path(image["picture"]).name for image in told] == names
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(names)
+
+
+def test_no_image_is_replaced_by_its_picture(run, photos, tmp_path, capsys) -> None:
+    content = (photos / "cat" / "0.png").read_bytes()
+    (tmp_path / "mine.png").write_bytes(content)
+    assert main(["explain", str(run), "mine.png", "--output", "."]) == 2
+    told = capsys.readouterr().err
+    assert "the picture mine.png would replace the image of that name; give another" in told
+    assert (tmp_path / "mine.png").read_bytes() == content
 
 
 def test_a_person_sees_where_the_picture_is_and_a_table(run, photos, capsys) -> None:

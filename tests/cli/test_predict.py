@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import sys
 import tarfile
 from collections.abc import Callable
@@ -161,6 +162,15 @@ def test_names_of_any_bytes_come_through(ask, photos, tmp_path) -> None:
     name.write_bytes((photos / "cat" / "0.png").read_bytes())
     assert ask(name, "--output", tmp_path / "a.csv")[0] == 0
     assert b"caf\xe9 \xc3\xbc.png" in (tmp_path / "a.csv").read_bytes()
+
+
+def test_names_of_any_bytes_come_in_on_standard_input(ask, photos, tmp_path, monkeypatch) -> None:
+    name = tmp_path / b"caf\xe9.png".decode("utf-8", "surrogateescape")
+    name.write_bytes((photos / "cat" / "0.png").read_bytes())
+    lines = io.BytesIO(os.fsencode(name) + b"\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(lines, "utf-8", "strict"))
+    assert ask("-", "--output", tmp_path / "a.csv")[0] == 0
+    assert b"caf\xe9.png" in (tmp_path / "a.csv").read_bytes()
 
 
 def test_paths_are_counted_where_they_can_be(photos, monkeypatch) -> None:

@@ -1,6 +1,7 @@
 """What programs ask, and what they are answered."""
 
 import base64
+import hmac
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from crossprompt.serve import access
 from crossprompt.serve.limits import Limits
 from crossprompt.serve.torch_classifier import TorchClassifier
 from tests.backbone import NAMES, even_clip, write_items
@@ -135,6 +137,11 @@ WRONG: dict[str, tuple[dict[str, object], int, str]] = {
     ),
     "an empty list": ({"json": as_json()}, 422, "images: List should have at least 1"),
     "no base64": ({"json": {"images": ["%%%%"]}}, 422, "image 0 (counted from 0) is not base64"),
+    "a data URL": (
+        {"json": {"images": ["data:image/png;base64,aaaa"]}},
+        422,
+        "image 0 (counted from 0) is not base64 of an image file, but a data URL; leave out what",
+    ),
     "many files": ({"files": upload(*[GOOD] * 17)}, 413, "send at most 16 images at once"),
     "many texts": ({"json": as_json(*[GOOD] * 17)}, 413, "send at most 16 images at once"),
 }
@@ -194,6 +201,31 @@ def test_without_the_key_nothing_is_classified_or_told() -> None:
         document = client.get("/openapi.json").json()
         assert document["paths"]["/v1/predict"]["post"]["security"]
         assert KEY not in json.dumps(document)
+
+
+def test_the_key_is_compared_in_a_time_that_does_not_tell_how_much_is_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+    original = hmac.compare_digest
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return original(one, other)
+
+    monkeypatch.setattr(access.hmac, "compare_digest", compare)
+    with running(Colours(), key=KEY) as client:
+        for word, status in ((KEY[:-1], 401), (KEY, 200)):
+            headers = {"Authorization": f"Bearer {word}"}
+            assert client.get("/v1/classes", headers=headers).status_code == status
+    assert compared == [(KEY[:-1].encode(), KEY.encode()), (KEY.encode(), KEY.encode())]
+
+
+def test_pictures_that_nobody_sent_are_not_counted() -> None:
+    with running(Colours()) as client:  # which has classified a grey one
+        assert "crossprompt_images_total 0.0" in client.get("/metrics").text
+        client.post("/v1/predict", files=upload(GOOD, GOOD))
+        assert "crossprompt_images_total 2.0" in client.get("/metrics").text
 
 
 def test_a_full_queue_sends_clients_away_for_a_while() -> None:

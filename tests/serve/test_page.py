@@ -208,7 +208,7 @@ def test_a_file_that_is_too_large_is_not_even_sent(browser: Browser, tmp_path: P
         page.goto(str(client.base_url))
         expect(page.locator("#classes li")).to_have_count(3)
         page.set_input_files("#files", tmp_path / "large.png")
-        expect(page.locator(".failed .said")).to_contain_text("larger than the 1 MB")
+        expect(page.locator(".failed .said")).to_contain_text("larger than the 1 MiB")
         assert "/v1/predict" not in client.get("/metrics").text
         page.close()
 

@@ -1,5 +1,6 @@
 """What a word of the command line stands for: images in a fixed order, one reference at a time."""
 
+import io
 import os
 import sys
 from abc import ABC, abstractmethod
@@ -118,6 +119,8 @@ class Lines(Source):
             RequestError: there is none.
         """
         self._begin()
+        if isinstance(sys.stdin, io.TextIOWrapper):  # not where a test or a notebook stands in
+            sys.stdin.reconfigure(errors="surrogateescape")  # a file's name may be no UTF-8
         found = False
         for line in sys.stdin:
             if line.strip():

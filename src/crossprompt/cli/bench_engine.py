@@ -8,6 +8,7 @@ import torch
 from crossprompt.bench.engines import RETRIES, Engine, Local
 from crossprompt.bench.ray_engine import Ray
 from crossprompt.cli.device import positive
+from crossprompt.cli.ray_options import LOCAL, RAY, add_engine, check_local
 from crossprompt.errors import RequestError
 from crossprompt.precision import DTYPES, choose_device, choose_dtype
 
@@ -20,12 +21,7 @@ OF_RAY = ("ray_address", "gpus", "memory")
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the grid is computed, and how much at a time."""
     engine = parser.add_argument_group("engine")
-    engine.add_argument(
-        "--engine",
-        default="local",
-        choices=("local", "ray"),
-        help="this machine, or a Ray cluster (default: local)",
-    )
+    add_engine(engine, "this machine", "a Ray cluster")
     engine.add_argument(
         "--workers",
         type=positive,
@@ -38,11 +34,6 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="INT",
         help="of the CPU for each; another number may change the last bits of results (default: 1 "
         "for tiny, else one a core)",
-    )
-    engine.add_argument(
-        "--ray-address",
-        metavar="ADDRESS",
-        help="a running Ray cluster, auto for this machine's (default: one is started)",
     )
     engine.add_argument(
         "--gpus", type=float, metavar="FLOAT", help="that each training asks Ray for (default: 0)"
@@ -71,10 +62,8 @@ def choose_engine(options: argparse.Namespace) -> tuple[Engine, int]:
     retries = RETRIES if options.retries is None else options.retries
     if retries < 0:
         raise RequestError(f"--retries is {retries}, expected 0 or more")
-    if options.engine == "local":
-        if ignored := [name for name in OF_RAY if getattr(options, name) is not None]:
-            word = ignored[0].replace("_", "-")
-            raise RequestError(f"--{word} goes with --engine ray; add that, or leave it out")
+    check_local(options, OF_RAY)
+    if options.engine == LOCAL:
         if workers == 1 and options.retries is not None:
             raise RequestError(
                 "--retries would be ignored: one worker on this machine is this process itself; "
@@ -92,7 +81,7 @@ def choose_engine(options: argparse.Namespace) -> tuple[Engine, int]:
 
 def choose_where(options: argparse.Namespace) -> tuple[str, str]:
     """Device and dtype of the workers, by name."""
-    if options.engine == "ray" and options.gpus and options.device in ("auto", "cuda"):
+    if options.engine == RAY and options.gpus and options.device in ("auto", "cuda"):
         # this machine need not have what those of the cluster have
         device, best = torch.device("cuda"), "bf16"
     else:

@@ -2,8 +2,9 @@
 
 import argparse
 import json
-from collections import Counter
+import os
 from collections.abc import Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,17 +83,34 @@ def _draw(
     classifier: "Classifier", paths: Sequence[Path], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """A picture for every readable image, and what it shows."""
-    drawn, stems = [], Counter[str]()
+    drawn, outputs = [], _outputs(paths, options.output)
     with reporting() as terminal:
-        count = terminal.count("Explaining")
-        for done, path in enumerate(paths, start=1):
-            stems[path.stem] += 1
-            again = f"-{stems[path.stem]}" if stems[path.stem] > 1 else ""
-            drawn.append(
-                _draw_one(classifier, path, options.output / f"{path.stem}{again}.png", options)
-            )
-            count(done, len(paths))
+        show = terminal.count("Explaining")
+        for done, (path, output) in enumerate(zip(paths, outputs, strict=True), start=1):
+            drawn.append(_draw_one(classifier, path, output, options))
+            show(done, len(paths))
     return drawn
+
+
+def _outputs(paths: Sequence[Path], folder: Path) -> list[Path]:
+    """Where each image's picture goes: under the image's name, with a number where it is taken.
+
+    Raises:
+        RequestError: one would replace an image.
+    """
+    outputs: dict[str, Path] = {}
+    for path in paths:
+        names = (f"{path.stem}{again}.png" for again in chain([""], (f"-{i}" for i in count(2))))
+        # where upper and lower case are the same file, one would replace the other
+        name = next(name for name in names if name.casefold() not in outputs)
+        outputs[name.casefold()] = folder / name
+    images = {os.path.realpath(path) for path in paths}
+    for output in outputs.values():
+        if os.path.realpath(output) in images:
+            raise RequestError(
+                f"the picture {output} would replace the image of that name; give another --output"
+            )
+    return list(outputs.values())
 
 
 def _draw_one(

@@ -5,6 +5,7 @@ from functools import partial
 
 from crossprompt.bulk.engine import Engine, Local, Predictor
 from crossprompt.cli.device import open_predictor, positive
+from crossprompt.cli.ray_options import LOCAL, add_engine, check_local
 from crossprompt.errors import RequestError
 
 OF_RAY = ("workers", "threads", "gpus", "ray_address")
@@ -14,12 +15,7 @@ OF_RAY = ("workers", "threads", "gpus", "ray_address")
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """Which engine, and what of Ray each worker takes."""
     engine = parser.add_argument_group("engine (the rows are the same)")
-    engine.add_argument(
-        "--engine",
-        default="local",
-        choices=("local", "ray"),
-        help="this process, or a Ray cluster's workers (default: local)",
-    )
+    add_engine(engine, "this process", "a Ray cluster's workers")
     engine.add_argument(
         "--workers", type=positive, metavar="INT", help="of Ray (default: as many as have room)"
     )
@@ -29,27 +25,18 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     engine.add_argument(
         "--gpus", type=float, metavar="FLOAT", help="GPUs of each worker (default: 0)"
     )
-    engine.add_argument(
-        "--ray-address",
-        metavar="ADDRESS",
-        help="a running Ray cluster, auto for this machine's (default: one is started)",
-    )
 
 
 def check_engine(options: argparse.Namespace) -> None:
-    """``RequestError`` if an option would be ignored."""
-    if options.engine == "ray":
-        if options.gpus is not None and not options.gpus >= 0:
-            raise RequestError(f"--gpus is {options.gpus}, expected 0 or more")
-        return
-    if ignored := [name for name in OF_RAY if getattr(options, name) is not None]:
-        word = ignored[0].replace("_", "-")
-        raise RequestError(f"--{word} goes with --engine ray; add that, or leave it out")
+    """``RequestError`` if an option would be ignored, or is impossible."""
+    check_local(options, OF_RAY)
+    if options.gpus is not None and not options.gpus >= 0:
+        raise RequestError(f"--gpus is {options.gpus}, expected 0 or more")
 
 
 def choose_engine(options: argparse.Namespace, classifier: Predictor, top_k: int) -> Engine:
     """The engine that was asked for; Ray's workers open the classifier themselves."""
-    if options.engine == "local":
+    if options.engine == LOCAL:
         return Local(classifier, top_k, options.batch_size)
     from crossprompt.bulk.ray_engine import OnRay
 

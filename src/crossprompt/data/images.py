@@ -118,7 +118,7 @@ def decode_image(
             raise _RefusedError("the file is empty (0 bytes)")
         return _open(file, enough, formats, most_pixels)
     except Exception as error:
-        raise UndecodableImageError(_reason(error)) from error
+        raise UndecodableImageError(_reason(error, formats)) from error
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
@@ -190,7 +190,7 @@ class _RefusedError(Exception):
     """What ``read_image`` itself finds wrong with a file."""
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, formats: Sequence[str] | None = None) -> str:
     match error:
         case _RefusedError():
             return str(error)
@@ -199,7 +199,8 @@ def _reason(error: Exception) -> str:
         case PermissionError():
             return "permission denied"
         case UnidentifiedImageError():
-            return "not an image format Pillow can read, or damaged in its first bytes"
+            taken = f"that is taken ({', '.join(formats)})" if formats else "Pillow can read"
+            return f"not an image format {taken}, or damaged in its first bytes"
         case Image.DecompressionBombError():
             return f"too many pixels to decode safely: {error}"
         case MemoryError():

@@ -25,6 +25,7 @@ REASONS = {
     413: "The request, or the number of its images, is too large.",
     415: "The request is neither multipart nor JSON.",
     422: "An image cannot be read, or the request asks for what there is not.",
+    500: "The classifier failed; the server's log says why.",
     503: "The server is busy: come back after the seconds in Retry-After.",
 }
 
@@ -52,7 +53,7 @@ def add_api(
     @app.post(
         "/v1/predict",
         response_model=Answers,
-        responses=_refusals(400, 408, 413, 415, 422, 503, *locked),
+        responses=_refusals(400, 408, 413, 415, 422, 500, 503, *locked),
         openapi_extra={"requestBody": _request_body(limits)},
         dependencies=guard,
         summary="Classify one or several images.",

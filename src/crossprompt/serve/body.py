@@ -115,6 +115,8 @@ def _parse_json(body: bytes) -> Wanted:
             images.append(base64.b64decode(text, validate=True))
         except (binascii.Error, ValueError) as error:
             reason = "not base64 of an image file"
+            if text.startswith("data:"):
+                reason += ", but a data URL; leave out what comes before its comma"
             bad = [BadImage(position=position, reason=reason)]
             raise RefusalError(
                 422, f"image {position} (counted from 0) is {reason}", bad

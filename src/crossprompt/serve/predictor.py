@@ -51,7 +51,7 @@ class Predictor:
         """Classify a grey image, so that the first request need not wait for what is done once."""
         stream = BytesIO()
         Image.new("RGB", (64, 64), "grey").save(stream, "PNG")
-        await self.predict([stream.getvalue()])
+        await self._classify([stream.getvalue()])
 
     async def predict(self, images: Sequence[bytes]) -> list[Array]:
         """Probabilities ``[classes]`` of every image, in order.
@@ -59,6 +59,11 @@ class Predictor:
         Raises:
             RefusalError: images cannot be decoded; all of them are named.
         """
+        rows = await self._classify(images)
+        self._metrics.images.inc(len(rows))
+        return rows
+
+    async def _classify(self, images: Sequence[bytes]) -> list[Array]:
         loop = asyncio.get_running_loop()
         decoding = [loop.run_in_executor(self._decoders, self._read, image) for image in images]
         read = await asyncio.gather(*decoding)
@@ -73,9 +78,7 @@ class Predictor:
             raise RefusalError(422, f"cannot read {which}: {bad[0].reason}{others}", bad)
         prepared = [found for found in read if not isinstance(found, str)]
         answers = [asyncio.wrap_future(self._batcher.submit(image)) for image in prepared]
-        rows = await asyncio.gather(*answers)
-        self._metrics.images.inc(len(rows))
-        return rows
+        return await asyncio.gather(*answers)
 
     def close(self) -> None:
         """Finish what was begun, then stop the threads."""

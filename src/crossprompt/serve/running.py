@@ -12,11 +12,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from crossprompt.errors import JobError, RequestError
 from crossprompt.serve.answers import Envelope
+from crossprompt.starting import STOPS
 
 HEAD_WITHIN = 10.0
 """Seconds in which a client that has begun to talk must have sent a request's head."""
-
-STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -139,9 +138,7 @@ def serve(app: Envelope, bound: socket.socket, timeout: float, ready: Callable[[
     def pass_over(number: int, frame: FrameType | None) -> None:
         """uvicorn raises its signals again when it is done, which is to be the end of them."""
 
-    before = {
-        number: signal.signal(number, pass_over) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {number: signal.signal(number, pass_over) for number in STOPS}
     try:
         Server(app, timeout, ready).run([bound])
     except SystemExit as stop:

@@ -239,7 +239,7 @@ function showCounts() {
 }
 
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
-const megabytes = (bytes) => `${Math.round(bytes / 2 ** 20) || "under 1"} MB`;
+const megabytes = (bytes) => `${Math.round(bytes / 2 ** 20) || "under 1"} MiB`;
 
 function make(tag, kind = "", text = "") {
   const made = document.createElement(tag);
