@@ -1,6 +1,7 @@
 """``crossprompt explain``."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,17 @@ def test_no_picture_takes_the_place_of_another(run, photos, tmp_path, capsys) ->
     names = ["0.png", "0-2.png", "0-2-2.png", "0-3.png"]
     assert [Path(image["picture"]).name for image in told] == names
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(names)
+
+
+def test_pictures_stay_apart_where_upper_and_lower_case_are_one_file(
+    run, photos, tmp_path
+) -> None:
+    for name in ("a", "A"):
+        (tmp_path / name).mkdir()
+        shutil.copy(photos / "cat" / "0.png", tmp_path / name / f"{name}.png")
+    words = ["explain", str(run), str(tmp_path / "a" / "a.png"), str(tmp_path / "A" / "A.png")]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "A-2.png"}
 
 
 def test_no_image_is_replaced_by_its_picture(run, photos, tmp_path, capsys) -> None:

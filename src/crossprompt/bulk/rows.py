@@ -5,6 +5,7 @@ import io
 import json
 from abc import ABC, abstractmethod
 
+from crossprompt.harmless import harmless
 from crossprompt.prediction import Prediction
 
 
@@ -33,10 +34,10 @@ class TableRows(Rows):
 
     def row(self, answer: Prediction) -> str:
         """The image, then its classes with their shares."""
-        if answer.error is not None:
-            return f"{answer.path}: error: {answer.error}\n"
-        classes = "  ".join(f"{name} {100 * share:.1f} %" for name, share in answer.top)
-        return f"{answer.path}: {classes}\n"
+        told = f"error: {answer.error}"
+        if answer.error is None:
+            told = "  ".join(f"{name} {100 * share:.1f} %" for name, share in answer.top)
+        return harmless(f"{answer.path}: {told}") + "\n"
 
 
 class CsvRows(Rows):

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from unicodedata import category
 
 from rich.console import Console
 from rich.progress import (
@@ -18,6 +17,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from crossprompt.harmless import harmless
 from crossprompt.launcher import speaks
 from crossprompt.reports import StepReport
 
@@ -124,17 +124,12 @@ def print_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
 
     Nothing in them is taken for markup, or for a command to the terminal.
     """
-    table = Table(title=Text(_harmless(title)), title_justify="left", show_header=False)
+    table = Table(title=Text(harmless(title)), title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(name, Text(_harmless(value)))
+        table.add_row(name, Text(harmless(value)))
     Console().print(table)
-
-
-def _harmless(text: str) -> str:
-    """With control characters as Python writes them."""
-    return "".join(repr(x)[1:-1] if category(x) == "Cc" else x for x in text)
 
 
 def warn_if_silent() -> None:
