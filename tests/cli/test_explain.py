@@ -49,9 +49,7 @@ def test_no_picture_takes_the_place_of_another(run, photos, tmp_path, capsys) ->
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(names)
 
 
-def test_pictures_stay_apart_where_upper_and_lower_case_are_one_file(
-    run, photos, tmp_path
-) -> None:
+def test_pictures_stay_apart_where_upper_and_lower_case_are_one_file(run, photos, tmp_path) -> None:
     for name in ("a", "A"):
         (tmp_path / name).mkdir()
         shutil.copy(photos / "cat" / "0.png", tmp_path / name / f"{name}.png")
