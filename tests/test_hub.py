@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -205,6 +206,22 @@ def test_a_push_that_is_refused_is_told(hub: Hub, classifier: Classifier) -> Non
     with pytest.raises(RequestError, match="'a b' is no name of a repository"):
         classifier.push_to_hub("a b")
     assert hub.repositories == {}
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_push_that_reaches_nobody_is_told(
+    hub: Hub, classifier: Classifier, monkeypatch, offline: bool
+) -> None:
+    if offline:
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    else:
+        with socket.socket() as free:  # a port where nobody listens
+            free.bind(("127.0.0.1", 0))
+            nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
+        monkeypatch.setattr(constants, "ENDPOINT", nobody)
+        monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", nobody)
+    with pytest.raises(RequestError, match=r"the hub cannot be reached for user/pets .*log in"):
+        classifier.push_to_hub(NAME)
 
 
 def test_a_backbones_place_on_this_machine_is_not_published(

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -166,9 +167,26 @@ def _explained(repository: str, revision: str | None, name: str) -> Iterator[Non
             f"{repository!r:.100} is no name of a repository; expected owner/name of letters, "
             "digits, - _ and ."
         ) from error
+    except _unreachable() as error:
+        reason = " ".join(str(error).split())
+        raise RequestError(
+            f"the hub cannot be reached for {repository} ({reason:.200}); connect, and to write "
+            f"there {LOGIN}"
+        ) from error
     except (errors.HfHubHTTPError, OSError, json.JSONDecodeError) as error:
         if isinstance(error, OSError) and "No space left" in str(error):
             raise
         reason = " ".join(str(error).split())
         hint = f"; {LOGIN}" if re.search(r"\b40[13]\b", reason) else "; try again"
         raise RequestError(f"the hub refused {repository} ({reason:.200}){hint}") from error
+
+
+def _unreachable() -> tuple[type[Exception], ...]:
+    """What the hub's library lets through of the HTTP library below it, where nobody answers."""
+    from huggingface_hub import errors
+
+    # its releases differ in which library that is, but their errors have one base in it
+    bases = [base for base in errors.HfHubHTTPError.__mro__ if base.__name__ == "HTTPError"]
+    libraries = {base.__module__.partition(".")[0] for base in bases}
+    found = (getattr(sys.modules.get(name), "TransportError", None) for name in libraries)
+    return (errors.OfflineModeIsEnabled, *(error for error in found if error is not None))

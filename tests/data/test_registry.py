@@ -85,6 +85,14 @@ def test_an_unknown_name_gets_the_nearest_known_one(tmp_path: Path) -> None:
         load_dataset("nofolder")
 
 
+def test_a_misspelt_folder_or_file_is_answered_with_the_one_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "labels.csv").touch()
+    for name, meant in (("phots", "photos"), ("label.csv", "labels.csv")):
+        with pytest.raises(RequestError, match=rf"\(did you mean '\S*{meant}'\?\); known"):
+            load_dataset(tmp_path / name)
+
+
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.zip").touch()
     with pytest.raises(RequestError, match=r"a\.zip is neither a folder nor a \.csv file"):

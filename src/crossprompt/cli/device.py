@@ -29,7 +29,11 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """Where, and in what, to compute."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
-    parser.add_argument("--dtype", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
+    parser.add_argument(
+        "--dtype",
+        default="auto",
+        help="auto (bf16 where the hardware has it), fp32, bf16 or fp16 (default: auto)",
+    )
 
 
 def add_backbone(parser: argparse.ArgumentParser) -> None:

@@ -134,11 +134,21 @@ def _unknown(path: Path) -> str:
     if path.is_file():
         return f"{path} is neither a folder nor a .csv file; give one of them, or a data set's name"
     known = [name for name in DATASETS if name not in OWN]
-    near = get_close_matches(str(path), known, 1)
+    near = get_close_matches(path.name, _beside(path), 1, 0.8) if path.name else []
+    near = [str(path.with_name(name)) for name in near]
+    near = near or get_close_matches(str(path), known, 1)
     return (
         f"no data set, folder or .csv file is called {str(path)!r}{_did_you_mean(near)}; "
         f"known data sets: {', '.join(known)}"
     )
+
+
+def _beside(path: Path) -> list[str]:
+    """What could be a data set in the folder where one is missing."""
+    try:
+        return [one.name for one in path.parent.iterdir() if one.is_dir() or one.suffix == ".csv"]
+    except OSError:
+        return []
 
 
 def _did_you_mean(near: list[str]) -> str:
