@@ -157,6 +157,15 @@ def test_an_impossible_output_is_refused(ask, photos, tmp_path, monkeypatch, wor
     assert told in err
 
 
+def test_a_list_is_not_replaced_by_its_answers(ask, tmp_path) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text("path\nmine.png\n")
+    code, _, err = ask(own, "--output", tmp_path / "." / "own.csv")
+    assert code == 2
+    assert "own.csv would replace the list it is made from; give another file" in err
+    assert own.read_text() == "path\nmine.png\n"
+
+
 def test_names_of_any_bytes_come_through(ask, photos, tmp_path) -> None:
     name = tmp_path / b"caf\xe9 \xc3\xbc.png".decode("utf-8", "surrogateescape")
     name.write_bytes((photos / "cat" / "0.png").read_bytes())

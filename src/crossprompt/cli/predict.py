@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -171,9 +172,17 @@ def _format(options: argparse.Namespace) -> str:
             raise RequestError("--restart goes with --output; leave it out")
         if form == "parquet":
             raise RequestError("--format parquet is no text to print; give --output a file")
+    elif any(_same_file(options.output, word) for word in options.images):
+        raise RequestError(
+            f"--output {options.output} would replace the list it is made from; give another file"
+        )
     if form == "parquet":
         import_parquet(options.output)  # now, and not when all is done
     return form
+
+
+def _same_file(output: Path, word: str) -> bool:
+    return os.path.exists(word) and output.exists() and output.samefile(word)
 
 
 def _asked_format(options: argparse.Namespace) -> str:
