@@ -5,6 +5,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -151,15 +152,42 @@ def test_a_wrong_setting_is_an_error_before_any_work(
 def test_a_single_path_is_an_error_that_says_what_to_do(classifier: Classifier) -> None:
     predict: Any = unwrap(type(classifier).predict_stream)  # as without the tests' type checks
     for path in ("a.jpg", Path("a.jpg")):
-        with pytest.raises(RequestError, match=r"expected a list of image files, found .*a\.jpg"):
+        with pytest.raises(RequestError, match=r"expected a list of images, found .*a\.jpg"):
             predict(classifier, path)
 
 
-def test_an_opened_image_is_an_error_that_asks_for_its_path(classifier: Classifier) -> None:
+def test_an_opened_image_is_classified_as_its_file(
+    classifier: Classifier, items: list[Item], tmp_path: Path
+) -> None:
+    turned, exif = tmp_path / "turned.jpg", Image.Exif()
+    exif[0x0112] = 6  # a camera held upright
+    Image.open(items[0].path).convert("RGB").resize((90, 50)).save(turned, exif=exif)
+    paths = [items[1].path, turned]
+    opened = [Image.open(path) for path in paths]
+    assert classifier.predict(opened) == classifier.predict(paths)
+    twice = Image.open(turned)  # still unread, and asked for by several threads
+    assert len({answer.probability for answer in classifier.predict([twice] * 20)}) == 1
+
+
+def test_images_in_memory_have_numbers_for_names(classifier: Classifier, items: list[Item]) -> None:
+    read, deep = read_image(items[0].path), Image.new("F", (9, 9))
+    first, second, third = classifier.predict(iter([items[1].path, read, deep]))
+    assert (first.path, second.path, third.path) == (str(items[1].path), "image 2", "image 3")
+    assert second.top == classifier.predict([items[1].path, items[0].path])[1].top
+    assert third.error is not None
+    assert third.error.startswith("32-bit pixels (mode F) have no fixed range")
+
+
+def test_what_is_no_image_is_an_error_that_says_what_would_be(classifier: Classifier) -> None:
     predict: Any = unwrap(type(classifier).predict_stream)  # as without the tests' type checks
-    opened = (image for image in [Image.new("RGB", (8, 8))])
-    with pytest.raises(RequestError, match="found a Image, expected the path of an image file"):
-        list(predict(classifier, opened))
+    with pytest.raises(RequestError, match=r"found a ndarray, expected the path .*fromarray"):
+        list(predict(classifier, (array for array in [np.zeros((8, 8, 3), np.uint8)])))
+    with pytest.raises(RequestError, match=r"expected a list of images, found .*in a list"):
+        predict(classifier, Image.new("RGB", (8, 8)))
+
+
+def test_its_repr_names_the_classes(classifier: Classifier) -> None:
+    assert repr(classifier) == f"Classifier({len(NAMES)} classes: {str(list(NAMES))[1:-1]})"
 
 
 def test_an_unknown_inference_is_an_error(clip: CLIP, items: list[Item]) -> None:

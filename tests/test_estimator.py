@@ -143,7 +143,7 @@ def test_labels_of_one_class_are_refused(make, photos) -> None:
 
 def test_classes_that_were_not_learned_cannot_be_scored(make, photos, tmp_path) -> None:
     model = make(shots=1).fit(photos)
-    with pytest.raises(RequestError, match="does not know: zebra"):
+    with pytest.raises(RequestError, match="does not know: 'zebra'"):
         model.score(write_photos(tmp_path / "zoo", classes=("cat", "zebra"), images=1))
     assert load_dataset(photos).class_names == tuple(model.classes_)
 

@@ -11,7 +11,7 @@ import pytest
 from crossprompt import distributed, load, load_dataset
 from crossprompt.data import folder as folder_of_images
 from crossprompt.errors import RequestError
-from crossprompt.fitting import Silent, fit
+from crossprompt.fitting import ONE_EPOCH, Silent, fit
 from crossprompt.held_out import describe_data
 from crossprompt.job import Job
 from crossprompt.reports import StepReport
@@ -177,10 +177,26 @@ def test_without_a_folder_nothing_is_written(job, tmp_path, monkeypatch) -> None
 def test_every_note_is_told_once(job) -> None:
     listener = Listener()
     fit(replace(job, shots=7), reporter=listener)
-    assert len(listener.said) == 3  # one for each class, which has 6
+    assert len(listener.said) == 3 + 1  # one for each class, which has 6, and one of the images
     assert listener.said[0] == (
         "note: class 'cat' has 6 training images, fewer than 7 shots: all 6 are used"
     )
+    assert listener.said[3] == "photos: 3 classes; images: 18 train, 3 val, 9 test"
+
+
+def test_who_asks_for_the_warm_up_alone_is_told(job) -> None:
+    for epochs, told in ((1, True), (2, False)):
+        listener = Listener()
+        fit(replace(job, training={**job.training, "epochs": epochs}), reporter=listener)
+        assert (f"note: {ONE_EPOCH}" in listener.said) is told
+
+
+def test_who_resumes_what_is_finished_is_told(job, tmp_path) -> None:
+    note = f"note: the run in {tmp_path / 'run'} is finished; it is only measured again"
+    for resume in (False, True):
+        listener = Listener()
+        fit(job, tmp_path / "run", resume=resume, reporter=listener)
+        assert (note in listener.said) is resume
 
 
 def test_only_the_images_that_are_needed_are_read(job, tmp_path) -> None:

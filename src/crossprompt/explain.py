@@ -18,6 +18,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from crossprompt.classifier import Classifier
+from crossprompt.data.class_names import listed
 from crossprompt.errors import JobError
 from crossprompt.settings import require
 
@@ -68,7 +69,7 @@ def explain(
     clip, names = classifier.clip, classifier.class_names
     require(clip.dtype == torch.float32, f"found a classifier in {clip.dtype}; use --dtype fp32")
     known = label is None or label in names
-    require(known, f"there is no class {label!r}; expected one of {', '.join(names)}")
+    require(known, f"there is no class {label!r}; expected one of {listed(names)}")
     pixels = image[None].to(clip.device).requires_grad_()
     with torch.enable_grad(), _watch(clip.image.blocks) as seen:
         logits: Tensor = classifier.frozen(clip, pixels)[0]

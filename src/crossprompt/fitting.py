@@ -23,6 +23,11 @@ ONE_PROCESS = (
     "several: accelerate launch --multi_gpu --num_processes N -m crossprompt fit …"
 )
 """Said to who asked for more."""
+ONE_EPOCH = (
+    "the first epoch of this recipe is a warm-up at a learning rate near 0, so that one alone "
+    "trains next to nothing; set --epochs to 2 or more"
+)
+"""Said to who asked for no more."""
 
 
 @runtime_checkable
@@ -86,6 +91,8 @@ def fit(
     folder = None if output is None else open_run(output, resume=resume, overwrite=overwrite)
     if folder is not None and resume and not folder.goes_on:
         reporter.say(f"note: {output} holds no run yet; it begins now")
+    if folder is not None and folder.finished:
+        reporter.say(f"note: the run in {output} is finished; it is only measured again")
     return fit_data(job, job.load_data(), folder, reporter)
 
 
@@ -112,6 +119,8 @@ def fit_data(
     settings = describe_settings(job, clip, method, data, few)
     about_data = describe_data(data, few)
     settings["data"]["content"] = hash_all(about_data["learned_from"])
+    if one_warm_up(settings["training"]):
+        reporter.say(f"note: {ONE_EPOCH}")
     if folder is not None:
         distributed.wait()  # until all have looked into the folder, which now changes
         for note in folder.begin(job, settings, few):
@@ -140,11 +149,23 @@ def fit_data(
 
 
 def check_data(job: Job, data: Dataset, reporter: Reporter) -> Dataset:
-    """Read every image once."""
+    """Read every image once, and say what there is."""
     data = data.checked(job.skip_bad_images, reporter.count("Checking images"))
     for note in data.notes:
         reporter.say(f"note: {note}")
+    reporter.say(summary_of(data))
     return data
+
+
+def summary_of(data: Dataset) -> str:
+    """How many images there are for what, in a line for the user."""
+    counts = [f"{len(split):,} {name}" for name, split in data.splits.items() if split]
+    return f"{data.name}: {len(data.class_names)} classes; images: {', '.join(counts)}"
+
+
+def one_warm_up(training: Mapping[str, Any]) -> bool:
+    """Whether a training, see ``describe_recipe``, ends with the warm-up."""
+    return training["epochs"] == 1 and training["schedule"] == "warm-up-cosine"
 
 
 def measure(classifier: Classifier, data: Dataset, reporter: Reporter) -> dict[str, Result]:

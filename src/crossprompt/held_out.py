@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from crossprompt.data.class_names import listed
 from crossprompt.data.items import Dataset, Item, Split
 from crossprompt.data.registry import load_dataset
 from crossprompt.errors import RequestError
 
-_LISTED = 5
 _HASHED = 50_000
 """Images that a classifier remembers having learned from, at most."""
 
@@ -56,7 +56,8 @@ def choose_held_out(
     undivided = _load_undivided(source, options)
     if all_images:
         data = undivided or load_dataset(source, **options)
-        return HeldOut(_for_testing(data, _items_of(data)), f"all {{}} images of {data.name}")
+        which = f"all {{}} images of {data.name}, also those that it may have learned from"
+        return HeldOut(_for_testing(data, _items_of(data)), which)
     if undivided is None:
         data = load_dataset(source, **options)
         if not (data.test or any(data.shifted.values())):
@@ -115,8 +116,8 @@ def relabelled(split: Split, names: Sequence[str], known: Sequence[str]) -> Spli
     numbers = {name: number for number, name in enumerate(known)}
     if unknown := sorted({names[label] for label in split.labels} - set(numbers)):
         raise RequestError(
-            f"the data has classes that the classifier does not know: {_listed(unknown)}; it "
-            f"knows {_listed(known)}; give the data's folders its names with --class-names"
+            f"the data has classes that the classifier does not know: {listed(unknown)}; it "
+            f"knows {listed(known)}; give the data's folders its names with --class-names"
         )
     return Split(tuple(Item(item.path, numbers[names[item.label]]) for item in split))
 
@@ -165,7 +166,3 @@ def _items_of(data: Dataset) -> list[Item]:
 def _for_testing(data: Dataset, items: Sequence[Item]) -> Dataset:
     test = Split(tuple(items))
     return replace(data, train=Split(), val=Split(), test=test, shifted={}, selection=None)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")

@@ -1,4 +1,4 @@
-"""What a classifier says of image files, whatever computes it."""
+"""What a classifier says of images, whatever computes it."""
 
 import os
 from abc import ABC, abstractmethod
@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from PIL.Image import Image
 
 from crossprompt.data.ahead import map_ahead
-from crossprompt.data.images import UnreadableImageError, read_image
-from crossprompt.data.inputs import Input
+from crossprompt.data.class_names import listed
+from crossprompt.data.images import UnreadableImageError
+from crossprompt.data.inputs import ImageFile, Input, Picture
 from crossprompt.errors import RequestError
 from crossprompt.settings import require
 
@@ -21,7 +22,8 @@ BATCH = 64
 """Images at a time."""
 
 Pixels = TypeVar("Pixels")
-Paths = Iterable[str | PathLike[str] | Input]
+Images = Iterable[str | PathLike[str] | Image | Input]
+"""Image files, images that Pillow has opened, or references to images that lie elsewhere."""
 Top = list[tuple[str, float]]
 """Classes with their probabilities, best first."""
 
@@ -62,80 +64,88 @@ class FileClassifier(ABC):
         """The ``top_k`` best classes of each of some images, at least one, as ``prepare`` gives
         them."""
 
-    def predict(self, paths: Paths, top_k: int = 5, batch_size: int = BATCH) -> list[Prediction]:
-        """Classify image files; one prediction per input, in order, see ``predict_stream``."""
-        return list(self.predict_stream(paths, top_k, batch_size))
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.class_names)} classes: {listed(self.class_names)})"
+
+    def predict(self, images: Images, top_k: int = 5, batch_size: int = BATCH) -> list[Prediction]:
+        """Classify images; one prediction per input, in order, see ``predict_stream``."""
+        return list(self.predict_stream(images, top_k, batch_size))
 
     def predict_stream(
-        self, paths: Paths, top_k: int = 5, batch_size: int = BATCH
+        self, images: Images, top_k: int = 5, batch_size: int = BATCH
     ) -> Iterator[Prediction]:
-        """Classify any number of image files in constant memory.
+        """Classify any number of images in constant memory.
 
         Args:
-            paths: image files, may be a generator.
+            images: image files, or images that Pillow has opened; may be a generator.
             top_k: how many classes ``Prediction.top`` lists, at most all.
             batch_size: images at a time; it does not change the answers.
 
         Raises:
-            RequestError: ``paths`` is a single path or holds what is none, or ``top_k`` or
+            RequestError: ``images`` is a single one or holds what is none, or ``top_k`` or
                 ``batch_size`` is less than 1. A file that cannot be read is no error: its
                 prediction says what is wrong.
         """
-        check_request(paths, top_k, batch_size)
+        check_request(images, top_k, batch_size)
         top_k = min(top_k, len(self.class_names))
         score = partial(self.best, top_k=top_k)
-        return predict_files(paths, self.prepare, self.enough, score, batch_size)
+        return predict_images(images, self.prepare, self.enough, score, batch_size)
 
 
-def check_request(paths: object, top_k: int, batch_size: int) -> None:
-    """``RequestError`` if ``paths`` is a single path, or a number is less than 1."""
-    if isinstance(paths, (str, bytes, PathLike)):
-        raise RequestError(f"expected a list of image files, found {paths!r}; put it in a list")
+def check_request(images: object, top_k: int, batch_size: int) -> None:
+    """``RequestError`` if ``images`` is a single one, or a number is less than 1."""
+    if isinstance(images, (str, bytes, PathLike, Image)):
+        raise RequestError(f"expected a list of images, found {images!r}; put it in a list")
     for name, value in (("top_k", top_k), ("batch_size", batch_size)):
         require(value >= 1, f"{name} is {value}, expected 1 or more")
 
 
-def _only_inputs(given: Iterable[Any]) -> Iterator[str | PathLike[str] | Input]:
-    for one in given:
-        require(
-            isinstance(one, (str, PathLike, Input)),
-            f"found a {type(one).__name__}, expected the path of an image file; save it as one",
-        )
-        yield one
+def _inputs(images: Iterable[Any]) -> Iterator[Input]:
+    for number, one in enumerate(images, start=1):
+        if isinstance(one, (str, PathLike)):
+            path = os.fspath(one)  # as it was typed: Path would drop a leading ./
+            yield ImageFile(path, path)
+        elif isinstance(one, Image):
+            yield Picture(os.fsdecode(getattr(one, "filename", "")) or f"image {number}", one)
+        else:
+            require(
+                isinstance(one, Input),
+                f"found a {type(one).__name__}, expected the path of an image file, or an image "
+                "that Pillow has opened (of an array: PIL.Image.fromarray)",
+            )
+            yield one
 
 
-def predict_files(
-    paths: Paths,
+def predict_images(
+    images: Images,
     transform: Callable[[Image], Pixels],
     enough: int,
     score: Callable[[list[Pixels]], list[Top]],
     batch_size: int,
 ) -> Iterator[Prediction]:
-    """Classify any number of image files in constant memory; one prediction per input, in order.
+    """Classify any number of images in constant memory; one prediction per input, in order.
 
     Args:
-        paths: image files, or references to images that lie elsewhere; may be a generator.
+        images: paths, images that Pillow has opened, or references to images that lie elsewhere;
+            may be a generator.
         transform: image to what ``score`` takes.
         enough: shorter side in pixels that a file needs to have, see ``read_image``.
         score: the best classes of each of some images, at least one.
         batch_size: inputs at a time.
 
     Raises:
-        RequestError: an input is not a path.
+        RequestError: an input is none of these.
     """
 
-    def read(given: str | PathLike[str] | Input) -> tuple[str, Pixels | None, str | None]:
-        # as it was typed: Path would drop a leading ./
-        name = given.name if isinstance(given, Input) else os.fspath(given)
+    def read(given: Input) -> tuple[str, Pixels | None, str | None]:
         try:
-            image = given.read(enough) if isinstance(given, Input) else read_image(name, enough)
-            return name, transform(image), None
+            return given.name, transform(given.read(enough)), None
         except UnreadableImageError as error:
-            return name, None, error.bad.reason
+            return given.name, None, error.bad.reason
         except (RequestError, OSError) as error:
-            return name, None, str(error)
+            return given.name, None, str(error)
 
-    results = map_ahead(read, _only_inputs(paths))
+    results = map_ahead(read, _inputs(images))
     while group := list(islice(results, batch_size)):
         readable = [pixels for _, pixels, _ in group if pixels is not None]
         rows = iter(score(readable) if readable else [])

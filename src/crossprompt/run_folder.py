@@ -31,6 +31,11 @@ class RunFolder:
     goes_on: bool
     """Whether it holds a run that is to be finished."""
 
+    @property
+    def finished(self) -> bool:
+        """Whether that run has a classifier already."""
+        return self.goes_on and (self.path / DESCRIPTION).exists()
+
     def begin(self, job: Any, settings: Mapping[str, Any], data: Dataset | None) -> list[str]:
         """Write what is needed to repeat the run; if it goes on, compare with what is there.
 

@@ -11,7 +11,7 @@ from crossprompt.bulk.engine import Engine, Local
 from crossprompt.bulk.partial import PartialFile
 from crossprompt.bulk.predict import predict_to_file
 from crossprompt.data.inputs import Input
-from crossprompt.prediction import Paths, Prediction, Top, predict_files
+from crossprompt.prediction import Images, Prediction, Top, predict_images
 
 
 def picture(number: int) -> bytes:
@@ -28,7 +28,7 @@ class Reader:
     fingerprint = "reader"
 
     def predict_stream(
-        self, paths: Paths, top_k: int = 1, batch_size: int = 4
+        self, images: Images, top_k: int = 1, batch_size: int = 4
     ) -> Iterator[Prediction]:
         def look(image: Image.Image) -> int:
             red, green, _ = image.getpixel((0, 0))
@@ -39,7 +39,7 @@ class Reader:
             share = 1 / (1 + sum(numbers))
             return [[(str(number), share)] * top_k for number in numbers]
 
-        return predict_files(paths, look, 1, score, batch_size)
+        return predict_images(images, look, 1, score, batch_size)
 
 
 def local(batch_size: int = 4) -> Engine:

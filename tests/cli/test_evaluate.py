@@ -59,7 +59,7 @@ def test_folders_of_other_names_are_matched_by_a_file_of_names(
 ) -> None:
     new = write_photos(tmp_path / "new", classes=("terrier",), images=2)
     assert main(["evaluate", str(run), str(new)]) == 2
-    assert "the classifier does not know: terrier" in capsys.readouterr().err
+    assert "the classifier does not know: 'terrier'" in capsys.readouterr().err
     (tmp_path / "names.txt").write_text("terrier: yorkshire terrier\n")
     found = evaluate(new, "--class-names", str(tmp_path / "names.txt"))
     assert found["results"]["test"]["n"] == 2

@@ -74,6 +74,7 @@ def test_a_person_sees_where_the_picture_is_and_a_table(run, photos, capsys) -> 
     assert out.startswith(f"{picture}: ")
     assert "% drawn in explained/0.png" in out.replace(" %,", " %")
     assert "Words near text_prompt" in out
+    assert out.endswith("… stands where a word goes on.\n")
 
 
 def test_without_images_there_are_the_words_and_no_folder(run, tmp_path, capsys) -> None:
@@ -84,7 +85,7 @@ def test_without_images_there_are_the_words_and_no_folder(run, tmp_path, capsys)
 
 def test_an_unknown_class_is_refused(run, photos, capsys) -> None:
     assert main(["explain", str(run), str(photos / "cat" / "0.png"), "--class", "dragon"]) == 2
-    assert "there is no class 'dragon'; expected one of cat" in capsys.readouterr().err
+    assert "there is no class 'dragon'; expected one of 'cat'" in capsys.readouterr().err
 
 
 def test_a_wrong_class_leaves_no_empty_folder(run, photos, tmp_path, capsys) -> None:

@@ -98,6 +98,14 @@ def test_a_csv_file_has_a_column_for_everything(ask, photos, bad, tmp_path) -> N
     assert [path.name for path in output.parent.iterdir()] == ["answers.csv"]
 
 
+def test_a_file_that_is_written_is_told_and_what_stood_there(ask, photos, tmp_path) -> None:
+    output = tmp_path / "answers.csv"
+    assert ask(photos / "cat", "--output", output)[2].endswith(f"12 rows in {output}\n")
+    (one, *_) = sorted((photos / "cat").iterdir())
+    ends = f"1 row in {output}, in place of an earlier file\n"
+    assert ask(one, "--output", output)[2].endswith(ends)
+
+
 def test_a_jsonl_file_and_standard_output_say_the_same(ask, photos, tmp_path) -> None:
     assert ask(photos, "--output", tmp_path / "answers.jsonl")[0] == 0
     assert ask(photos, "--format", "jsonl")[1] == (tmp_path / "answers.jsonl").read_text("utf-8")

@@ -1,13 +1,20 @@
 """What a person sees while a job runs."""
 
 import io
+import json
 import sys
 
 import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from crossprompt.cli.terminal import Terminal, build_progress, print_table, reporting
+from crossprompt.cli.terminal import (
+    Terminal,
+    build_progress,
+    print_json,
+    print_table,
+    reporting,
+)
 from crossprompt.reports import StepReport
 
 
@@ -110,3 +117,15 @@ def test_other_processes_are_silent(capsys, monkeypatch) -> None:
         terminal.count("Working")(1, 1)
     assert capsys.readouterr().err.strip() == ""
     assert sys.stderr is not None
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("name", ["caf\N{LATIN SMALL LETTER E WITH ACUTE}", "no text: \udcff"])
+def test_json_can_be_printed_and_read_whatever_is_in_it(monkeypatch, encoding, name) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    print_json({"label": name})
+    stream.seek(0)
+    text = stream.read()
+    assert json.loads(text) == {"label": name}
+    assert ("\\u" in text) is not (name.isprintable() and encoding == "utf-8")

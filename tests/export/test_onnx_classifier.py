@@ -58,7 +58,7 @@ def test_pixels_are_those_of_the_classifier_to_the_bit(
 
 def test_an_impossible_request_is_refused(exported: dict[str, Path], items: list[Item]) -> None:
     found = load_onnx(exported["fp32"])
-    with pytest.raises(RequestError, match="expected a list of image files"):
+    with pytest.raises(RequestError, match="expected a list of images"):
         unwrap(OnnxClassifier.predict_stream)(found, items[0].path)
     with pytest.raises(RequestError, match="top_k is 0, expected 1 or more"):
         found.predict([], top_k=0)

@@ -6,7 +6,7 @@ from itertools import chain, islice
 from typing import Protocol, runtime_checkable
 
 from crossprompt.data.inputs import Input
-from crossprompt.prediction import Paths, Prediction
+from crossprompt.prediction import Images, Prediction
 
 Group = Sequence[Input]
 """Inputs that share a batch, whatever the engine, so that all engines give the same answers."""
@@ -23,7 +23,7 @@ class Predictor(Protocol):
         """What is another for a classifier that may answer otherwise."""
 
     def predict_stream(
-        self, paths: Paths, top_k: int = ..., batch_size: int = ...
+        self, images: Images, top_k: int = ..., batch_size: int = ...
     ) -> Iterator[Prediction]:
         """Classify any number of images."""
 

@@ -1,7 +1,6 @@
 """``crossprompt bench``: a grid of trainings, resumable, on one machine or a cluster."""
 
 import argparse
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from crossprompt.cli.bench_engine import (
 )
 from crossprompt.cli.device import add_device_arguments, positive
 from crossprompt.cli.settings import add_settings, collect
-from crossprompt.cli.terminal import print_table, reporting
+from crossprompt.cli.terminal import print_json, print_table, reporting
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import JobError, RequestError
 from crossprompt.train_config import TrainConfig
@@ -170,7 +169,7 @@ def run_cells(
             f"stopped; {options.output} keeps the finished cells: the same command goes on"
         ) from None
     if options.json:
-        print(json.dumps({"output": str(options.output), **summary.to_json()}))
+        print_json({"output": str(options.output), **summary.to_json()})
     else:
         _show(summary, options.output)
     return 1 if summary.failed else 0
@@ -208,7 +207,7 @@ def _list(cells: Sequence[Cell], output: Path, as_json: bool) -> None:
     finished = Lines(output).read()
     if as_json:
         listed = [{"cell": cell.to_json(), "finished": cell.key in finished} for cell in cells]
-        print(json.dumps({"output": str(output), "cells": listed}))
+        print_json({"output": str(output), "cells": listed})
         return
     done = sum(cell.key in finished for cell in cells)
     rows = [[cell.title, "finished" if cell.key in finished else "to do"] for cell in cells]

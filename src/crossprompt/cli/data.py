@@ -2,7 +2,6 @@
 be."""
 
 import argparse
-import json
 import os
 import re
 import shlex
@@ -11,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from textwrap import fill
 
-from crossprompt.cli.terminal import print_table, reporting
+from crossprompt.cli.terminal import print_json, print_table, reporting
 from crossprompt.data.benchmark import SPLITS_PAGE, Benchmark
 from crossprompt.data.benchmarks import BENCHMARKS
 from crossprompt.data.check import Findings, check_benchmark
@@ -71,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
             BENCHMARKS[name], root, options.deep, terminal.count("Opening images")
         )
     if options.json:
-        print(json.dumps(found.to_json()))
+        print_json(found.to_json())
     else:
         _show(found, root)
     return 1 if found.problems else 0
@@ -98,7 +97,7 @@ def _refuse(name: str) -> RequestError:
 
 def _list(root: Path | None, as_json: bool) -> None:
     if as_json:
-        print(json.dumps([_describe(entry, root) for entry in BENCHMARKS.values()]))
+        print_json([_describe(entry, root) for entry in BENCHMARKS.values()])
         return
     columns = ["name", "classes", "images", "GB"]
     rows = [[x.name, f"{x.classes:,}", _sizes(x), _gigabytes(x)] for x in BENCHMARKS.values()]

@@ -1,7 +1,6 @@
 """``crossprompt evaluate``: measure a saved classifier on labelled images."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from crossprompt.cli.device import (
     open_classifier,
 )
 from crossprompt.cli.results import show_classes, show_results
-from crossprompt.cli.terminal import reporting
+from crossprompt.cli.terminal import print_json, reporting
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import RequestError
 from crossprompt.evaluate import evaluate
@@ -81,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     sentence = replace(held_out, data=data).sentence
     if options.json:
         values = {name: result.to_json() for name, result in results.items()}
-        print(json.dumps({"images": sentence, "results": values}))
+        print_json({"images": sentence, "results": values})
         return 0
     print(sentence)
     show_results(results)

@@ -1,7 +1,6 @@
 """``crossprompt explain``: where a classifier looked, and what its prompts are near to."""
 
 import argparse
-import json
 import os
 from collections.abc import Sequence
 from itertools import chain, count
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossprompt.bulk.inputs import open_inputs
 from crossprompt.cli.device import add_backbone, open_classifier, positive
-from crossprompt.cli.terminal import print_table, reporting, warn_if_silent
+from crossprompt.cli.terminal import print_json, print_table, reporting, warn_if_silent
 from crossprompt.data.inputs import ImageFile
 from crossprompt.errors import RequestError
 
@@ -64,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     pictures = _draw(classifier, paths, options)
     words = nearest_words(classifier, options.words)
     if options.json:
-        print(json.dumps({"images": pictures, "words": words}, ensure_ascii=False))
+        print_json({"images": pictures, "words": words})
     else:
         _show(pictures, words, classifier)
     return 1 if any(picture["error"] for picture in pictures) else 0
@@ -152,5 +151,7 @@ def _show(
         ]
         ranks = ["nearest", *(f"{rank}." for rank in range(2, len(rows[0])))]
         print_table(f"Words near {name}, with distances", ["token", *ranks], rows)
+    if any(word.endswith("…") for rows in words.values() for row in rows for word, _ in row):
+        print("… stands where a word goes on.")
     if not words:
         print(f"{classifier.method.name} learns no prompt among words.")

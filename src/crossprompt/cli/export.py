@@ -1,14 +1,13 @@
 """``crossprompt export``: a saved classifier as one file that runs elsewhere."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossprompt.cli.device import add_backbone, open_classifier
-from crossprompt.cli.terminal import print_table, reporting
+from crossprompt.cli.terminal import print_json, print_table, reporting
 from crossprompt.errors import RequestError
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         speeds = _speeds(classifier, found)
     if options.json:
         about = {**asdict(found), "path": str(found.path)}
-        print(json.dumps({**about, "images_per_second": speeds}))
+        print_json({**about, "images_per_second": speeds})
     else:
         _show(found, speeds)
     return 0

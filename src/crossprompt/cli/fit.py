@@ -1,7 +1,6 @@
 """``crossprompt fit``: a folder of images in, a classifier out."""
 
 import argparse
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ from crossprompt import distributed
 from crossprompt.cli.device import add_device_arguments
 from crossprompt.cli.results import show_results
 from crossprompt.cli.settings import add_settings, collect
-from crossprompt.cli.terminal import reporting
+from crossprompt.cli.terminal import print_json, reporting
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import JobError
 from crossprompt.evaluate import Result
@@ -123,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
 def _show(results: dict[str, Result], output: Path, as_json: bool) -> None:
     if as_json:
         values = {name: result.to_json() for name, result in results.items()}
-        print(json.dumps({"output": str(output), "results": values}))
+        print_json({"output": str(output), "results": values})
         return
     _show_results(results, output)
 
@@ -134,7 +133,7 @@ def _show_tasks(tasks: dict[str, dict[str, Result]], output: Path, as_json: bool
             name: {key: result.to_json() for key, result in results.items()}
             for name, results in tasks.items()
         }
-        print(json.dumps({"output": str(output), "tasks": values}))
+        print_json({"output": str(output), "tasks": values})
         return
     for name, results in tasks.items():
         print(f"{name}:")

@@ -1,13 +1,13 @@
 """``crossprompt info``: what is inside a saved or an exported classifier."""
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from crossprompt.cli.device import ONNX, check_finished, find_run
-from crossprompt.cli.terminal import print_facts
+from crossprompt.cli.terminal import print_facts, print_json
+from crossprompt.data.class_names import listed
 from crossprompt.description import DESCRIPTION, FROZEN, LEARNED
 from crossprompt.inspecting import inspect_onnx, inspect_program, inspect_run
 
@@ -15,8 +15,6 @@ EXAMPLE = "crossprompt info runs/photos-dcp"
 
 PROGRAM = ".pt2"
 """Ending of an exported torch program."""
-SHOWN = 8
-"""Classes that a person sees before the rest are counted."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -34,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     """Look, without the backbone and without scoring anything, and print a table or JSON."""
     about = inspect(options.run)
     if options.json:
-        print(json.dumps(about, ensure_ascii=False, default=str))
+        print_json(about, default=str)
     else:
         print_facts(about["path"], facts(about))
     return 0
@@ -80,9 +78,7 @@ def facts(about: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _listed(names: Sequence[object]) -> str:
     """How many classes, and the first of them."""
-    shown = ", ".join(" ".join(str(name).split()) for name in names[:SHOWN])
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{len(names)}: {shown}{more}"
+    return f"{len(names)}: {listed([str(name) for name in names])}"
 
 
 def _pairs(found: Mapping[str, Any] | None) -> list[str]:

@@ -1,12 +1,11 @@
 """``crossprompt methods``: what there is, where it comes from, and how much it learns."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from crossprompt.cli.device import positive
-from crossprompt.cli.terminal import print_table
+from crossprompt.cli.terminal import print_json, print_table
 from crossprompt.clip.model import CLIP
 from crossprompt.clip.weights import load_clip
 from crossprompt.errors import RequestError
@@ -63,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     clip = load_clip(options.backbone, device="cpu")
     lines = [describe(method, clip, options.classes, options.shots) for method in METHODS.values()]
     if options.json:
-        print(json.dumps([asdict(line) for line in lines]))
+        print_json([asdict(line) for line in lines])
         return 0
     print_table(
         f"Learned with {options.classes} classes and {options.shots} shots on {options.backbone}",

@@ -124,10 +124,10 @@ def _write_file(
     inputs: Inputs, engine: Engine, file: PartialFile, options: argparse.Namespace
 ) -> int:
     """Write a file that is there only when it is complete; returns how many could not be read."""
-    total = inputs.count()
+    total, before = inputs.count(), options.output.exists()
     with reporting() as terminal:
         count = terminal.count("Classifying")
-        return predict_to_file(
+        failed = predict_to_file(
             inputs,
             engine,
             file,
@@ -136,6 +136,10 @@ def _write_file(
             progress=lambda done: count(done, total),
             say=terminal.say,
         )
+        rows = "1 row" if file.mark.rows == 1 else f"{file.mark.rows:,} rows"
+        instead = ", in place of an earlier file" if before else ""
+        terminal.say(f"{rows} in {options.output}{instead}")
+    return failed
 
 
 @contextmanager

@@ -1,12 +1,11 @@
 """``crossprompt report``: tables and pictures of a benchmark's results."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from crossprompt.cli.terminal import reporting
+from crossprompt.cli.terminal import print_json, reporting
 from crossprompt.errors import RequestError
 
 EXAMPLE = "crossprompt report results --format html latex"
@@ -51,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
             terminal.say(f"note: {note}")
     files = {name: [str(path) for path in paths] for name, paths in written.items()}
     if options.json:
-        print(json.dumps({"files": files, **to_json(report)}))
+        print_json({"files": files, **to_json(report)})
         return 0
     for name, paths in files.items():
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""

@@ -1,7 +1,6 @@
 """``crossprompt reproduce``: a paper's whole evaluation: what it takes, and then its results."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from crossprompt.bench.task import fixed_threads
 from crossprompt.cli.bench import run_cells
 from crossprompt.cli.bench_engine import add_engine_arguments, choose_engine, choose_where
 from crossprompt.cli.device import add_device_arguments
-from crossprompt.cli.terminal import print_table, reporting
+from crossprompt.cli.terminal import print_json, print_table, reporting
 from crossprompt.clip.weights import load_clip
 from crossprompt.errors import RequestError
 from crossprompt.precision import choose_device
@@ -83,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     measured = _measure(parts, options, device, dtype, threads) if _is_here(options) else []
     if options.estimate and options.json:
         values = [each.to_json() for each in measured]
-        print(json.dumps({"cells": len(cells), "datasets": values, "total": total(measured)}))
+        print_json({"cells": len(cells), "datasets": values, "total": total(measured)})
     elif not options.json:  # then what is printed is the summary of the run, and nothing else
         _show(title, parts, measured)
     if options.estimate:

@@ -1,5 +1,6 @@
 """What a person sees: messages and progress on standard error, answers on standard output."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -107,6 +108,24 @@ def reporting() -> Iterator[Terminal]:
     finally:
         if progress.tasks:  # else there is nothing to stop, not even with an empty line
             progress.stop()
+
+
+def print_json(value: Any, default: Callable[[Any], Any] | None = None) -> None:
+    """A value on standard output, in one line.
+
+    Letters stand as they are, and as escapes where standard output or a file's name, which may be
+    no text in any encoding, allows nothing else.
+
+    Args:
+        value: plain.
+        default: makes plain what is not.
+    """
+    text = json.dumps(value, ensure_ascii=False, default=default)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, default=default)
+    print(text)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

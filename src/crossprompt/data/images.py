@@ -1,7 +1,7 @@
 """Image files: find them, and read any of them as RGB.
 
-Only ``read_image`` and ``decode_image`` decode, and alike: one answer for every kind of image that
-Pillow opens, and one exception for all others.
+Only ``read_image``, ``decode_image`` and ``convert_image`` decode, and alike: one answer for every
+kind of image that Pillow opens, and one exception for all others.
 """
 
 import os
@@ -119,6 +119,22 @@ def decode_image(
         return _open(file, enough, formats, most_pixels)
     except Exception as error:
         raise UndecodableImageError(_reason(error, formats)) from error
+
+
+def convert_image(image: Image.Image) -> Image.Image:
+    """An image that Pillow has opened, just as ``read_image`` reads it.
+
+    Args:
+        image: of any mode; of an animation, at the picture that is to be taken.
+
+    Raises:
+        UndecodableImageError: its file is damaged or closed, or its pixels have no fixed range.
+    """
+    try:
+        with _pillow_warnings_ignored:
+            return _decode(image)
+    except Exception as error:
+        raise UndecodableImageError(_reason(error)) from error
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:

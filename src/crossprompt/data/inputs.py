@@ -1,6 +1,7 @@
 """An image to classify, wherever it lies: a small reference, read only when its turn comes."""
 
 import os
+import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from io import BytesIO
@@ -8,7 +9,9 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from crossprompt.data.images import UndecodableImageError, decode_image, read_image
+from crossprompt.data.images import UndecodableImageError, convert_image, decode_image, read_image
+
+_converting = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,22 @@ class Slice(Input):
     def version(self) -> str:
         """Where it lies; the larger file's own version is its source's."""
         return f"{self.offset}+{self.size}"
+
+
+@dataclass(frozen=True)
+class Picture(Input):
+    """An image that Pillow holds, or is to read when it is first asked for the pixels."""
+
+    image: Image
+
+    def read(self, enough: int | None = None) -> Image:
+        """Convert it; it stays as it is."""
+        with _converting:  # the same image may be given twice, and is read from its file only once
+            return convert_image(self.image)
+
+    def version(self) -> str:
+        """Its size: what else has changed cannot be told."""
+        return "{} x {}".format(*self.image.size)
 
 
 @dataclass(frozen=True)
