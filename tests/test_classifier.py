@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from inspect import unwrap
 from itertools import count
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -165,8 +166,28 @@ def test_an_opened_image_is_classified_as_its_file(
     paths = [items[1].path, turned]
     opened = [Image.open(path) for path in paths]
     assert classifier.predict(opened) == classifier.predict(paths)
-    twice = Image.open(turned)  # still unread, and asked for by several threads
-    assert len({answer.probability for answer in classifier.predict([twice] * 20)}) == 1
+
+
+class Slow(Image.Image):
+    """Notes how many threads read it at a time."""
+
+    inside, most = 0, 0
+
+    def load(self) -> Any:
+        Slow.inside += 1
+        Slow.most = max(Slow.most, Slow.inside)
+        sleep(0.01)
+        Slow.inside -= 1
+        return super().load()
+
+
+def test_an_opened_image_that_is_given_twice_is_read_by_one_thread_at_a_time(
+    classifier: Classifier,
+) -> None:
+    image = Image.new("RGB", (9, 9))
+    image.__class__ = Slow
+    assert len({answer.label for answer in classifier.predict([image] * 8)}) == 1
+    assert Slow.most == 1
 
 
 def test_images_in_memory_have_numbers_for_names(classifier: Classifier, items: list[Item]) -> None:
