@@ -125,6 +125,21 @@ def test_saving_in_a_files_place_is_an_error(
         saved[0].save(tmp_path / "file")
 
 
+def test_ones_own_notes_are_left_alone_and_an_older_card_is_not(
+    saved: tuple[Classifier, Path], tmp_path: Path
+) -> None:
+    notes, classifier = tmp_path / "README.md", saved[0]
+    classifier.save(tmp_path / "other")
+    assert "crossprompt" in (tmp_path / "other" / "README.md").read_text()
+    for text in ("My library_name: crossprompt is old.", "# Notes"):
+        notes.write_text(text)
+        assert load(classifier.save(tmp_path), classifier.clip).class_names == NAMES
+        assert notes.read_text() == text
+    notes.write_bytes((tmp_path / "other" / "README.md").read_bytes() + b"more")
+    classifier.save(tmp_path)
+    assert notes.read_bytes() == (tmp_path / "other" / "README.md").read_bytes()
+
+
 def test_information_that_has_our_own_keys_is_an_error(
     clip: CLIP, items: list[Item], tmp_path: Path
 ) -> None:

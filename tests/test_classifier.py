@@ -4,6 +4,7 @@ from inspect import unwrap
 from itertools import count
 from pathlib import Path
 from time import sleep
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -197,18 +198,35 @@ def test_images_in_memory_have_numbers_for_names(classifier: Classifier, items: 
     assert second.top == classifier.predict([items[1].path, items[0].path])[1].top
     assert third.error is not None
     assert third.error.startswith("32-bit pixels (mode F) have no fixed range")
+    (empty,) = classifier.predict([Image.new("RGB", (0, 5))])
+    assert empty.error == "no pixels, 0 x 5"
+    assert classifier.predict(items[:1]) == classifier.predict([items[0].path])
 
 
 def test_what_is_no_image_is_an_error_that_says_what_would_be(classifier: Classifier) -> None:
     predict: Any = unwrap(type(classifier).predict_stream)  # as without the tests' type checks
     with pytest.raises(RequestError, match=r"found a ndarray, expected the path .*fromarray"):
         list(predict(classifier, (array for array in [np.zeros((8, 8, 3), np.uint8)])))
+    with pytest.raises(RequestError, match="found a table, expected a list of images"):
+        predict(classifier, SimpleNamespace(columns=["path"]))
     with pytest.raises(RequestError, match=r"expected a list of images, found .*in a list"):
         predict(classifier, Image.new("RGB", (8, 8)))
 
 
 def test_its_repr_names_the_classes(classifier: Classifier) -> None:
-    assert repr(classifier) == f"Classifier({len(NAMES)} classes: {str(list(NAMES))[1:-1]})"
+    names = str(list(NAMES))[1:-1]
+    assert (
+        repr(classifier)
+        == f"Classifier({len(NAMES)} classes: {names}, dcp on {classifier.clip.name})"
+    )
+    study = freeze(classifier.method, classifier.clip, inference="batch")
+    assert repr(study).endswith(", inference 'batch')")
+
+
+@pytest.mark.parametrize("name", ["linear_probe", "tip_adapter", "tip_adapter_f"])
+def test_what_training_fills_cannot_be_frozen_before(clip: CLIP, items: list[Item], name) -> None:
+    with pytest.raises(RequestError, match=f"{name}.* call train"):
+        freeze(build_method(name, clip, NAMES), clip, items)
 
 
 def test_an_unknown_inference_is_an_error(clip: CLIP, items: list[Item]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from crossprompt import distributed
+from crossprompt import distributed, launcher
 from crossprompt.state import LOG, STATE
 from tests.two_processes import CASES, CONFIG
 
@@ -81,13 +81,13 @@ def test_one_process_alone_needs_no_group() -> None:
     distributed.leave()
 
 
-@pytest.mark.parametrize("variable", distributed.RANKS)
+@pytest.mark.parametrize("variable", launcher.RANKS)
 def test_the_first_of_the_processes_speaks(monkeypatch, variable) -> None:
-    assert distributed.speaks()
+    assert launcher.speaks()
     monkeypatch.setenv(variable, "0")
-    assert distributed.speaks()
+    assert launcher.speaks()
     monkeypatch.setenv(variable, "1")
-    assert not distributed.speaks()
+    assert not launcher.speaks()
 
 
 def test_a_launch_in_vain_is_known_by_the_address_it_leaves(monkeypatch) -> None:

@@ -7,6 +7,8 @@ from crossprompt.data import Split
 from crossprompt.encoded import encode_once, evaluate_encoded
 from crossprompt.errors import RequestError
 from crossprompt.evaluate import evaluate
+from crossprompt.methods import METHODS
+from crossprompt.methods.base import FeatureMethod
 from tests.backbone import even_clip, write_items
 from tests.saved import classify
 
@@ -16,7 +18,14 @@ def split(tmp_path) -> Split:
     return Split(tuple(write_items(tmp_path, [0, 1, 2, 3] * 3)))
 
 
-@pytest.mark.parametrize("name", ["coop", "linear_probe", "dcp"])
+ON_FEATURES = [
+    name
+    for name, method in METHODS.items()
+    if issubclass(method, FeatureMethod) and name != "cocoop"  # whose texts depend on the image
+]
+
+
+@pytest.mark.parametrize("name", ["coop", "tip_adapter", "clip_adapter", "linear_probe", "dcp"])
 def test_the_result_is_that_of_evaluating_image_by_image(name, split) -> None:
     classifier = classify(even_clip(), list(split), name)
     found, expected = evaluate_encoded(classifier, split), evaluate(classifier, split)
@@ -26,12 +35,13 @@ def test_the_result_is_that_of_evaluating_image_by_image(name, split) -> None:
 
 
 def test_a_split_is_encoded_once_for_all_that_score_features(split, monkeypatch) -> None:
-    classifiers = [classify(even_clip(), list(split), name) for name in ("coop", "zero_shot")]
+    classifiers = [classify(even_clip(), list(split), name) for name in ON_FEATURES]
     counted = []
     original = encoded.encode_split
     monkeypatch.setattr(
         encoded, "encode_split", lambda *given: counted.append(given) or original(*given)
     )
+    monkeypatch.setattr(encoded, "evaluate", None)  # which would encode each time
     encode_once.cache_clear()
     for classifier in classifiers:
         evaluate_encoded(classifier, split)

@@ -79,6 +79,7 @@ def test_parameters_are_those_of_scikit_learn(make, backbone) -> None:
         "training": {},
         "device": "auto",
         "dtype": "auto",
+        "skip_bad_images": False,
     }
     assert clone(model).get_params() == model.get_params()
     assert model.set_params(shots=8).shots == 8
@@ -129,11 +130,49 @@ def test_no_images_have_no_answers(make, photos) -> None:
         (["a.png", "b.png"], ["a"], "found 2 files and 1 labels"),
         ("a.png", ["a"], "found a single path and 1 labels"),
         (["a.png"], None, "labels are missing"),
+        (["a.png", "b.png"], ["a", None], r"the label of b\.png is missing"),
+        (["a.png", "b.png"], [float("nan"), 1.0], r"the label of a\.png is missing"),
+        (np.array([3, 4]), ["a", "b"], "found a int64 to learn from, expected image files"),
+        (["a.png", "b.png"], [[1, 0], [0, 1]], r"found labels in the shape \(2, 2\), expected one"),
     ],
 )
 def test_files_and_labels_that_do_not_go_together_are_refused(make, files, labels, told) -> None:
     with pytest.raises(RequestError, match=told):
         make().fit(files, labels)
+
+
+def test_a_single_column_is_taken_for_its_values(make, tmp_path) -> None:
+    files, labels = np.array(list_images(write_photos(tmp_path)), object), np.arange(30) % 3
+    column = make(shots=2).fit(files[:, None], labels[:, None])
+    assert np.array_equal(
+        column.predict(files[:, None]), make(shots=2).fit(files, labels).predict(files)
+    )
+
+
+def test_probabilities_add_up_as_exactly_as_scikit_learn_asks(make, photos) -> None:
+    rows = make(shots=2).fit(photos).predict_proba(photos)
+    np.testing.assert_allclose(rows.sum(1), 1, rtol=0, atol=1e-15)
+
+
+def test_what_a_user_should_know_is_kept(make, photos) -> None:
+    assert make(shots=1).fit(photos).notes_ == []
+    found = make(shots=99).fit(photos).notes_[0]
+    assert found == "class 'cat' has 10 training images, fewer than 99 shots: all 10 are used"
+
+
+def test_bad_images_may_be_left_out(make, tmp_path) -> None:
+    folder = write_photos(tmp_path)
+    (folder / "cat" / "0.png").write_bytes(b"")
+    with pytest.raises(RequestError, match="1 of 30 images cannot be read"):
+        make(shots=None).fit(folder)
+    (note,) = make(shots=None, skip_bad_images=True).fit(folder).notes_
+    assert note.startswith("images left out because they cannot be read: 1")
+
+
+def test_a_file_that_is_no_list_of_images_cannot_be_predicted(make, photos) -> None:
+    model = make(shots=1).fit(photos)
+    with pytest.raises(RequestError, match="is no folder; give a folder of images, or a list"):
+        model.predict(photos / "cat" / "0.png")
 
 
 def test_labels_of_one_class_are_refused(make, photos) -> None:

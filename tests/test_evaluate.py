@@ -16,6 +16,7 @@ from crossprompt.evaluate import (
 )
 from crossprompt.methods import METHODS, build_method
 from tests.backbone import NAMES, even_clip, write_items
+from tests.saved import classify
 
 PROBABILITIES = np.array(
     [
@@ -129,7 +130,7 @@ ITS_TEXT_TOWER_RUNS = pytest.mark.xfail(strict=True, reason="every image has its
     [pytest.param(name, marks=ITS_TEXT_TOWER_RUNS if name == "cocoop" else ()) for name in METHODS],
 )
 def test_once_frozen_no_text_is_encoded(clip: CLIP, items: list[Item], name: str) -> None:
-    frozen, calls = freeze(build_method(name, clip, NAMES), clip, items), []
+    frozen, calls = classify(clip, items, name), []
     handles = [
         module.register_forward_pre_hook(lambda *_: calls.append(1))
         for module in clip.text.modules()

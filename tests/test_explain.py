@@ -140,7 +140,7 @@ def test_the_class_can_be_chosen_and_must_be_known(clip: CLIP, items: list[Item]
 
 def test_what_cannot_be_explained_says_why(clip: CLIP, items: list[Item]) -> None:
     other = classify(make_clip(with_blocks(2)).bfloat16(), items)
-    with pytest.raises(RequestError, match=r"in torch\.bfloat16; use --dtype fp32"):
+    with pytest.raises(RequestError, match=r"in torch\.bfloat16; open it with dtype='fp32'"):
         explain(other, random_images(1)[0])
     classifier = classify(clip, items)
     classifier.frozen.forward = lambda clip, images: images.flatten(1)[:, :4]  # type: ignore[method-assign]

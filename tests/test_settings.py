@@ -1,8 +1,10 @@
 """Settings classes: types, names, help and JSON."""
 
+import json
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pytest
 
 from crossprompt.errors import RequestError
@@ -58,6 +60,9 @@ def test_values_of_every_type_are_taken_and_come_back_from_json() -> None:
     assert (example.rate, type(example.rate), example.words) == (1.0, float, ("c",))
     assert Example.of(example.to_json(), "example") == example
     assert Example.of({"rate": None}, "example") == Example()
+    own = Example.of({"length": np.int64(3), "rate": np.float32(0.5)}, "example")
+    assert json.loads(json.dumps(own.to_json()))["length"] == 3
+    assert (type(own.length), own.rate, type(own.rate)) == (int, 0.5, float)
 
 
 @pytest.mark.parametrize(

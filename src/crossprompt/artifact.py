@@ -32,7 +32,7 @@ from crossprompt.errors import RequestError
 from crossprompt.frozen import FORMS, check_tensors
 from crossprompt.hub import fetch, is_repository
 from crossprompt.methods import Method, build_hollow
-from crossprompt.model_card import write_card
+from crossprompt.model_card import is_card, write_card
 from crossprompt.replacing import writable_folder
 from crossprompt.tensor_file import hash_file, read_headers, read_tensors
 
@@ -45,7 +45,7 @@ def save(classifier: Classifier, folder: Path) -> Path:
 
     Args:
         classifier: what to save.
-        folder: where; other files in it are left alone.
+        folder: where; other files in it are left alone, also a README.md that is no model card.
 
     Raises:
         RequestError: the classifier answers by its neighbours, which is for study only, its
@@ -93,7 +93,9 @@ def _put_in_place(written: Path, folder: Path) -> None:
     """
     earlier = written / "earlier"
     earlier.mkdir()
-    names = (DESCRIPTION, FROZEN, LEARNED, CARD)  # without the first a folder is no classifier
+    names = [DESCRIPTION, FROZEN, LEARNED, CARD]  # without the first a folder is no classifier
+    if (folder / CARD).exists() and not is_card(folder / CARD):
+        names.remove(CARD)  # somebody's own notes stay
     there = [name for name in names if (folder / name).exists()]
     try:
         for name in there:
@@ -171,7 +173,7 @@ def load(
     if clip.weights_hash != backbone["weights"]:
         raise RequestError(
             f"{folder} was made with the backbone {backbone['name']!r:.60} of weights "
-            f"{backbone['weights']!r:.14}, found {clip.name!r:.60} of {clip.weights_hash!r:.14}; "
+            f"{backbone['weights'][:12]!r}, found {clip.name!r:.60} of {clip.weights_hash[:12]!r}; "
             "load the one it was made with"
         )
     method = _check_files(folder, description, clip)

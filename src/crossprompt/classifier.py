@@ -15,6 +15,7 @@ from PIL.Image import Image
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Item
 from crossprompt.data.loading import to_device
+from crossprompt.data.split import check_items
 from crossprompt.errors import RequestError
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen
@@ -111,13 +112,18 @@ class Classifier(FileClassifier):
         frozen = method.freeze_again(self.clip, self.frozen)
         about = {key: value for key, value in self.information.items() if key != "metrics"}
         about.setdefault("learned_with", list(self.class_names))
-        return Classifier(self.clip, frozen, class_names, method, about)
+        return Classifier(self.clip, frozen, method.class_names, method, about)
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write the classifier to a folder, all or nothing; see ``crossprompt.load``."""
         from crossprompt.artifact import save  # which itself imports Classifier
 
         return save(self, Path(folder))
+
+    def __repr__(self) -> str:
+        rule = self.information.get("inference", "calibrated")
+        study = "" if rule == "calibrated" else f", inference {rule!r}"
+        return f"{super().__repr__()[:-1]}, {self.method.name} on {self.clip.name}{study})"
 
     def push_to_hub(
         self,
@@ -178,9 +184,11 @@ def freeze(
         information: kept with the classifier when it is saved.
 
     Raises:
-        RequestError: the method needs training images and there is none, or there is no such
-            inference.
+        RequestError: the method needs training images and there is none, it has not been trained
+            where it holds what training fills, or there is no such inference.
     """
+    for items in (train, val):
+        check_items(items, "freeze with")
     method.eval()
     frozen: Frozen
     if inference == "calibrated":

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,8 +124,13 @@ def check_types(description: Mapping[str, Any], types: Mapping[tuple[str, ...], 
     check_information(description)
 
 
-def check_class_names(class_names: Sequence[str]) -> None:
+def check_class_names(class_names: Any) -> None:
     """``RequestError`` unless they are at least two texts, none of them blank or there twice."""
+    if isinstance(class_names, (Set, Mapping, Iterator)):  # a set's order differs from run to run
+        raise RequestError(
+            f"class names are a {type(class_names).__name__}, expected a list in the order of the "
+            "labels"
+        )
     if isinstance(class_names, str) or len(class_names) < 2:
         raise RequestError(
             f"class names are {class_names!r:.80}, expected a list of at least two to tell apart"

@@ -12,9 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, distributed
 
-from crossprompt.launcher import RANKS as RANKS
 from crossprompt.launcher import SIZES, from_launcher
-from crossprompt.launcher import speaks as speaks
 
 
 def join(device: str = "auto") -> torch.device | None:

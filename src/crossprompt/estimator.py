@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from crossprompt.data.images import list_images
 from crossprompt.data.items import Dataset, Split
 from crossprompt.data.registry import load_dataset
 from crossprompt.errors import RequestError
-from crossprompt.fitting import fit_data
+from crossprompt.fitting import NOTE, Silent, fit_data
 from crossprompt.held_out import choose_held_out, relabelled
 from crossprompt.job import Job
 from crossprompt.prediction import Prediction
@@ -24,6 +25,18 @@ Files = str | PathLike[str] | Sequence[str | PathLike[str]] | np.ndarray
 """A folder, or image files."""
 Values = Sequence[Any] | np.ndarray
 """One for each image."""
+
+
+class _Notes(Silent):
+    """Keeps what a user should know."""
+
+    def __init__(self) -> None:
+        self.kept = list[str]()
+
+    def say(self, text: str) -> None:
+        """Keep it, if it is a note."""
+        if text.startswith(NOTE):
+            self.kept.append(text.removeprefix(NOTE))
 
 
 class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -38,10 +51,12 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         training: settings of the training, see ``TrainConfig``.
         device: where to compute.
         dtype: what the frozen towers compute in.
+        skip_bad_images: leave out images that cannot be read.
 
     Attributes:
         classes_: the class names of a folder, or the different labels of a list.
         classifier_: the frozen ``Classifier``.
+        notes_: sentences about what was found odd, such as fewer images than ``shots``.
     """
 
     def __init__(
@@ -54,6 +69,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         training: dict[str, Any] | None = None,
         device: str = "auto",
         dtype: str = "auto",
+        skip_bad_images: bool = False,
     ) -> None:
         self.method = method
         self.backbone = backbone
@@ -63,6 +79,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.training = training
         self.device = device
         self.dtype = dtype
+        self.skip_bad_images = skip_bad_images
 
     def fit(self, X: Files, y: Values | None = None) -> "PromptClassifier":  # noqa: N803 scikit-learn's
         """Learn from a folder of class folders, or from image files with labels.
@@ -85,9 +102,11 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             training=self.training or {},
             device=self.device,
             dtype=self.dtype,
+            skip_bad_images=self.skip_bad_images,
         )
-        self.classifier_, _ = fit_data(job, data)
-        self.classes_ = classes
+        notes = _Notes()
+        self.classifier_, _ = fit_data(job, data, reporter=notes)
+        self.classes_, self.notes_ = classes, notes.kept
         return self
 
     def predict(self, X: Files) -> np.ndarray:  # noqa: N803
@@ -100,8 +119,9 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         classifier: Classifier = self.classifier_
         predictions = classifier.predict(_files(X), top_k=len(self.classes_))
-        rows = [_row(prediction, classifier.class_names) for prediction in predictions]
-        return np.array(rows).reshape(len(rows), len(self.classes_))
+        rows = np.array([_row(prediction, classifier.class_names) for prediction in predictions])
+        rows = rows.reshape(len(predictions), len(self.classes_))
+        return rows / rows.sum(1, keepdims=True)  # exactly: it was computed in fp32
 
     def score(self, X: Files, y: Values | None = None, sample_weight: Any = None) -> float:  # noqa: N803
         """Share of images that are right: of a folder of class folders, or of files with labels.
@@ -135,14 +155,40 @@ def _load(source: Files) -> tuple[Dataset, np.ndarray]:
 
 
 def _listed(files: Files, labels: Values) -> tuple[Dataset, np.ndarray]:
-    if isinstance(files, (str, PathLike)) or len(files) != len(labels):
-        found = "a single path" if isinstance(files, (str, PathLike)) else f"{len(files)} files"
+    if isinstance(files, (str, PathLike)):
         raise RequestError(
-            f"found {found} and {len(labels)} labels, expected as many files as labels"
+            f"found a single path and {len(labels)} labels, expected as many files as labels"
         )
+    files, labels = _column(files, "files"), _column(np.asarray(labels), "labels")
+    if len(files) != len(labels):
+        raise RequestError(
+            f"found {len(files)} files and {len(labels)} labels, expected as many files as labels"
+        )
+    for file, label in zip(files, labels, strict=True):
+        if not isinstance(file, (str, PathLike)):
+            raise RequestError(f"found a {type(file).__name__} to learn from, expected image files")
+        if _is_missing(label):
+            raise RequestError(f"the label of {file} is missing; give one, or leave the file out")
     classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
     names = tuple(readable(str(label)) for label in classes)
     return Dataset("files", names, Split.of(files, numbers.tolist())), classes
+
+
+def _is_missing(label: Any) -> bool:
+    try:
+        return label is None or bool(label != label)
+    except TypeError:  # pandas' NA says neither yes nor no
+        return True
+
+
+def _column(values: Any, what: str) -> list[Any]:
+    """One value for each image, also of a table or an array with a single column."""
+    array = values if isinstance(values, np.ndarray) else getattr(values, "values", None)
+    if not isinstance(array, np.ndarray) or array.ndim == 1:
+        return list(values)
+    if array.ndim == 2 and array.shape[1] == 1:
+        return list(array[:, 0])
+    raise RequestError(f"found {what} in the shape {array.shape}, expected one for each image")
 
 
 def _path(source: Files) -> str | PathLike[str]:
@@ -152,7 +198,11 @@ def _path(source: Files) -> str | PathLike[str]:
 
 
 def _files(source: Files) -> Sequence[str | PathLike[str]]:
-    return list_images(source) if isinstance(source, (str, PathLike)) else list(source)
+    if not isinstance(source, (str, PathLike)):
+        return _column(source, "files")
+    if not Path(source).is_dir():
+        raise RequestError(f"{source} is no folder; give a folder of images, or a list of files")
+    return list_images(source)
 
 
 def _row(prediction: Prediction, class_names: Sequence[str]) -> list[float]:

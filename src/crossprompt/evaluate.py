@@ -9,6 +9,7 @@ import numpy as np
 from crossprompt.classifier import BATCH, Classifier
 from crossprompt.data.items import Item
 from crossprompt.data.loading import read_batches
+from crossprompt.data.split import check_items
 from crossprompt.settings import require
 
 BINS = 15
@@ -86,6 +87,7 @@ def labels_of(items: Sequence[Item], class_names: Sequence[str]) -> np.ndarray:
     Raises:
         RequestError: there is no image, or a label has no class.
     """
+    check_items(items, "evaluate on")
     require(len(items) > 0, "there are no images to evaluate on; the split is empty")
     labels = [item.label for item in items]
     first, last, classes = min(labels), max(labels), len(class_names)

@@ -67,7 +67,10 @@ def explain(
         JobError: its form does not look at images by attention.
     """
     clip, names = classifier.clip, classifier.class_names
-    require(clip.dtype == torch.float32, f"found a classifier in {clip.dtype}; use --dtype fp32")
+    require(
+        clip.dtype == torch.float32,
+        f"found a classifier in {clip.dtype}; open it with dtype='fp32'",
+    )
     known = label is None or label in names
     require(known, f"there is no class {label!r}; expected one of {listed(names)}")
     pixels = image[None].to(clip.device).requires_grad_()

@@ -18,6 +18,8 @@ from crossprompt.run_folder import RunFolder, open_run
 from crossprompt.train import count_shots, train
 from crossprompt.train_config import describe_recipe
 
+NOTE = "note: "
+"""Begins what a user should know, beside what is done."""
 ONE_PROCESS = (
     "accelerate launch has started one process, as it does on a CPU unless told otherwise; for "
     "several: accelerate launch --multi_gpu --num_processes N -m crossprompt fit …"
@@ -87,12 +89,12 @@ def fit(
     reporter = reporter or Silent()
     distributed.join(job.device)
     if distributed.launched_in_vain():
-        reporter.say(f"note: {ONE_PROCESS}")
+        reporter.say(f"{NOTE}{ONE_PROCESS}")
     folder = None if output is None else open_run(output, resume=resume, overwrite=overwrite)
     if folder is not None and resume and not folder.goes_on:
-        reporter.say(f"note: {output} holds no run yet; it begins now")
+        reporter.say(f"{NOTE}{output} holds no run yet; it begins now")
     if folder is not None and folder.finished:
-        reporter.say(f"note: the run in {output} is finished; it is only measured again")
+        reporter.say(f"{NOTE}the run in {output} is finished; it is only measured again")
     return fit_data(job, job.load_data(), folder, reporter)
 
 
@@ -120,11 +122,11 @@ def fit_data(
     about_data = describe_data(data, few)
     settings["data"]["content"] = hash_all(about_data["learned_from"])
     if one_warm_up(settings["training"]):
-        reporter.say(f"note: {ONE_EPOCH}")
+        reporter.say(f"{NOTE}{ONE_EPOCH}")
     if folder is not None:
         distributed.wait()  # until all have looked into the folder, which now changes
         for note in folder.begin(job, settings, few):
-            reporter.say(f"note: {note}")
+            reporter.say(f"{NOTE}{note}")
         distributed.wait()
     reports = train(
         method,
@@ -152,7 +154,7 @@ def check_data(job: Job, data: Dataset, reporter: Reporter) -> Dataset:
     """Read every image once, and say what there is."""
     data = data.checked(job.skip_bad_images, reporter.count("Checking images"))
     for note in data.notes:
-        reporter.say(f"note: {note}")
+        reporter.say(f"{NOTE}{note}")
     reporter.say(summary_of(data))
     return data
 

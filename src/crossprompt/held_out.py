@@ -117,7 +117,8 @@ def relabelled(split: Split, names: Sequence[str], known: Sequence[str]) -> Spli
     if unknown := sorted({names[label] for label in split.labels} - set(numbers)):
         raise RequestError(
             f"the data has classes that the classifier does not know: {listed(unknown)}; it "
-            f"knows {listed(known)}; give the data's folders its names with --class-names"
+            f"knows {listed(known)}; give the data's folders its names with --class-names "
+            "(class_names=…)"
         )
     return Split(tuple(Item(item.path, numbers[names[item.label]]) for item in split))
 

@@ -10,7 +10,7 @@ classes at a time, as texts do not see one another.
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 import torch
@@ -21,7 +21,6 @@ from crossprompt import distributed
 from crossprompt.clip.blocks import Block, TextBlock
 from crossprompt.clip.model import CLIP
 
-Place = Literal["image", "text", "elsewhere"]
 GB = 1e9
 OPTIMISER = 3
 """Tensors beside each learned one: its gradient and at most two that the optimiser keeps."""

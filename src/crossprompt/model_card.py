@@ -1,11 +1,14 @@
 """The README.md of a saved classifier."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 from crossprompt.licences import hub_name, licence_of
 from crossprompt.methods import METHODS
 
+LIBRARY = "crossprompt"
 CARD = """---
 {front}
 ---
@@ -84,11 +87,20 @@ def write_card(description: dict[str, Any], place: str = PLACE) -> str:
     )
 
 
+def is_card(path: Path) -> bool:
+    """Whether a file is one that ``write_card`` made, changed or not."""
+    try:
+        front = path.read_text("utf-8", errors="replace").partition("\n---")[0]
+        return re.search(rf"^library_name: .?{LIBRARY}\b", front, re.MULTILINE) is not None
+    except OSError:
+        return False
+
+
 def _front(description: dict[str, Any], place: str) -> str:
     """What the hub reads, as YAML; a JSON text is a YAML text, whatever is in it."""
     backbone, data = description["backbone"]["name"], description.get("data") or {}
     front: dict[str, Any] = {
-        "library_name": "crossprompt",
+        "library_name": LIBRARY,
         "pipeline_tag": "image-classification",
         "tags": ["clip", "prompt-learning", "few-shot", "crossprompt"],
     }

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
-import matplotlib
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -85,6 +84,3 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
 def _style_label(style: str, source: str) -> str:
     name = {"twemoji": "Twemoji", "openmoji": "OpenMoji", "line-art": "line art"}.get(style, style)
     return f"{name}\n({'the style learned from' if style == source else 'a style not seen'})"
-
-
-matplotlib.use("agg")

@@ -25,7 +25,8 @@ def choose_device(name: str | torch.device = "auto") -> torch.device:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(device.type, True):
         raise RequestError(
-            f"this machine has no {device.type} device that torch can use; try --device cpu"
+            f"this machine has no {device.type} device that torch can use; try --device cpu "
+            "(device='cpu')"
         )
     return device
 

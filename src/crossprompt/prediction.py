@@ -15,6 +15,7 @@ from crossprompt.data.ahead import map_ahead
 from crossprompt.data.class_names import listed
 from crossprompt.data.images import UnreadableImageError
 from crossprompt.data.inputs import ImageFile, Input, Picture
+from crossprompt.data.split import Item
 from crossprompt.errors import RequestError
 from crossprompt.settings import require
 
@@ -22,8 +23,9 @@ BATCH = 64
 """Images at a time."""
 
 Pixels = TypeVar("Pixels")
-Images = Iterable[str | PathLike[str] | Image | Input]
-"""Image files, images that Pillow has opened, or references to images that lie elsewhere."""
+Images = Iterable[str | PathLike[str] | Item | Image | Input]
+"""Image files, also those of a split, images that Pillow has opened, or references to images that
+lie elsewhere."""
 Top = list[tuple[str, float]]
 """Classes with their probabilities, best first."""
 
@@ -77,7 +79,8 @@ class FileClassifier(ABC):
         """Classify any number of images in constant memory.
 
         Args:
-            images: image files, or images that Pillow has opened; may be a generator.
+            images: image files, also those of a split, or images that Pillow has opened; may be a
+                generator.
             top_k: how many classes ``Prediction.top`` lists, at most all.
             batch_size: images at a time; it does not change the answers.
 
@@ -96,6 +99,8 @@ def check_request(images: object, top_k: int, batch_size: int) -> None:
     """``RequestError`` if ``images`` is a single one, or a number is less than 1."""
     if isinstance(images, (str, bytes, PathLike, Image)):
         raise RequestError(f"expected a list of images, found {images!r}; put it in a list")
+    if hasattr(images, "columns"):  # of a table, which would give the columns' names
+        raise RequestError("found a table, expected a list of images; give one of its columns")
     for name, value in (("top_k", top_k), ("batch_size", batch_size)):
         require(value >= 1, f"{name} is {value}, expected 1 or more")
 
@@ -105,6 +110,8 @@ def _inputs(images: Iterable[Any]) -> Iterator[Input]:
         if isinstance(one, (str, PathLike)):
             path = os.fspath(one)  # as it was typed: Path would drop a leading ./
             yield ImageFile(path, path)
+        elif isinstance(one, Item):
+            yield ImageFile(str(one.path), str(one.path))
         elif isinstance(one, Image):
             yield Picture(os.fsdecode(getattr(one, "filename", "")) or f"image {number}", one)
         else:

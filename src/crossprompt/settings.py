@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from itertools import pairwise
+from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -102,18 +103,21 @@ def _is_of(value: Any, kind: Any) -> bool:
     if origin is tuple:
         return isinstance(value, (tuple, list)) and all(_is_of(v, get_args(kind)[0]) for v in value)
     if kind is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+        return isinstance(value, Real) and not isinstance(value, bool)
     if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, Integral) and not isinstance(value, bool)
     return isinstance(value, NoneType if kind is None else kind)
 
 
 def _as(value: Any, kind: Any) -> Any:
-    """A value that ``_is_of`` its type, as that type: JSON has no tuples and writes 1 for 1.0."""
+    """A value that ``_is_of`` its type, as that type: JSON has no tuples and writes 1 for 1.0, and
+    numpy has numbers of its own."""
     if isinstance(value, list):
         return tuple(value)
+    if isinstance(value, (bool, str, tuple, NoneType)):
+        return value
     takes_float = kind is float or float in get_args(kind)
-    return float(value) if takes_float and isinstance(value, int) else value
+    return float(value) if takes_float else int(value)
 
 
 def _type_name(kind: Any) -> str:

@@ -17,7 +17,7 @@ from crossprompt.averaging import Averaging
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Item
 from crossprompt.data.loading import to_device
-from crossprompt.data.split import Split, fingerprint_of
+from crossprompt.data.split import Split, check_items, fingerprint_of
 from crossprompt.errors import JobError
 from crossprompt.examples import Examples
 from crossprompt.memory import GB, Saving, applied, choose_saving
@@ -237,10 +237,12 @@ def _circumstances(
 
 
 def _check_labels(items: Sequence[Item], method: Method) -> None:
+    check_items(items, "train on")
     require(len(items) > 0, "there are no training images; the split is empty")
     classes = len(method.class_names)
     low, high = min(item.label for item in items), max(item.label for item in items)
     require(
         low >= 0 and high < classes,
-        f"labels go from {low} to {high} but the method was built for {classes} classes",
+        f"labels go from {low} to {high} but the method was built for {classes} classes; build it "
+        "with the class_names of these images' data set",
     )

@@ -224,6 +224,8 @@ def test_the_emoji_are_tested_in_every_style(tmp_path, monkeypatch, capsys) -> N
         (["--batch-order", "sorted"], "--batch-order goes with --inference batch"),
         (["--test-batch-size", "4"], "--test-batch-size goes with --inference batch"),
         (["--gpus", "1"], "--gpus goes with --engine ray"),
+        (["--engine", "ray", "--gpus", "-1"], "--gpus: '-1' is not a number of 0 or more"),
+        (["--engine", "ray", "--memory", "nan"], "--memory: 'nan' is not a number of 0 or more"),
         (["--retries", "1", "--workers", "1"], "--retries would be ignored"),
         (["--retries", "-1"], "--retries is -1, expected 0 or more"),
         (["--engine", "ray", "--ray-address", "auto", "--workers", "2"], "leave out --workers or"),

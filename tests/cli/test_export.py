@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import redirect_stdout
 from functools import partial
+from importlib.metadata import requires
 from pathlib import Path
 
 import httpx
@@ -18,7 +19,10 @@ from crossprompt.cli import main
 from crossprompt.data import list_images
 from crossprompt.inspecting import inspect_run
 
-WITHOUT = ("torch", "safetensors", "sklearn", "accelerate", "tokenizers", "huggingface_hub", "onnx")
+ENOUGH = {"numpy", "pillow", "rich", "filelock", "onnxruntime"}
+"""What docs/export.md says to install."""
+NEEDED = {re.split(r"[^\w-]", need)[0] for need in requires("crossprompt") if "extra" not in need}
+WITHOUT = ("onnx", *({"scikit-learn": "sklearn"}.get(name, name) for name in NEEDED - ENOUGH))
 FINDER = f"""
 import sys
 

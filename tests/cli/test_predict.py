@@ -154,7 +154,7 @@ def test_a_folder_without_images_is_refused(ask, tmp_path) -> None:
         (["--column", "x"], "--column x goes with .csv, .parquet and .tar files"),
         (["--workers", "2"], "--workers goes with --engine ray"),
         (["--ray-address", "auto"], "--ray-address goes with --engine ray"),
-        (["--engine", "ray", "--gpus", "-1"], "--gpus is -1.0, expected 0 or more"),
+        (["--engine", "ray", "--gpus", "-1"], "--gpus: '-1' is not a number of 0 or more"),
     ],
 )
 def test_an_impossible_output_is_refused(ask, photos, tmp_path, monkeypatch, words, told) -> None:

@@ -50,7 +50,8 @@ def test_data_that_is_not_as_published_is_told_before_any_work(
     assert "\n  eurosat: " in told
     assert "\n  dtd: " in told
     assert main([*words, "--data", str(tmp_path / "nothing")]) == 2
-    assert "expected the folder that holds the data sets' folders" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "nothing is no folder; give the folder that holds the data sets' folders with" in told
 
 
 @pytest.fixture

@@ -3,12 +3,16 @@
 import hashlib
 import random
 from dataclasses import replace
+from inspect import unwrap
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from crossprompt.data import Dataset, Item, Split, load_folder
+from crossprompt.data.split import check_items
 from crossprompt.errors import RequestError
 
 # Golden values: CoOp's sampling run on Dassl, Python 3.11, as recorded in the project's protocol
@@ -180,6 +184,38 @@ def test_a_split_is_a_sequence_of_items(listed: Dataset) -> None:
     assert isinstance(listed.test[1:3], Split)
     assert list(listed.test[1:3]) == [listed.test[1], listed.test[2]]
     assert repr(listed.test) == "Split(30 items of 10 classes)"
+
+
+def made(kind: Any, *given: Any, **named: Any) -> Any:
+    """What ``kind(…)`` gives, as without the tests' type checks."""
+    unwrap(kind.__init__)(found := object.__new__(kind), *given, **named)
+    return found
+
+
+def test_lists_become_splits_and_texts_paths() -> None:
+    items = [made(Item, "a.png", 0), Item(Path("b.png"), 1)]
+    data = made(Dataset, "mine", ("cat", "dog"), train=items, test=iter(items))
+    assert data.train == made(Split, items) == data.test == Split.of(["a.png", "b.png"], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("items", "told"),
+    [
+        (Dataset("mine", ("cat",)), "found a Dataset to learn, expected labelled images, such as"),
+        ("photos", "found a str to learn"),
+        (iter([]), "found a list_iterator to learn"),
+        ([Path("a.png")], r"found PosixPath\('a.png'\) to learn, expected an Item of"),
+        ([("a.png", 0)], r"found \('a.png', 0\) to learn"),
+        (
+            [made(Item, Path("a.png"), "cat")],
+            "expected an Item of a path and the number",
+        ),
+    ],
+)
+def test_what_is_no_labelled_images_is_told(items, told) -> None:
+    with pytest.raises(RequestError, match=told):
+        check_items(items, "learn")
+    check_items([made(Item, Path("a.png"), np.int64(0))], "learn")
 
 
 def test_checked_data_without_bad_images_is_unchanged(write_images) -> None:

@@ -282,6 +282,15 @@ def test_with_other_class_names_the_learned_tensors_and_the_image_side_stay(
     torch.testing.assert_close(renamed(clip, images)[:, :-1], expected, atol=1e-4, rtol=0)
 
 
+@cases()
+def test_a_method_says_whether_what_it_learns_is_of_its_classes(case: Case, clip: CLIP) -> None:
+    # as many other classes may hide that a tensor has a row for each: one more class does not
+    one = case.build(clip)
+    other = build_method(case.name, clip, (*NAMES, "a red car"), **case.options)
+    shapes = [{key: x.shape for key, x in made.state_dict().items()} for made in (one, other)]
+    assert (shapes[0] == shapes[1]) is (one.bound_by(one.config) is None)
+
+
 @pytest.mark.parametrize("count", [4, 5])
 @pytest.mark.parametrize(
     "case", [Case("linear_probe"), Case("coop", {"class_specific": True})], ids=str
@@ -302,6 +311,8 @@ def test_a_setting_may_go_with_other_class_names(clip: CLIP) -> None:
     assert torch.equal(renamed(clip, images), expected(clip, images))
     with pytest.raises(RequestError, match="stands for 2 classes"):
         method.with_class_names(clip, ("a", "a"))
+    with pytest.raises(RequestError, match=r"with length coop learns other .* \(text_prompt\)"):
+        build_method("coop", clip, NAMES, length=2).with_class_names(clip, ("a", "b"), length=3)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -214,6 +214,16 @@ def test_a_saved_classifier_does_not_need_the_descriptions(clip: CLIP, tmp_path:
         loaded.method(clip, random_images(1))
 
 
+def test_other_classes_are_taken_from_the_descriptions(clip: CLIP, tmp_path: Path) -> None:
+    path = write(tmp_path / "texts.json", {name: [f"a {name}"] for name in (*NAMES, "tram", "bus")})
+    method = build(clip, descriptions=path).eval()
+    found = method.with_class_names(clip, ("tram", "bus"))
+    expected = build_method("hicropl", clip, ("tram", "bus"), **method.config.to_json())
+    expected.load_state_dict(method.state_dict())
+    images = random_images(2)
+    torch.testing.assert_close(found(clip, images), expected(clip, images))
+
+
 @pytest.mark.parametrize(("blocks", "turn"), [(2, 1), (3, 1), (4, 2), (12, 6)])
 def test_the_default_has_prompts_in_all_blocks_and_turns_in_the_middle(blocks, turn) -> None:
     image, text = replace(EVEN.image, blocks=blocks), replace(EVEN.text, blocks=blocks)

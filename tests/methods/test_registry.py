@@ -1,11 +1,13 @@
+from inspect import unwrap
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
-from crossprompt.methods import METHODS, build_method, find_method
+from crossprompt.methods import METHODS, build_from, build_method, find_method
 from tests.backbone import NAMES, even_clip
 
 
@@ -42,6 +44,22 @@ def test_unusable_class_names_are_an_error(
 ) -> None:
     with pytest.raises(RequestError, match=message):
         build_method(method, clip, names)
+
+
+def test_class_names_have_an_order_and_may_be_numpys(clip: CLIP) -> None:
+    unchecked: Any = unwrap(build_from)  # as without the tests' type checks
+    for names in ({"cat", "dog"}, {"cat": 0, "dog": 1}, iter(["cat", "dog"])):
+        with pytest.raises(RequestError, match="expected a list in the order of the labels"):
+            unchecked("coop", clip, names, {})
+    found = unchecked("coop", clip, np.array(["cat", "dog"]), {}).class_names
+    assert found == ("cat", "dog")
+    assert {type(name) for name in found} == {str}
+
+
+def test_a_method_s_repr_is_its_settings(clip: CLIP) -> None:
+    found = repr(build_method("coop", clip, NAMES, length=3))
+    assert found.startswith("CoOp(length=3, ")
+    assert found.endswith(f"; {len(NAMES)} classes)")
 
 
 def test_a_method_is_on_the_device_of_the_backbone_and_in_fp32(clip: CLIP) -> None:

@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 
 def _add_grid(parser: argparse.ArgumentParser) -> None:
+    protocols = "; ".join(f"{name} ({one.summary})" for name, one in PROTOCOLS.items())
     grid = parser.add_argument_group("grid: every combination is computed")
     many: dict[str, Any] = {"nargs": "+", "metavar": "NAME"}
     grid.add_argument(
@@ -89,7 +90,7 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
     grid.add_argument(
         "--protocol",
         default=["few-shot"],
-        help=f"some of {', '.join(PROTOCOLS)} (default: few-shot)",
+        help=f"some of: {protocols} (default: few-shot)",
         **many,
     )
     grid.add_argument(

@@ -7,7 +7,7 @@ import torch
 
 from crossprompt.bench.engines import RETRIES, Engine, Local
 from crossprompt.bench.ray_engine import Ray
-from crossprompt.cli.device import positive
+from crossprompt.cli.device import not_negative, positive
 from crossprompt.cli.ray_options import LOCAL, RAY, add_engine, check_local
 from crossprompt.errors import RequestError
 from crossprompt.precision import DTYPES, choose_device, choose_dtype
@@ -36,10 +36,13 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         "for tiny, else one a core)",
     )
     engine.add_argument(
-        "--gpus", type=float, metavar="FLOAT", help="that each training asks Ray for (default: 0)"
+        "--gpus",
+        type=not_negative,
+        metavar="FLOAT",
+        help="that each training asks Ray for (default: 0)",
     )
     engine.add_argument(
-        "--memory", type=float, metavar="GB", help="that each training asks Ray for"
+        "--memory", type=not_negative, metavar="GB", help="that each training asks Ray for"
     )
     engine.add_argument(
         "--retries",

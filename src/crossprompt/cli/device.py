@@ -63,6 +63,16 @@ def positive(word: str) -> int:
     return int(word)
 
 
+def not_negative(word: str) -> float:
+    """The number of 0 or more that a word says."""
+    try:
+        if 0 <= (number := float(word)) < float("inf"):
+            return number
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{word!r} is not a number of 0 or more")
+
+
 def open_classifier(run: Path, options: argparse.Namespace) -> "Classifier":
     """The classifier of a run, on the device that was asked for.
 

@@ -38,7 +38,7 @@ SUMMARIES = {
     "predict": "Classify images with a saved classifier.",
     "classes": "Make a saved classifier tell other classes apart, without training.",
     "info": "Show what is inside a saved or an exported classifier.",
-    "export": "Write a saved classifier as one file that runs without torch.",
+    "export": "Write a saved classifier as one file, which ONNX Runtime or torch can run alone.",
     "explain": "Show where a classifier looked, and which words its prompts are near to.",
     "push": "Put a saved classifier on the Hugging Face hub.",
     "serve": "Classify images over HTTP, with a page to try it on.",

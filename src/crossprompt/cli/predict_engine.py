@@ -4,9 +4,8 @@ import argparse
 from functools import partial
 
 from crossprompt.bulk.engine import Engine, Local, Predictor
-from crossprompt.cli.device import open_predictor, positive
+from crossprompt.cli.device import not_negative, open_predictor, positive
 from crossprompt.cli.ray_options import LOCAL, add_engine, check_local
-from crossprompt.errors import RequestError
 
 OF_RAY = ("workers", "threads", "gpus", "ray_address")
 """Options that mean nothing to another engine."""
@@ -23,15 +22,13 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads", type=positive, metavar="INT", help="CPU cores of each worker (default: 1)"
     )
     engine.add_argument(
-        "--gpus", type=float, metavar="FLOAT", help="GPUs of each worker (default: 0)"
+        "--gpus", type=not_negative, metavar="FLOAT", help="GPUs of each worker (default: 0)"
     )
 
 
 def check_engine(options: argparse.Namespace) -> None:
-    """``RequestError`` if an option would be ignored, or is impossible."""
+    """``RequestError`` if an option would be ignored."""
     check_local(options, OF_RAY)
-    if options.gpus is not None and not options.gpus >= 0:
-        raise RequestError(f"--gpus is {options.gpus}, expected 0 or more")
 
 
 def choose_engine(options: argparse.Namespace, classifier: Predictor, top_k: int) -> Engine:

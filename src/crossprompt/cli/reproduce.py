@@ -13,6 +13,7 @@ from crossprompt.cli.bench_engine import add_engine_arguments, choose_engine, ch
 from crossprompt.cli.device import add_device_arguments
 from crossprompt.cli.terminal import print_json, print_table, reporting
 from crossprompt.clip.weights import load_clip
+from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import RequestError
 from crossprompt.precision import choose_device
 from crossprompt.reproduce.data import missing_data
@@ -106,9 +107,10 @@ def _measure(
 
 def _require_data(options: argparse.Namespace, root: str | None) -> None:
     if root is None or not Path(root).is_dir():
+        found = f"{root} is no folder" if root is not None else "no folder was given"
         raise RequestError(
-            f"{options.data or 'nothing'} was given as --data, expected the folder that holds the "
-            "data sets' folders; what is needed is listed by crossprompt data list"
+            f"{found}; give the folder that holds the data sets' folders with --data or in "
+            f"{ROOT_VARIABLE}; what is needed is listed by crossprompt data list"
         )
     problems = {} if options.unchecked else missing_data(options.datasets, Path(root))
     if not problems:

@@ -164,6 +164,12 @@ class CLIP(nn.Module):
         self.text = TextTower(config.text, config.embed, config.activation)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
+    def __repr__(self) -> str:
+        image, text = self.config.image, self.config.text
+        towers = f"{image.blocks} blocks of {image.width} and {text.blocks} of {text.width}"
+        name = getattr(self, "name", "unnamed")
+        return f"CLIP({name!r}, {towers}, {self.device}, {self.dtype})"
+
     @property
     def device(self) -> torch.device:
         """Where the weights are."""

@@ -20,7 +20,6 @@ def check_images(
     paths: Sequence[Path],
     skip_bad: bool = False,
     progress: Progress | None = None,
-    workers: int | None = None,
 ) -> list[BadImage]:
     """Read every image once and return those that cannot be read, in the order of ``paths``.
 
@@ -28,7 +27,6 @@ def check_images(
         paths: image files; one given twice is read once.
         skip_bad: return the bad ones without raising.
         progress: called with (images done, images in all) after every image.
-        workers: threads that decode; at most 4 by default.
 
     Raises:
         RequestError: there are bad images and ``skip_bad`` is false; up to 20 are listed, each with
@@ -36,7 +34,7 @@ def check_images(
     """
     paths = list(dict.fromkeys(paths))
     bad = []
-    with ThreadPoolExecutor(workers or min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         for done, found in enumerate(_each(pool, paths), start=1):
             if found:
                 bad.append(found)

@@ -175,6 +175,8 @@ def _open(
 
 
 def _decode(image: Image.Image) -> Image.Image:
+    if 0 in image.size:  # as from a crop of no width
+        raise _RefusedError("no pixels, {} x {}".format(*image.size))
     image.load()
     orientation = _orientation(image)  # asked before any conversion, which may lose it
     image = _flatten(image)

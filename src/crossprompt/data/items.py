@@ -52,6 +52,9 @@ class Dataset:
     """Why no few-shot set can be drawn, where what is published does not allow it."""
 
     def __post_init__(self) -> None:
+        for name in ("train", "val", "test"):
+            if not isinstance(items := getattr(self, name), Split):
+                object.__setattr__(self, name, Split(tuple(items)))
         for name, split in self.splits.items():
             labels, classes = split.labels, len(self.class_names)
             if labels and not 0 <= min(labels) <= max(labels) < classes:

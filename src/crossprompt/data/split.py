@@ -6,8 +6,11 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import overload
+
+from crossprompt.errors import RequestError
 
 
 @dataclass(frozen=True)
@@ -17,12 +20,20 @@ class Item:
     path: Path
     label: int
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, Path):
+            object.__setattr__(self, "path", Path(self.path))
+
 
 @dataclass(frozen=True, repr=False)
 class Split(Sequence[Item]):
     """Items in a fixed order; a slice is a split again."""
 
     items: tuple[Item, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.items, tuple):  # a list, or what gives items once
+            object.__setattr__(self, "items", tuple(self.items))
 
     @classmethod
     def of(cls, paths: Iterable[str | os.PathLike[str]], labels: Iterable[int]) -> "Split":
@@ -60,6 +71,26 @@ class Split(Sequence[Item]):
     def take(self, positions: Iterable[int]) -> "Split":
         """The items at ``positions``, in that order."""
         return Split(tuple(self.items[position] for position in positions))
+
+
+def check_items(items: object, what: str) -> None:
+    """``RequestError`` unless these are labelled images.
+
+    Args:
+        items: any number of ``Item``, in an order.
+        what: they are for, in words.
+    """
+    if not isinstance(items, Sequence) or isinstance(items, str):
+        raise RequestError(
+            f"found a {type(items).__name__} to {what}, expected labelled images, such as the "
+            "train or the test split of a data set"
+        )
+    for item in items:
+        if not isinstance(item, Item) or not isinstance(item.label, Integral):
+            raise RequestError(
+                f"found {item!r:.80} to {what}, expected an Item of a path and the number of a "
+                "class; Split.of(paths, labels) makes many"
+            )
 
 
 def fingerprint_of(

@@ -47,6 +47,8 @@ class Frozen(nn.Module, ABC):
 class FeatureHead(Frozen):
     """A frozen form that takes CLIP's own image features."""
 
+    plain = True
+
     @abstractmethod
     def score(self, features: ImageFeatures) -> Logits:
         """Score image features ``[batch, embed]``, not normalised: ``[batch, classes]``."""

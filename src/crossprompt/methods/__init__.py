@@ -93,7 +93,8 @@ def build_from(
     config = method.Config.of(options, name)
     with torch.random.fork_rng(devices=[]):  # modules draw from the global generator
         torch.default_generator.manual_seed(seed)  # of the CPU, where they are set up
-        return method(clip, class_names, config).to(clip.device)
+        # numpy's texts become Python's, as they are when read again
+        return method(clip, tuple(map(str, class_names)), config).to(clip.device)
 
 
 def build_hollow(

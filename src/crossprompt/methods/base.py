@@ -16,6 +16,9 @@ from crossprompt.frozen import Frozen
 from crossprompt.settings import Settings, require
 from crossprompt.shapes import ImageFeatures, Images, Labels, Logits, Scalar
 
+TRAIN_FIRST = "call train(method, clip, images) first, also where there are no steps"
+"""To who freezes a method that knows no images yet."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -102,9 +105,16 @@ class Method(nn.Module, ABC):
         self.class_names = tuple(class_names)
         self.config = config
 
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{key}={value!r}" for key, value in self.config.to_json().items())
+        return f"{type(self).__name__}({settings}; {len(self.class_names)} classes)"
+
     @classmethod
     def bound_by(cls, config: "Method.Config") -> str | None:
-        """What it learns of its own classes, for which it cannot take others; None if nothing."""
+        """What it learns of its own classes, for which it cannot take others; None if nothing.
+
+        Where it is None, no learned tensor's shape or meaning may depend on the class names.
+        """
         return None
 
     @classmethod
@@ -220,20 +230,21 @@ class Method(nn.Module, ABC):
         """
         from crossprompt.methods import build_from  # which itself imports Method
 
-        reason = f": {bound}" if (bound := self.bound_by(self.config)) else ""
-        learned, config = self.state_dict(), {**self.config.to_json(), **changes}
-        # as many other classes may hide that a tensor has a row for each: one more class does not
-        one_more = [str(number) for number in range(len(self.class_names) + 1)]
-        for names in (one_more, class_names):
-            other = build_from(self.name, clip, names, config)
-            shapes = {key: value.shape for key, value in other.state_dict().items()}
-            others = [key for key, value in learned.items() if shapes.get(key) != value.shape]
-            require(
-                not others,
-                f"what {self.name} has learned ({', '.join(others)}{reason}) is of its own "
-                f"{len(self.class_names)} classes and does not apply to others; train it on those, "
-                "or choose a method or setting that learns one prompt for all classes",
-            )
+        bound = self.bound_by(self.config)
+        require(
+            bound is None,
+            f"what {self.name} has learned ({bound}) is of its own {len(self.class_names)} classes "
+            "and does not apply to others; train it on those, or choose a method or setting that "
+            "learns one prompt for all classes",
+        )
+        other = build_from(self.name, clip, class_names, {**self.config.to_json(), **changes})
+        learned, shapes = self.state_dict(), {k: x.shape for k, x in other.state_dict().items()}
+        others = [key for key, value in learned.items() if shapes.get(key) != value.shape]
+        require(
+            not others and len(learned) == len(shapes),
+            f"with {', '.join(changes)} {self.name} learns other tensors than it has learned "
+            f"({', '.join(others)}); leave that setting as it is, or train it anew",
+        )
         other.load_state_dict(learned, strict=True)
         return other.train(self.training)
 

@@ -14,7 +14,7 @@ from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples
 from crossprompt.frozen import Cache, Frozen
 from crossprompt.frozen.cache import Keys, Values, ask
-from crossprompt.methods.base import FeatureMethod
+from crossprompt.methods.base import TRAIN_FIRST, FeatureMethod
 from crossprompt.methods.texts import PHOTO, ClassTexts, check_templates
 from crossprompt.plan import encode_crops
 from crossprompt.settings import require
@@ -106,6 +106,7 @@ class CacheMethod(FeatureMethod):
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
         """The class texts' features and the cache."""
+        require(len(self.keys) > 0, f"the cache of {self.name} is empty; {TRAIN_FIRST}")
         classes, cache = self.texts.features(clip), (self.keys, self.values, self.alpha, self.beta)
         return Cache(normalize(classes, dim=-1), clip.logit_scale.float().exp(), *cache)
 

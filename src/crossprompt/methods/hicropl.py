@@ -130,17 +130,13 @@ class HiCroPL(Method):
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
         """Score images; the image tower runs twice, with the prompts and without."""
-        image_prompts, text_prompts = self.prompts()
-        image = blend(encode_prompted_images(clip, images, image_prompts), known(clip, images))
-        return clip.logits(image, self._encode_classes(clip, text_prompts))
+        image, classes, _ = self._features(clip, images)
+        return clip.logits(image, classes)
 
     def loss(self, clip: CLIP, images: Images, labels: Labels) -> Scalar:
         """Cross-entropy, and the mean distances of both features from frozen CLIP's."""
-        image_prompts, text_prompts = self.prompts()
-        known_image, known_classes = known(clip, images), self.texts.features(clip)
-        image = blend(encode_prompted_images(clip, images, image_prompts), known_image)
-        classes = self._encode_classes(clip, text_prompts)
-        distance = 1 - cosine_similarity(classes, known_classes).mean()
+        image, classes, known_image = self._features(clip, images)
+        distance = 1 - cosine_similarity(classes, self.texts.features(clip)).mean()
         distance = distance + 1 - cosine_similarity(image, known_image.float()).mean()
         return cross_entropy(clip.logits(image, classes), labels) + self.config.weight * distance
 
@@ -157,6 +153,15 @@ class HiCroPL(Method):
         image = [self.to_image(own_image[early], own_text[early]), own_image[late]]
         text = [own_text[early], self.to_text(own_text[late], own_image[late])]
         return dict(enumerate(torch.cat(image))), dict(enumerate(torch.cat(text)[:, None]))
+
+    def _features(
+        self, clip: CLIP, images: Images
+    ) -> tuple[ImageFeatures, ClassFeatures, ImageFeatures]:
+        """Of images and classes, both blended, and of the images as frozen CLIP has them."""
+        image_prompts, text_prompts = self.prompts()
+        known_image = known(clip, images)
+        image = blend(encode_prompted_images(clip, images, image_prompts), known_image)
+        return image, self._encode_classes(clip, text_prompts), known_image
 
     def _encode_classes(self, clip: CLIP, prompts: dict[int, TextPrompt]) -> ClassFeatures:
         prompted = encode_prompted_texts(clip, self.names, prompts)[0]

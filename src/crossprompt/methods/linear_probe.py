@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 from crossprompt.clip.model import CLIP
 from crossprompt.examples import Examples, Features
 from crossprompt.frozen import Frozen, StaticPrompts
-from crossprompt.methods.base import FeatureMethod, Recipe
+from crossprompt.methods.base import TRAIN_FIRST, FeatureMethod, Recipe
 from crossprompt.settings import require
 from crossprompt.shapes import ImageFeatures, Logits
 
@@ -101,6 +101,7 @@ class LinearProbe(FeatureMethod):
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
         """The regression's weights, in place of class features."""
+        require(bool(self.weight.any()), f"linear_probe has no weights yet; {TRAIN_FIRST}")
         return StaticPrompts({}, self.weight, torch.ones(()), self.bias)
 
 

@@ -49,7 +49,10 @@ class TasksJob:
             first.train_config().memory_limit is None,
             "memory_limit would be ignored with several data sets; leave it out",
         )
-        require(first.class_names is None, "class_names is of one data set, found several")
+        require(
+            first.class_names is None,
+            "class_names is of one data set, found several; leave out --class-names",
+        )
         jobs = tuple(replace(job, options=options) for job in self.jobs)
         for job in jobs:
             job.check()

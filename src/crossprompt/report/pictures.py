@@ -204,6 +204,3 @@ def _drawing() -> Iterator[None]:
         # a name may have letters that the font lacks; a browser finds them elsewhere
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
-
-
-matplotlib.use("agg")
