@@ -138,6 +138,8 @@ def test_a_stream_reads_only_a_little_ahead(classifier: Classifier, items: list[
     [
         ({"top_k": 0}, "top_k is 0, expected 1 or more"),
         ({"batch_size": 0}, "batch_size is 0, expected 1 or more"),
+        ({"top_k": "3"}, "top_k is '3', expected 1 or more, a whole number"),
+        ({"batch_size": 2.5}, "batch_size is 2.5, expected 1 or more, a whole number"),
     ],
 )
 def test_a_wrong_setting_is_an_error_before_any_work(
@@ -147,8 +149,9 @@ def test_a_wrong_setting_is_an_error_before_any_work(
         raise AssertionError("read already")
         yield
 
+    predict: Any = unwrap(type(classifier).predict_stream)  # as without the tests' type checks
     with pytest.raises(RequestError, match=message):
-        classifier.predict_stream(refuse(), **options)
+        predict(classifier, refuse(), **options)
 
 
 def test_a_single_path_is_an_error_that_says_what_to_do(classifier: Classifier) -> None:

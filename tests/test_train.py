@@ -26,6 +26,7 @@ from crossprompt.state import LOG, STATE
 from crossprompt.train_config import describe_recipe
 from tests.backbone import NAMES, with_blocks, write_items
 from tests.clip.random_clip import make_clip
+from tests.unchecked import made
 
 train_module = import_module("crossprompt.train")  # the package's own `train` is the function
 CONFIG = TrainConfig(epochs=3, batch_size=4, lr=0.0035, seed=2)
@@ -330,6 +331,8 @@ def test_a_method_without_steps_has_no_reports_and_no_ignored_settings(items) ->
     ("settings", "told"),
     [
         ({"epochs": 0}, "epochs is 0, expected 1 or more"),
+        ({"epochs": 2.5}, "train: epochs is 2.5, expected a whole number or nothing"),
+        ({"batch_size": "8"}, "train: batch_size is '8', expected a whole number or nothing"),
         ({"seed": 10**12}, "seed is 1000000000000, expected 0 to"),
         ({"batch_size": -1}, "batch_size is -1"),
         ({"lr": 0.0}, "lr is 0.0, expected a number above 0"),
@@ -343,7 +346,7 @@ def test_a_method_without_steps_has_no_reports_and_no_ignored_settings(items) ->
 )
 def test_an_impossible_setting_is_refused(settings, told) -> None:
     with pytest.raises(RequestError, match=told):
-        TrainConfig(**settings)
+        made(TrainConfig, **settings)
 
 
 def test_images_without_a_class_are_refused(items) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from numbers import Integral
 from os import PathLike
 from typing import Any, TypeVar
 
@@ -95,14 +96,15 @@ class FileClassifier(ABC):
         return predict_images(images, self.prepare, self.enough, score, batch_size)
 
 
-def check_request(images: object, top_k: int, batch_size: int) -> None:
+def check_request(images: object, top_k: object, batch_size: object) -> None:
     """``RequestError`` if ``images`` is a single one, or a number is less than 1."""
     if isinstance(images, (str, bytes, PathLike, Image)):
         raise RequestError(f"expected a list of images, found {images!r}; put it in a list")
     if hasattr(images, "columns"):  # of a table, which would give the columns' names
         raise RequestError("found a table, expected a list of images; give one of its columns")
     for name, value in (("top_k", top_k), ("batch_size", batch_size)):
-        require(value >= 1, f"{name} is {value}, expected 1 or more")
+        fine = isinstance(value, Integral) and int(value) >= 1
+        require(fine, f"{name} is {value!r}, expected 1 or more, a whole number")
 
 
 def _inputs(images: Iterable[Any]) -> Iterator[Input]:

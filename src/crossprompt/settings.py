@@ -70,6 +70,11 @@ class Settings:
         values = {name: _as(value, known[name].type) for name, value in options.items()}
         return cls(**values)
 
+    def check_types(self, owner: str) -> None:
+        """``RequestError`` if a value is of the wrong type, as ``of`` raises it."""
+        for setting in self._settings():
+            _check_type(getattr(self, setting.name), setting, owner)
+
     def to_json(self) -> dict[str, Any]:
         """Field name to value, as saved."""
         return asdict(self)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from inspect import unwrap
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from crossprompt.data import Dataset, Item, Split, load_folder
 from crossprompt.data.split import check_items
 from crossprompt.errors import RequestError
+from tests.unchecked import made
 
 # Golden values: CoOp's sampling run on Dassl, Python 3.11, as recorded in the project's protocol
 # notes (section 2): sha1 of the newline-joined paths, train/val, for shots and seed.
@@ -90,6 +90,9 @@ def test_a_class_without_training_images_is_named(listed: Dataset) -> None:
 def test_zero_shots_are_refused(listed: Dataset) -> None:
     with pytest.raises(RequestError, match="0 shots"):
         listed.few_shot(0)
+    for shots in ("2", 1.5):
+        with pytest.raises(RequestError, match=f"{shots!r} shots were asked for"):
+            unwrap(Dataset.few_shot)(listed, shots)
 
 
 def test_nested_sets_of_fewer_shots_lie_in_those_of_more(listed: Dataset) -> None:
@@ -184,12 +187,6 @@ def test_a_split_is_a_sequence_of_items(listed: Dataset) -> None:
     assert isinstance(listed.test[1:3], Split)
     assert list(listed.test[1:3]) == [listed.test[1], listed.test[2]]
     assert repr(listed.test) == "Split(30 items of 10 classes)"
-
-
-def made(kind: Any, *given: Any, **named: Any) -> Any:
-    """What ``kind(…)`` gives, as without the tests' type checks."""
-    unwrap(kind.__init__)(found := object.__new__(kind), *given, **named)
-    return found
 
 
 def test_lists_become_splits_and_texts_paths() -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 
 from crossprompt.data.checking import Progress, check_images, list_bad
@@ -90,9 +91,10 @@ class Dataset:
         """
         if self.obstacle:
             raise UnsuitableError(self.obstacle)
-        if shots < 1:
+        if not isinstance(shots, Integral) or shots < 1:
             raise RequestError(
-                f"{shots} shots were asked for; a few-shot set needs at least 1 image of each class"
+                f"{shots!r} shots were asked for; a few-shot set needs at least 1 image of each "
+                "class"
             )
         notes = self._shortages(shots)
         positions = sample_few_shot(self.train.labels, self.val.labels, shots, seed, nested)
