@@ -207,8 +207,35 @@ def test_tasks_are_compared_by_gradients_of_one_prompt(clip, tmp_path) -> None:
 def test_a_loss_that_is_not_finite_ends_the_training(clip, tmp_path) -> None:
     tasks = tasks_of(clip, tmp_path, (2,))
     recipe = replace(MmAP.recipe(2), epochs=2, first_lr=1e38, batch_size=2)
-    with pytest.raises(JobError, match=r"epoch 1; try a lower learning rate \(--lr\)"):
+    told = r"the loss is nan in epoch 1, step 2; try a lower learning rate \(--lr\)$"
+    with pytest.raises(JobError, match=told):  # in fp32 already, and nothing to overwrite
         train_tasks(tasks, [[0]], clip, recipe, {})
+
+
+def test_the_last_good_epoch_is_kept_where_there_is_a_folder(clip, tmp_path) -> None:
+    tasks = tasks_of(clip, tmp_path, (2,))
+    recipe = replace(MmAP.recipe(2), epochs=2, lr=1e38, batch_size=2)
+    told = r"epoch 2, step 2; the state of epoch 1 is kept; .* \(--lr\), with --overwrite$"
+    with pytest.raises(JobError, match=told):
+        train_tasks(tasks, [[0]], clip, recipe, {}, folder=tmp_path / "run")
+    assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 1
+
+
+def test_tasks_train_in_training_mode_and_leave_the_global_generator_alone(clip, tmp_path) -> None:
+    tasks, modes = tasks_of(clip, tmp_path), []
+
+    def look(report: StepReport) -> None:
+        modes.extend(task.method.training for task in tasks)
+
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    for task in tasks:
+        task.method.eval()
+    train_tasks(tasks, [[0, 1]], clip, replace(MmAP.recipe(2), epochs=1), {}, on_step=look)
+    assert modes
+    assert all(modes)
+    assert not any(task.method.training for task in tasks)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize(
