@@ -24,7 +24,7 @@ from crossprompt.plan import Plan, Read, features_of, images_of, views_of
 from crossprompt.reports import EpochReport, StepReport
 from crossprompt.settings import require
 from crossprompt.state import TrainingState
-from crossprompt.train_config import TrainConfig, describe_recipe
+from crossprompt.train_config import TrainConfig, describe_computation, describe_recipe
 
 Loss = Callable[[CLIP, Tensor, Tensor], Tensor]
 """Of the backbone, what is shown (images, or their features) and labels."""
@@ -161,10 +161,7 @@ def _circumstances(
         "method": method.name,
         "config": method.config.to_json(),
         "images": fingerprint_of(method.class_names, {"train": Split(tuple(items))}, None),
-        "weights": clip.weights_hash,
-        "dtype": str(clip.dtype).removeprefix("torch."),
-        "device": clip.device.type,
-        "processes": distributed.processes(),
+        **describe_computation(clip),
         "saving": asdict(saving),
     }
 

@@ -20,7 +20,7 @@ from crossprompt.fitting import (
     measure,
     note_metrics,
 )
-from crossprompt.held_out import describe_data, hash_all
+from crossprompt.held_out import describe_data
 from crossprompt.job import Job
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.mmap import MmAP
@@ -131,9 +131,8 @@ def _part(
     assert isinstance(method, MmAP)
     require(len(few.train) > 0, f"{name} has no training images")
     few = check_data(job, few, reporter)
-    settings = describe_settings(job, clip, method, whole, few)
     about_data = describe_data(whole, few)
-    settings["data"]["content"] = hash_all(about_data["learned_from"])
+    settings = describe_settings(job, clip, method, few, about_data)
     config, shots = job.train_config(), count_shots(few.train)
     recipe = config.recipe_of(MmAP, shots)
     task = Task.of(name, method, few.train, clip, recipe, config.seed)
