@@ -27,6 +27,7 @@ from crossprompt.multitask.training import Learned, train_tasks
 from crossprompt.reports import StepReport
 from crossprompt.run_folder import RUN, SELECTION
 from crossprompt.state import LOG
+from crossprompt.train_config import TrainConfig
 from tests.backbone import even_clip, write_items
 from tests.conftest import write_photos
 
@@ -73,9 +74,8 @@ def tasks_of(
         items: list[Item] = write_items(tmp_path / str(number), [0] * size + [1] * size)
         settings = {"length": 2, "group_length": 1, **options}
         method = build_method("mmap", clip, ("cat", f"dogs {number}"), **settings)
-        assert isinstance(method, MmAP)
-        recipe = replace(MmAP.recipe(size), batch_size=2, augment=False, epochs=1)
-        tasks.append(Task.of(str(number), method, items, clip, recipe, seed=1))
+        config = TrainConfig(batch_size=2, augment=False, epochs=1)
+        tasks.append(Task.of(str(number), method, items, clip, config))
     return tasks
 
 
@@ -159,6 +159,12 @@ def test_a_step_takes_a_batch_of_every_task_and_small_ones_begin_anew(clip, tmp_
     assert whole == [{0, 1}] * 5  # the two images of the small one, in every step
     large = torch.cat([batches[1][0] for batches in steps])
     assert len(large.flatten(1).unique(dim=0)) == 10
+
+
+def test_a_task_is_trained_by_its_methods_recipe_with_what_is_changed(clip, tmp_path) -> None:
+    (task,) = tasks_of(clip, tmp_path, (3,))
+    assert task.recipe == replace(MmAP.recipe(3), batch_size=2, augment=False, epochs=1)
+    assert (task.plan.batch_size, task.plan.seed, task.plan.steps) == (2, 1, 3)
 
 
 def test_the_loss_is_the_mean_of_the_tasks_losses(clip, tmp_path) -> None:
