@@ -16,7 +16,7 @@ from crossprompt.classifier import Classifier, freeze
 from crossprompt.clip.model import CLIP
 from crossprompt.data.images import read_image
 from crossprompt.data.items import Item
-from crossprompt.errors import RequestError
+from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import build_method
 from tests.backbone import NAMES, even_clip, write_items
 
@@ -204,6 +204,14 @@ def test_images_in_memory_have_numbers_for_names(classifier: Classifier, items: 
     (empty,) = classifier.predict([Image.new("RGB", (0, 5))])
     assert empty.error == "no pixels, 0 x 5"
     assert classifier.predict(items[:1]) == classifier.predict([items[0].path])
+
+
+def test_what_would_score_no_numbers_is_not_frozen(clip: CLIP) -> None:
+    method = build_method("coop", clip, NAMES, length=2)
+    with torch.no_grad():
+        method.text_prompt.fill_(3e38)
+    with pytest.raises(JobError, match="coop has learned gives scores that are no numbers"):
+        freeze(method, clip)
 
 
 def test_what_is_no_image_is_an_error_that_says_what_would_be(classifier: Classifier) -> None:

@@ -11,12 +11,13 @@ import pytest
 from crossprompt import distributed, load, load_dataset
 from crossprompt.data import folder as folder_of_images
 from crossprompt.errors import RequestError
-from crossprompt.fitting import ONE_EPOCH, Silent, fit
-from crossprompt.held_out import describe_data
+from crossprompt.fitting import ONE_EPOCH, Silent, describe_training, fit
+from crossprompt.held_out import describe_data, hash_all
 from crossprompt.job import Job
 from crossprompt.reports import StepReport
 from crossprompt.run_folder import RUN, SELECTION
 from crossprompt.state import LOG, STATE
+from crossprompt.train_config import describe_computation
 
 STEPS = 4
 """Of ``job``: two epochs of six images, three in a batch."""
@@ -223,6 +224,36 @@ def test_a_batch_that_processes_cannot_share_begins_no_run(job, tmp_path, monkey
     with pytest.raises(RequestError, match="3 images a step cannot be shared by 2 processes"):
         fit(job, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_is_shared_of_the_images_that_can_be_read(job, tmp_path, monkeypatch) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(job.data, photos)
+    load_dataset(photos).few_shot(2, seed=1).train.paths[0].write_bytes(b"no image")
+    mine = replace(job, data=str(photos), training={"batch_size": 6}, skip_bad_images=True)
+    monkeypatch.setattr(distributed, "processes", lambda: 2)
+    listener = Listener()
+    with pytest.raises(RequestError, match="5 images a step cannot be shared by 2 processes"):
+        fit(mine, tmp_path / "run", reporter=listener)
+    assert listener.totals["Checking images"] == 6 + 3 + 9
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_the_bits_depend_on_is_in_run_json(job, tmp_path) -> None:
+    fit(job, tmp_path)
+    settings = json.loads((tmp_path / RUN).read_text())["settings"]
+    data = load_dataset(job.data)
+    few = data.few_shot(2)
+    assert settings["training"] == describe_training(job, few)
+    assert settings["training"]["epochs"] == 2
+    computation = describe_computation(job.load_backbone())
+    assert {key: settings[key] for key in computation} == computation
+    assert computation.keys() == {"weights", "dtype", "device", "processes"}
+    assert settings["data"] == {
+        "fingerprint": data.fingerprint,
+        "used": few.fingerprint,
+        "content": hash_all(describe_data(data, few)["learned_from"]),
+    }
 
 
 def test_who_asked_accelerate_for_several_processes_on_a_cpu_is_told(job, monkeypatch) -> None:

@@ -16,7 +16,7 @@ from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Item
 from crossprompt.data.loading import to_device
 from crossprompt.data.split import check_items
-from crossprompt.errors import RequestError
+from crossprompt.errors import JobError, RequestError
 from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen
 from crossprompt.methods.base import Method
@@ -186,6 +186,7 @@ def freeze(
     Raises:
         RequestError: the method needs training images and there is none, it has not been trained
             where it holds what training fills, or there is no such inference.
+        JobError: the training went so far that scores would be no numbers.
     """
     for items in (train, val):
         check_items(items, "freeze with")
@@ -200,5 +201,10 @@ def freeze(
         frozen = PerBatch(method)
     else:
         raise RequestError(f"inference is {inference!r}, expected calibrated, per-image or batch")
+    if not all(bool(x.isfinite().all()) for x in frozen.state_dict().values()):
+        raise JobError(
+            f"what {method.name} has learned gives scores that are no numbers; train it with a "
+            "lower learning rate"
+        )
     about = {**(information or {}), "inference": inference}
     return Classifier(clip, frozen, method.class_names, method, about)

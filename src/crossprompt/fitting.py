@@ -11,12 +11,13 @@ from crossprompt.data.items import Dataset
 from crossprompt.evaluate import Result, evaluate
 from crossprompt.held_out import describe_data, hash_all
 from crossprompt.job import Job
-from crossprompt.methods import Method
+from crossprompt.methods import Method, find_method
+from crossprompt.methods.base import Recipe
 from crossprompt.plan import share_of
 from crossprompt.reports import EpochReport, StepReport
 from crossprompt.run_folder import RunFolder, open_run
 from crossprompt.train import count_shots, train
-from crossprompt.train_config import describe_recipe
+from crossprompt.train_config import describe_computation, describe_recipe
 
 NOTE = "note: "
 """Begins what a user should know, beside what is done."""
@@ -116,11 +117,11 @@ def fit_data(
     # before the images are read, which may take minutes: what is wrong here is told at once
     clip = job.load_backbone(device)
     method = job.build_method(clip, few)
-    describe_settings(job, clip, method, data, few)
+    check_batches(job, few)
     few = check_data(job, few, reporter)
-    settings = describe_settings(job, clip, method, data, few)
+    check_batches(job, few)  # of the images that can be read, and before the folder is begun
     about_data = describe_data(data, few)
-    settings["data"]["content"] = hash_all(about_data["learned_from"])
+    settings = describe_settings(job, clip, method, few, about_data)
     if one_warm_up(settings["training"]):
         reporter.say(f"{NOTE}{ONE_EPOCH}")
     if folder is not None:
@@ -148,6 +149,21 @@ def fit_data(
     if folder is not None:
         classifier.save(folder.path)
     return classifier, results
+
+
+def check_batches(job: Job, few: Dataset) -> None:
+    """Find what is wrong with the batches that the images would make.
+
+    Args:
+        job: what was asked for.
+        few: the data to train on.
+
+    Raises:
+        RequestError: the processes cannot share a batch evenly.
+    """
+    recipe = _recipe_of(job, few)
+    if recipe.epochs:
+        share_of(min(recipe.batch_size, len(few.train)))
 
 
 def check_data(job: Job, data: Dataset, reporter: Reporter) -> Dataset:
@@ -190,7 +206,7 @@ def note_metrics(classifier: Classifier, results: Mapping[str, Result]) -> None:
 
 
 def describe_settings(
-    job: Job, clip: CLIP, method: Method, data: Dataset, few: Dataset
+    job: Job, clip: CLIP, method: Method, few: Dataset, about_data: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Plain values that the result depends on, to the bit.
 
@@ -198,30 +214,39 @@ def describe_settings(
         job: what was asked for.
         clip: the backbone.
         method: with its settings.
-        data: the whole data set.
-        few: what was drawn from it.
-
-    Raises:
-        RequestError: the processes cannot share a batch evenly.
+        few: the data to train on.
+        about_data: where that was drawn from, see ``describe_data``.
     """
-    config = job.train_config()
-    recipe = config.recipe_of(type(method), count_shots(few.train) if few.train else 1)
-    recipe = recipe.for_images(len(few.train))
-    if recipe.epochs:
-        share_of(min(recipe.batch_size, len(few.train)))  # told before the folder is begun
     return {
         "method": method.name,
         "config": method.config.to_json(),
         "shots": job.shots,
         "seed": job.seed,
-        "training": describe_recipe(recipe, config),
-        "data": {"fingerprint": data.fingerprint, "used": few.fingerprint},
+        "training": describe_training(job, few),
+        "data": {
+            "fingerprint": about_data["data"]["fingerprint"],
+            "used": few.fingerprint,
+            "content": hash_all(about_data["learned_from"]),
+        },
         "class_names": list(few.class_names),
-        "weights": clip.weights_hash,
-        "dtype": str(clip.dtype).removeprefix("torch."),
-        "device": clip.device.type,
-        "processes": distributed.processes(),
+        **describe_computation(clip),
     }
+
+
+def describe_training(job: Job, few: Dataset) -> dict[str, Any]:
+    """Every setting of a job's training as plain values.
+
+    Args:
+        job: what was asked for.
+        few: the data to train on.
+    """
+    return describe_recipe(_recipe_of(job, few), job.train_config())
+
+
+def _recipe_of(job: Job, few: Dataset) -> Recipe:
+    shots = count_shots(few.train) if few.train else 1
+    recipe = job.train_config().recipe_of(find_method(job.method), shots)
+    return recipe.for_images(len(few.train))
 
 
 def describe_result(

@@ -1,10 +1,7 @@
-"""The one training loop, for every method."""
+"""Train any method on the images of one data set."""
 
-import math
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +15,16 @@ from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Item
 from crossprompt.data.loading import to_device
 from crossprompt.data.split import Split, check_items, fingerprint_of
-from crossprompt.errors import JobError
 from crossprompt.examples import Examples
+from crossprompt.loop import Loop, Steps, in_training
 from crossprompt.memory import GB, Saving, applied, choose_saving
 from crossprompt.methods.base import FeatureMethod, Method, Recipe
-from crossprompt.optimiser import build_optimiser, learning_rate
+from crossprompt.optimiser import build_optimiser
 from crossprompt.plan import Plan, Read, features_of, images_of, views_of
 from crossprompt.reports import EpochReport, StepReport
 from crossprompt.settings import require
 from crossprompt.state import TrainingState
-from crossprompt.train_config import TrainConfig, describe_recipe
+from crossprompt.train_config import TrainConfig, describe_computation, describe_recipe
 
 Loss = Callable[[CLIP, Tensor, Tensor], Tensor]
 """Of the backbone, what is shown (images, or their features) and labels."""
@@ -85,16 +82,10 @@ def train(
         settings = {**describe_recipe(recipe, config), **circumstances}
         averaging = Averaging(method, recipe.epochs)
         state = TrainingState(folder, method, optimiser, settings, averaging)
-        reports = [EpochReport(**line) for line in state.begin(resume)]
-        keeps = folder is not None
-        loop = _Loop(method, clip, shown.backward, plan, optimiser, recipe, keeps, on_step)
-        with _training(method, clip.device), applied(clip, saving):
-            for epoch in range(len(reports) + 1, recipe.epochs + 1):
-                reports.append(loop.run(epoch))
-                averaging.add(epoch)
-                state.keep(reports)
-                if on_epoch is not None:
-                    on_epoch(reports[-1])
+        steps = _steps(clip, shown.backward, plan)
+        loop = Loop(steps, [method], clip, recipe, state, on_step, on_epoch)
+        with applied(clip, saving):
+            reports = loop.run(resume)
         averaging.finish()
     with torch.no_grad():
         method.finish(clip, examples)
@@ -126,70 +117,12 @@ def _choose_shown(
     return _Shown(method.loss_on_features, method.backward_on_features, read)
 
 
-@dataclass(frozen=True)
-class _Loop:
-    """What the steps of an epoch need."""
+def _steps(clip: CLIP, backward: Loss, plan: Plan) -> Steps[tuple[Tensor, Tensor]]:
+    def step(batch: tuple[Tensor, Tensor]) -> float:
+        shown, labels = (to_device(x, clip.device) for x in batch)
+        return distributed.mean(backward(clip, shown, labels).item())
 
-    method: Method
-    clip: CLIP
-    backward: Loss
-    plan: Plan
-    optimiser: torch.optim.Optimizer
-    recipe: Recipe
-    keeps: bool
-    """Whether the last epoch's state is on disk."""
-    on_step: Callable[[StepReport], None] | None
-
-    def run(self, epoch: int) -> EpochReport:
-        """Every step of an epoch, counted from 1."""
-        plan, recipe = self.plan, self.recipe
-        began, losses, first_lr = time.perf_counter(), [], learning_rate(epoch, recipe)
-        for number, (shown, labels) in enumerate(plan.epoch(epoch), start=1):
-            step, lr = (epoch - 1) * plan.steps + number, self._set_learning_rate(epoch, number)
-            # for methods with dropout, which draw from the global generator
-            torch.manual_seed(plan.seed * 1_000_003 + step)
-            losses.append(self._step(shown, labels, epoch, number))
-            if self.on_step is not None:
-                steps = plan.steps * recipe.epochs
-                self.on_step(StepReport(step, steps, losses[-1], lr, plan.batch_size))
-        rate = plan.steps * plan.batch_size / (time.perf_counter() - began)
-        if not all(bool(x.isfinite().all()) for x in self.method.parameters()):
-            raise self._diverged(f"a learned tensor is not finite after epoch {epoch}", epoch)
-        loss = sum(losses) / len(losses)
-        return EpochReport(epoch, recipe.epochs, loss, first_lr, round(rate, 2))
-
-    def _set_learning_rate(self, epoch: int, number: int) -> float:
-        lr = learning_rate(epoch, self.recipe, (number - 1) / self.plan.steps)
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
-        return lr
-
-    def _step(self, shown: Tensor, labels: Tensor, epoch: int, number: int) -> float:
-        self.optimiser.zero_grad(set_to_none=True)
-        device = self.clip.device
-        loss = self.backward(self.clip, to_device(shown, device), to_device(labels, device))
-        value = distributed.mean(loss.item())
-        if not math.isfinite(value):
-            raise self._diverged(f"the loss is {value} in epoch {epoch}, step {number}", epoch)
-        self.optimiser.step()
-        return value
-
-    def _diverged(self, what: str, epoch: int) -> JobError:
-        kept = f"; the state of epoch {epoch - 1} is kept" if self.keeps and epoch > 1 else ""
-        precise = "" if self.clip.dtype == torch.float32 else " or --dtype fp32"
-        afresh = ", with --overwrite" if self.keeps else ""
-        return JobError(f"{what}{kept}; try a lower learning rate (--lr){precise}{afresh}")
-
-
-@contextmanager
-def _training(method: Method, device: torch.device) -> Iterator[None]:
-    """The method in training mode, and the global generators as they were when it is over."""
-    method.train()
-    try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            yield
-    finally:
-        method.eval()
+    return Steps(plan.epoch, step, plan.steps, plan.batch_size, plan.seed)
 
 
 def count_shots(items: Sequence[Item]) -> int:
@@ -208,7 +141,7 @@ def _choose_saving(
     """What of the first step is computed twice, so that it stays within the memory."""
     shown, labels = (to_device(x, clip.device) for x in next(plan.epoch(1)))
     limit = None if memory_limit is None else memory_limit * GB
-    with _training(method, clip.device):
+    with in_training([method], clip.device):
         saving, peak = choose_saving(lambda: loss(clip, shown, labels), method, clip, limit)
     require(
         limit is None or peak <= limit,
@@ -228,10 +161,7 @@ def _circumstances(
         "method": method.name,
         "config": method.config.to_json(),
         "images": fingerprint_of(method.class_names, {"train": Split(tuple(items))}, None),
-        "weights": clip.weights_hash,
-        "dtype": str(clip.dtype).removeprefix("torch."),
-        "device": clip.device.type,
-        "processes": distributed.processes(),
+        **describe_computation(clip),
         "saving": asdict(saving),
     }
 

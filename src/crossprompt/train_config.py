@@ -4,6 +4,8 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from crossprompt import distributed
+from crossprompt.clip.model import CLIP
 from crossprompt.methods.base import FeatureMethod, Method, Recipe
 from crossprompt.settings import Settings, require
 
@@ -95,3 +97,17 @@ def describe_recipe(recipe: Recipe, config: TrainConfig) -> dict[str, Any]:
     """Every setting of a training as plain values; only the seed where there are no steps."""
     settings = asdict(recipe) if recipe.epochs else {"epochs": 0}
     return {**settings, "seed": config.seed}
+
+
+def describe_computation(clip: CLIP) -> dict[str, Any]:
+    """What the bits of a result depend on beside every setting: on which weights, and how.
+
+    Args:
+        clip: the backbone.
+    """
+    return {
+        "weights": clip.weights_hash,
+        "dtype": str(clip.dtype).removeprefix("torch."),
+        "device": clip.device.type,
+        "processes": distributed.processes(),
+    }

@@ -27,6 +27,7 @@ from crossprompt.multitask.training import Learned, train_tasks
 from crossprompt.reports import StepReport
 from crossprompt.run_folder import RUN, SELECTION
 from crossprompt.state import LOG
+from crossprompt.train_config import TrainConfig
 from tests.backbone import even_clip, write_items
 from tests.conftest import write_photos
 
@@ -73,9 +74,8 @@ def tasks_of(
         items: list[Item] = write_items(tmp_path / str(number), [0] * size + [1] * size)
         settings = {"length": 2, "group_length": 1, **options}
         method = build_method("mmap", clip, ("cat", f"dogs {number}"), **settings)
-        assert isinstance(method, MmAP)
-        recipe = replace(MmAP.recipe(size), batch_size=2, augment=False, epochs=1)
-        tasks.append(Task.of(str(number), method, items, clip, recipe, seed=1))
+        config = TrainConfig(batch_size=2, augment=False, epochs=1)
+        tasks.append(Task.of(str(number), method, items, clip, config))
     return tasks
 
 
@@ -161,6 +161,12 @@ def test_a_step_takes_a_batch_of_every_task_and_small_ones_begin_anew(clip, tmp_
     assert len(large.flatten(1).unique(dim=0)) == 10
 
 
+def test_a_task_is_trained_by_its_methods_recipe_with_what_is_changed(clip, tmp_path) -> None:
+    (task,) = tasks_of(clip, tmp_path, (3,))
+    assert task.recipe == replace(MmAP.recipe(3), batch_size=2, augment=False, epochs=1)
+    assert (task.plan.batch_size, task.plan.seed, task.plan.steps) == (2, 1, 3)
+
+
 def test_the_loss_is_the_mean_of_the_tasks_losses(clip, tmp_path) -> None:
     tasks = tasks_of(clip, tmp_path, (2, 2))
     learned = Learned(tasks, [[0, 1]])
@@ -207,8 +213,35 @@ def test_tasks_are_compared_by_gradients_of_one_prompt(clip, tmp_path) -> None:
 def test_a_loss_that_is_not_finite_ends_the_training(clip, tmp_path) -> None:
     tasks = tasks_of(clip, tmp_path, (2,))
     recipe = replace(MmAP.recipe(2), epochs=2, first_lr=1e38, batch_size=2)
-    with pytest.raises(JobError, match=r"epoch 1; try a lower learning rate \(--lr\)"):
+    told = r"the loss is nan in epoch 1, step 2; try a lower learning rate \(--lr\)$"
+    with pytest.raises(JobError, match=told):  # in fp32 already, and nothing to overwrite
         train_tasks(tasks, [[0]], clip, recipe, {})
+
+
+def test_the_last_good_epoch_is_kept_where_there_is_a_folder(clip, tmp_path) -> None:
+    tasks = tasks_of(clip, tmp_path, (2,))
+    recipe = replace(MmAP.recipe(2), epochs=2, lr=1e38, batch_size=2)
+    told = r"epoch 2, step 2; the state of epoch 1 is kept; .* \(--lr\), with --overwrite$"
+    with pytest.raises(JobError, match=told):
+        train_tasks(tasks, [[0]], clip, recipe, {}, folder=tmp_path / "run")
+    assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 1
+
+
+def test_tasks_train_in_training_mode_and_leave_the_global_generator_alone(clip, tmp_path) -> None:
+    tasks, modes = tasks_of(clip, tmp_path), []
+
+    def look(report: StepReport) -> None:
+        modes.extend(task.method.training for task in tasks)
+
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    for task in tasks:
+        task.method.eval()
+    train_tasks(tasks, [[0, 1]], clip, replace(MmAP.recipe(2), epochs=1), {}, on_step=look)
+    assert modes
+    assert all(modes)
+    assert not any(task.method.training for task in tasks)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def line(
     accuracy: float | Mapping[str, float] = 0.5,
     *,
     protocol: str = "few-shot",
-    shots: int | None = 8,
+    shots: int = 8,
     seed: int = 1,
     classes: Iterable[str] = CLASSES,
     **others: Any,

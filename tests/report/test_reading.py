@@ -95,6 +95,7 @@ def given(*keys: Any) -> Change:
         (without("format"), "found format None"),
         (without("cell"), "has no 'cell'; it has format, version, results"),
         (without("cell", "shots"), "'cell' has no 'shots'"),
+        (given("cell", "shots", None), "'shots' is None, expected a whole number"),
         (without("cell", "batch_order"), "'cell' has no 'batch_order'"),
         (given("cell", "dcp"), "'cell' is 'dcp', expected a JSON object"),
         (

@@ -20,10 +20,10 @@ def test_few_shot_accuracy_is_shown_for_every_series_and_number_of_shots() -> No
         *seeds(0.40, 0.50, 0.60, shots=1),
         *seeds(0.70, shots=16),
         *seeds(0.30, 0.32, 0.31, shots=1, method="coop"),
-        *seeds(0.90, 0.90, 0.90, shots=None),
+        *seeds(0.90, 0.90, 0.90, shots=100),
     ]
     table = table_of("few-shot-emoji", *lines)
-    assert table.columns == ("1 shot", "16 shots", "all images")
+    assert table.columns == ("1 shot", "16 shots", "100 shots")
     assert shown(table) == {
         "coop": ["31.00 ± 1.00", MISSING, MISSING],
         "dcp": ["50.00 ± 10.00", "70.00 ± 0.00*", "90.00 ± 0.00"],

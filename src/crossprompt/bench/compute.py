@@ -22,7 +22,7 @@ from crossprompt.data.items import Dataset, Split
 from crossprompt.encoded import evaluate_encoded
 from crossprompt.errors import JobError, RequestError, UnsuitableError
 from crossprompt.evaluate import Result
-from crossprompt.fitting import describe_settings
+from crossprompt.fitting import describe_training
 from crossprompt.job import Job
 from crossprompt.methods import Method
 from crossprompt.reports import StepReport
@@ -129,10 +129,12 @@ class Trained:
             for evaluation in self.asked.trial.evaluations
             for result in [self.evaluate(evaluation, own, cell)]
         ]
-        settings = describe_settings(self.asked.job, clip, self.method, self.asked.data, few)
         return {
             "results": results,
-            "settings": {"method": settings["config"], "training": settings["training"]},
+            "settings": {
+                "method": self.method.config.to_json(),
+                "training": describe_training(self.asked.job, few),
+            },
             "trained_parameters": sum(x.numel() for x in self.method.parameters()),
             "classifier_bytes": sum(x.nbytes for x in own.frozen.state_dict().values()),
             "seconds": {

@@ -17,7 +17,6 @@ from crossprompt.multitask.grouping import choose_groups
 from crossprompt.multitask.job import TasksJob
 from crossprompt.multitask.task import Task
 from crossprompt.multitask.training import train_tasks
-from crossprompt.train import count_shots
 
 
 @dataclass(frozen=True)
@@ -73,17 +72,13 @@ def _train(asked: Asked, states: Path, resume: bool) -> TrainedTogether:
     names = parts_of(asked.cell.dataset)
     parts = [replace(asked, cell=replace(asked.cell, dataset=name)) for name in names]
     jobs = TasksJob(tuple(part.job for part in parts)).check().jobs
-    methods = [
-        job.build_method(asked.clip, part.trial.few) for job, part in zip(jobs, parts, strict=True)
-    ]
-    config = jobs[0].train_config()
-    tasks, recipes = [], []
-    for name, part, method in zip(names, parts, methods, strict=True):
-        assert isinstance(method, MmAP)
-        train = part.trial.few.train
-        recipes.append(config.recipe_of(MmAP, count_shots(train)))
-        tasks.append(Task.of(name, method, train, asked.clip, recipes[-1], config.seed))
-    groups = choose_groups(compare_tasks(tasks, asked.clip, recipes[0], config.seed))
+    tasks = []
+    for name, job, part in zip(names, jobs, parts, strict=True):
+        few = part.trial.few
+        method = job.build_method(asked.clip, few)
+        tasks.append(Task.of(name, method, few.train, asked.clip, job.train_config()))
+    recipe = tasks[0].recipe
+    groups = choose_groups(compare_tasks(tasks, asked.clip, recipe, asked.cell.seed))
     named = [[names[position] for position in group] for group in groups]
     settings = {
         "cell": asked.cell.to_json(),
@@ -96,7 +91,7 @@ def _train(asked: Asked, states: Path, resume: bool) -> TrainedTogether:
             tasks,
             groups,
             asked.clip,
-            recipes[0],
+            recipe,
             settings,
             folder=states,
             resume=resume,

@@ -20,10 +20,9 @@ from crossprompt.fitting import (
     measure,
     note_metrics,
 )
-from crossprompt.held_out import describe_data, hash_all
+from crossprompt.held_out import describe_data
 from crossprompt.job import Job
-from crossprompt.methods.base import Method, Recipe
-from crossprompt.methods.mmap import MmAP
+from crossprompt.methods.base import Method
 from crossprompt.multitask.comparing import compare_tasks
 from crossprompt.multitask.grouping import Cosines, choose_groups
 from crossprompt.multitask.job import TasksJob
@@ -32,7 +31,6 @@ from crossprompt.multitask.training import train_tasks
 from crossprompt.reports import EpochReport
 from crossprompt.run_folder import SELECTION, RunFolder, open_run, read_run
 from crossprompt.settings import require
-from crossprompt.train import count_shots
 
 Grouping = dict[str, Any]
 """``groups``: lists of tasks; ``cosines``: of every task with every other."""
@@ -46,7 +44,6 @@ class _Part:
     task: Task
     job: Job
     few: Dataset
-    recipe: Recipe
     settings: dict[str, Any]
     about_data: dict[str, Any]
 
@@ -96,7 +93,7 @@ def fit_tasks(
         [part.task for part in parts],
         groups,
         clip,
-        parts[0].recipe,
+        parts[0].task.recipe,
         settings,
         folder=None if folder is None else folder.path,
         resume=folder is not None and folder.goes_on,
@@ -128,16 +125,12 @@ def _part(
     clip: CLIP,
     reporter: Reporter,
 ) -> _Part:
-    assert isinstance(method, MmAP)
     require(len(few.train) > 0, f"{name} has no training images")
     few = check_data(job, few, reporter)
-    settings = describe_settings(job, clip, method, whole, few)
     about_data = describe_data(whole, few)
-    settings["data"]["content"] = hash_all(about_data["learned_from"])
-    config, shots = job.train_config(), count_shots(few.train)
-    recipe = config.recipe_of(MmAP, shots)
-    task = Task.of(name, method, few.train, clip, recipe, config.seed)
-    return _Part(task, job, few, recipe, settings, about_data)
+    settings = describe_settings(job, clip, method, few, about_data)
+    task = Task.of(name, method, few.train, clip, job.train_config())
+    return _Part(task, job, few, settings, about_data)
 
 
 def _earlier_grouping(folder: RunFolder | None, names: Sequence[str]) -> Grouping | None:
@@ -152,7 +145,7 @@ def _earlier_grouping(folder: RunFolder | None, names: Sequence[str]) -> Groupin
 def _group(parts: Sequence[_Part], clip: CLIP, reporter: Reporter) -> Grouping:
     tasks, names = [part.task for part in parts], [part.task.name for part in parts]
     progress = reporter.count("Comparing data sets")
-    cosines = compare_tasks(tasks, clip, parts[0].recipe, parts[0].job.seed, progress)
+    cosines = compare_tasks(tasks, clip, tasks[0].recipe, parts[0].job.seed, progress)
     groups = [[names[position] for position in group] for group in choose_groups(cosines)]
     return {"groups": groups, "cosines": _by_name(cosines, names)}
 

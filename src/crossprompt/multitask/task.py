@@ -10,10 +10,12 @@ from torch import Tensor
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Item
 from crossprompt.data.loading import to_device
-from crossprompt.methods.base import Recipe
+from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.mmap import MmAP
 from crossprompt.plan import Plan, images_of
 from crossprompt.shapes import Scalar
+from crossprompt.train import count_shots
+from crossprompt.train_config import TrainConfig
 
 Batch = tuple[Tensor, Tensor]
 """Images ``[batch, 3, side, side]`` and labels ``[batch]``."""
@@ -27,6 +29,8 @@ class Task:
     """What its run is called."""
     method: MmAP
     """With a prompt of its own and one of its group."""
+    recipe: Recipe
+    """By which it is trained."""
     plan: Plan
     """Of its batches."""
 
@@ -34,16 +38,25 @@ class Task:
     def of(
         cls,
         name: str,
-        method: MmAP,
+        method: Method,
         items: Sequence[Item],
         clip: CLIP,
-        recipe: Recipe,
-        seed: int,
+        config: TrainConfig,
     ) -> "Task":
-        """Plan the batches that a recipe asks for."""
+        """Plan the batches that the method's recipe asks for.
+
+        Args:
+            name: what its run is called.
+            method: ``MmAP``, the one that learns several tasks together.
+            items: labelled training images, at least one.
+            clip: the frozen backbone.
+            config: what is changed of the recipe, and the seed.
+        """
+        assert isinstance(method, MmAP)
+        recipe, seed = config.recipe_of(MmAP, count_shots(items)), config.seed
         read = images_of(items, clip, seed, recipe.smallest_crop if recipe.augment else None)
         plan = Plan([item.label for item in items], recipe.batch_size, seed, read)
-        return cls(name, method, plan)
+        return cls(name, method, recipe, plan)
 
     def loss(self, clip: CLIP, batch: Batch) -> Scalar:
         """Of a batch."""

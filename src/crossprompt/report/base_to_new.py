@@ -43,7 +43,7 @@ def base_to_new(series: Sequence[Series]) -> Section | None:
     return Section(PROTOCOL, "Base to new", TEXT, tuple(cards)) if cards else None
 
 
-def _cards(series: Sequence[Series], shots: int | None) -> list[Card]:
+def _cards(series: Sequence[Series], shots: int) -> list[Card]:
     records = [record for record in all_records(series) if record.cell.shots == shots]
     seeds = seeds_of(records)
     series = [one for one in series if shots in {x.cell.shots for x in _cells(one)}]
@@ -64,9 +64,7 @@ def _cells(series: Series) -> list[Record | Unfinished]:
     return [*series.records, *series.unfinished]
 
 
-def _numbers(
-    series: Sequence[Series], dataset: str, shots: int | None, seeds: Sequence[int]
-) -> Numbers:
+def _numbers(series: Sequence[Series], dataset: str, shots: int, seeds: Sequence[int]) -> Numbers:
     def number(one: Series, part: str) -> Measured | None:
         cells = one.of(PROTOCOL, dataset, shots)
         found = {seed: cell.outcome(part) for seed, cell in cells.items()}
@@ -96,7 +94,7 @@ def _average(
 def _card(
     title: str,
     numbers: Numbers,
-    shots: int | None,
+    shots: int,
     seeds: Sequence[int],
     note: str = "",
     quoted: tuple[Group, ...] = (),
@@ -107,7 +105,7 @@ def _card(
         found = (row["base"], row["new"], harmonic(row["base"], row["new"]))
         rows.append(Row(name, tuple(entry or (states or {}).get(name) for entry in found)))
     table = Table(
-        name=slug(PROTOCOL, title, "all" if shots is None else str(shots)),
+        name=slug(PROTOCOL, title, str(shots)),
         caption=f"Base to new (%), {title}, {shots_in_words(shots)}",
         corner="method",
         columns=COLUMNS,

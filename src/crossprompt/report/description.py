@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crossprompt.report.records import Cell, Record, canonical, shots_in_words
-from crossprompt.report.series import Series, rule_in_words, shots_order
+from crossprompt.report.series import Series, rule_in_words
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _without_seed(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _which(cells: Sequence[Cell]) -> str:
     """Data sets and shots in words."""
-    shots = sorted({cell.shots for cell in cells}, key=shots_order)
+    shots = sorted({cell.shots for cell in cells})
     protocols = _each(cell.protocol for cell in cells)
     datasets = _each(cell.dataset for cell in cells)
     return f"{protocols}: {datasets}; {shots_in_words(*shots)}"

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from crossprompt.report.entries import Measured, measured
-from crossprompt.report.panels import Curve, Panel, places
+from crossprompt.report.panels import Curve, Panel
 from crossprompt.report.published import published
 from crossprompt.report.records import shots_in_words
 from crossprompt.report.sections import (
@@ -24,10 +24,10 @@ TEXT = (
     "Accuracy in per cent on the test images of the data set that was trained on: mean over the "
     "seeds ± standard deviation of the sample of seeds."
 )
-Shots = Sequence[int | None]
-Numbers = Mapping[str, Mapping[int | None, Measured | None]]
+Shots = Sequence[int]
+Numbers = Mapping[str, Mapping[int, Measured | None]]
 """Series and shots to the accuracy."""
-States = Mapping[str, Mapping[int | None, str | None]]
+States = Mapping[str, Mapping[int, str | None]]
 """Series and shots to what became of it where there is no accuracy."""
 
 
@@ -71,7 +71,7 @@ def _with_sources(few: Series, series: Sequence[Series]) -> Series:
 
 
 def _numbers(series: Sequence[Series], dataset: str, shots: Shots, seeds: Sequence[int]) -> Numbers:
-    def number(one: Series, count: int | None) -> Measured | None:
+    def number(one: Series, count: int) -> Measured | None:
         cells = one.of(PROTOCOL, dataset, count)
         return measured({s: cell.outcomes[0].accuracy for s, cell in cells.items()}, seeds)
 
@@ -95,7 +95,7 @@ def _shared(on: Mapping[str, Numbers], joint: Collection[str]) -> Shared:
     return share({dataset: _lacking(numbers, run) for dataset, numbers in on.items()}, "data sets")
 
 
-def _lacking(numbers: Numbers, run: Collection[tuple[str, int | None]]) -> list[str]:
+def _lacking(numbers: Numbers, run: Collection[tuple[str, int]]) -> list[str]:
     """Series with the shots at which they have no result, though they have some elsewhere."""
     words = []
     for name, row in numbers.items():
@@ -106,7 +106,7 @@ def _lacking(numbers: Numbers, run: Collection[tuple[str, int | None]]) -> list[
 
 
 def _averages(on: Mapping[str, Numbers], shared: Shared, seeds: Sequence[int]) -> Numbers:
-    def number(name: str, count: int | None) -> Measured | None:
+    def number(name: str, count: int) -> Measured | None:
         parts = {dataset: numbers[name][count] for dataset, numbers in on.items()}
         return average_of(shared, parts, seeds)
 
@@ -146,11 +146,10 @@ def _group(numbers: Numbers, shots: Shots, states: States) -> Group:
 
 
 def _panel(title: str, numbers: Numbers, shots: Shots) -> Panel | None:
-    place = places(shots)
     curves = [
-        Curve(name, tuple((place[count], number) for count, number in row.items() if number))
+        Curve(name, tuple((float(count), number) for count, number in row.items() if number))
         for name, row in numbers.items()
     ]
-    ticks = tuple((place[count], "all" if count is None else str(count)) for count in shots)
+    ticks = tuple((float(count), str(count)) for count in shots)
     kept = tuple(curve for curve in curves if curve.points)
     return Panel(title, "shots", ticks, kept) if kept else None

@@ -52,13 +52,3 @@ def labels_of(panels: Sequence[Panel]) -> list[str]:
     """Every label once, in order."""
     levels = [level.label for panel in panels for level in panel.levels]
     return list(dict.fromkeys([*levels, *(c.label for panel in panels for c in panel.curves)]))
-
-
-def places(sizes: Sequence[int | None]) -> dict[int | None, float]:
-    """Where sizes stand on an axis of doublings; None, which is all, one doubling after the last.
-
-    Args:
-        sizes: in order, each once.
-    """
-    last = max((size for size in sizes if size is not None), default=1)
-    return {size: float(2 * last if size is None else size) for size in sizes}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from crossprompt.report.records import Cell, canonical, shots_in_words
 from crossprompt.report.sections import Card, Section
-from crossprompt.report.series import Series, shots_order
+from crossprompt.report.series import Series
 from crossprompt.report.tables import Group, Row, Table
 from crossprompt.report.unfinished import WORDS, Unfinished
 
@@ -63,7 +63,7 @@ def _rows(series: Series, state: str) -> list[Row]:
 
 
 def _which(cells: Sequence[Cell]) -> str:
-    shots = sorted({cell.shots for cell in cells}, key=shots_order)
+    shots = sorted({cell.shots for cell in cells})
     seeds = sorted({cell.seed for cell in cells})
     word = "seed" if len(seeds) == 1 else "seeds"
     return f"{len(cells)}: {shots_in_words(*shots)}, {word} {', '.join(map(str, seeds))}"

@@ -36,8 +36,8 @@ class Cell:
     """As given to ``load_clip``."""
     dtype: str
     """What the towers computed in."""
-    shots: int | None
-    """Training images per class; None is all."""
+    shots: int
+    """Training images per class."""
     seed: int
     """Of the draw, the start values and the order."""
     inference: str
@@ -108,11 +108,9 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-def shots_in_words(*shots: int | None) -> str:
+def shots_in_words(*shots: int) -> str:
     """Training images per class."""
-    numbers = [str(count) for count in shots if count is not None]
-    words = [f"{', '.join(numbers)} {'shot' if numbers == ['1'] else 'shots'}"] if numbers else []
-    return " and ".join([*words, *(["all images"] if None in shots else [])])
+    return f"{', '.join(map(str, shots))} {'shot' if shots == (1,) else 'shots'}"
 
 
 def parse(line: bytes, where: str) -> Record:
@@ -179,7 +177,7 @@ def parse_cell(fields: Fields) -> Cell:
         training=fields.take("training", dict),
         backbone=fields.take("backbone", str),
         dtype=fields.take("dtype", str),
-        shots=fields.optional("shots", int),
+        shots=fields.take("shots", int),
         seed=fields.take("seed", int),
         inference=inference,
         test_batch_size=size,

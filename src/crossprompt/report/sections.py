@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from crossprompt.report.panels import Panel
 from crossprompt.report.records import Record
-from crossprompt.report.series import Series, shots_order
+from crossprompt.report.series import Series
 from crossprompt.report.tables import Table
 
 
@@ -67,9 +67,9 @@ def datasets_of(records: Sequence[Record]) -> list[str]:
     return sorted({record.cell.dataset for record in records})
 
 
-def shots_of(records: Sequence[Record]) -> list[int | None]:
-    """Every number of shots, in order, all images last."""
-    return sorted({record.cell.shots for record in records}, key=shots_order)
+def shots_of(records: Sequence[Record]) -> list[int]:
+    """Every number of shots, in order."""
+    return sorted({record.cell.shots for record in records})
 
 
 def all_records(series: Sequence[Series]) -> list[Record]:

@@ -27,7 +27,7 @@ class Series:
         """One of its cells, for what all have in common."""
         return self.records[0].cell if self.records else self.unfinished[0].cell
 
-    def of(self, protocol: str, dataset: str, shots: int | None) -> dict[int, Record]:
+    def of(self, protocol: str, dataset: str, shots: int) -> dict[int, Record]:
         """Seed to its cell, by seed."""
         wanted = (protocol, dataset, shots)
         found = {
@@ -42,7 +42,7 @@ class Series:
         kept = tuple(record for record in self.records if record.cell.protocol == protocol)
         return Series(self.name, kept, limited(self.unfinished, protocol))
 
-    def state(self, protocol: str, dataset: str, shots: int | None) -> str | None:
+    def state(self, protocol: str, dataset: str, shots: int) -> str | None:
         """What became of the cells that have no result there; None if there are none."""
         found = limited(self.unfinished, protocol, dataset)
         return state_of(one for one in found if one.cell.shots == shots)
@@ -82,11 +82,6 @@ def group(
     ]
 
 
-def shots_order(shots: int | None) -> float:
-    """To sort by shots, all images last."""
-    return float("inf") if shots is None else float(shots)
-
-
 def rule_in_words(cell: Cell) -> str:
     """How a cell answered."""
     if cell.inference == "batch":
@@ -102,7 +97,7 @@ def _order(cell: Cell) -> tuple[Any, ...]:
     order = ORDERS.index(cell.batch_order) if cell.batch_order in ORDERS else 0
     answer = (INFERENCE.index(cell.inference), cell.test_batch_size or 0, order)
     given = (len(cell.options), len(cell.training))  # the method as it is comes first
-    return (place, cell.method, *given, *training, *answer, shots_order(cell.shots), cell.seed)
+    return (place, cell.method, *given, *training, *answer, cell.shots, cell.seed)
 
 
 def _trained(cell: Cell) -> dict[str, Any]:

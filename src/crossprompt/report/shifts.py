@@ -82,9 +82,7 @@ def others_of(records: Sequence[Record]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _table(
-    series: Sequence[Series], where: tuple[str, str, int | None], kind: str, folded: bool
-) -> Table:
+def _table(series: Sequence[Series], where: tuple[str, str, int], kind: str, folded: bool) -> Table:
     protocol, dataset, shots = where
     cells = {one.name: list(one.of(*where).values()) for one in series}
     cells = {name: records for name, records in cells.items() if records}
@@ -104,7 +102,7 @@ def _table(
     quoted = published(protocol, records, asked, [dataset]) if shots == 16 else ()
     kinds = {"domain-generalisation": "Domain generalisation", "few-shot": "Shifted test sets"}
     return Table(
-        name=slug(protocol, "shift" if protocol == "few-shot" else "", dataset, _short(shots)),
+        name=slug(protocol, "shift" if protocol == "few-shot" else "", dataset, str(shots)),
         caption=f"{kinds.get(protocol, 'Cross-dataset')} (%), trained on {dataset}, "
         f"{shots_in_words(shots)}",
         corner="method",
@@ -117,7 +115,7 @@ def _table(
 
 
 def _with_unfinished(
-    rows: Sequence[Row], series: Sequence[Series], where: tuple[str, str, int | None]
+    rows: Sequence[Row], series: Sequence[Series], where: tuple[str, str, int]
 ) -> list[Row]:
     """The rows of all series that were asked for; a number that there is not is told why."""
     there, columns = {row.label: row for row in rows}, len(rows[0].entries)
@@ -149,7 +147,3 @@ def _numbers(
 
     source = number(MAIN, records[0].cell.dataset)
     return {MAIN: source, **{other: number(other) for other in others}}
-
-
-def _short(shots: int | None) -> str:
-    return "all" if shots is None else str(shots)
