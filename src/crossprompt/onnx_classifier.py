@@ -12,10 +12,10 @@ import numpy
 from PIL.Image import Image
 
 from crossprompt.errors import JobError, RequestError
+from crossprompt.extras import require_extra
 from crossprompt.onnx_description import KEY, read_description, read_transform
 from crossprompt.prediction import FileClassifier, Top
 
-INSTALL = "pip install 'crossprompt[onnx]'"
 DEVICES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 """What ONNX Runtime calls them."""
 
@@ -94,12 +94,9 @@ def load_onnx(
 def _open(path: Path, device: str, threads: int) -> Any:
     if not path.is_file():
         raise RequestError(f"{path} is no file; expected one that crossprompt export wrote")
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise RequestError(f"{path} is run with ONNX Runtime, which is missing; {INSTALL}") from (
-            error
-        )
+    require_extra("onnx", ["onnxruntime"], str(path))
+    import onnxruntime
+
     there = onnxruntime.get_available_providers()
     usable = [name for name, provider in DEVICES.items() if provider in there]
     if device == "auto":

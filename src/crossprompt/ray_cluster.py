@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from crossprompt.errors import JobError, RequestError
+from crossprompt.errors import JobError
+from crossprompt.extras import require_extra
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -22,15 +23,11 @@ def import_ray() -> Any:
     Raises:
         RequestError: it is not installed.
     """
+    require_extra("ray", ["ray"], "--engine ray")
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    try:
-        import ray
-    except ImportError as error:
-        raise RequestError(
-            "--engine ray needs a package that is not installed; install it with: pip install "
-            "'crossprompt[ray]'"
-        ) from error
+    import ray
+
     return ray
 
 

@@ -191,5 +191,5 @@ def test_a_device_that_is_not_there_is_refused(exported: dict[str, Path]) -> Non
 
 def test_a_missing_runtime_is_told(exported: dict[str, Path], monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(RequestError, match=r"missing; pip install 'crossprompt\[onnx\]'"):
+    with pytest.raises(RequestError, match=r"not installed; pip install 'crossprompt\[onnx\]'"):
         load_onnx(exported["fp32"])

@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,9 @@ IR_VERSION = 8
 """Of the same time."""
 LARGEST = 2**31 - 2**20
 """Bytes of weights in one ONNX file, which is a protocol buffer; the rest is for the graph."""
-NEEDED = ("onnx", "onnxscript", "onnxruntime")
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+"""Of the extra ``export``: to write an ONNX model, and to check it."""
 _LOUD = ("torch.onnx", "onnxscript", "onnx_ir")
-
-
-def check_installed() -> None:
-    """``RequestError`` unless all is there that writing and checking an ONNX model takes."""
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise RequestError(
-            f"exporting to ONNX needs {', '.join(missing)}; pip install 'crossprompt[export]'"
-        )
 
 
 def write_onnx(program: ExportedProgram, path: Path, weights: Weights, description: str) -> None:

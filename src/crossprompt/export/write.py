@@ -14,9 +14,10 @@ from crossprompt.data.items import Item
 from crossprompt.data.loading import read_batches
 from crossprompt.errors import RequestError
 from crossprompt.export.agreement import Agreement, Score, compare, noise, require_agreement
-from crossprompt.export.onnx_model import check_installed, write_onnx
+from crossprompt.export.onnx_model import PACKAGES, write_onnx
 from crossprompt.export.program import scorer_of, trace
 from crossprompt.export.weights import Weights
+from crossprompt.extras import require_extra
 from crossprompt.onnx_classifier import load_onnx
 from crossprompt.onnx_description import EXTRA, write_description
 from crossprompt.pixels import PictureTransform
@@ -77,7 +78,7 @@ def export_classifier(
     if path.is_dir():
         raise RequestError(f"{path} is a folder; give a file to write")
     if form == "onnx":
-        check_installed()
+        require_extra("export", PACKAGES, "exporting to ONNX")
     writable_folder(path.parent)
     step("Tracing the classifier")
     program = trace(classifier)
