@@ -61,7 +61,7 @@ class OnnxClassifier(FileClassifier):
 
     def prepare(self, image: Image) -> numpy.ndarray:
         """The transform: an RGB image to ``[3, side, side]``."""
-        return self.transform(image)
+        return self.transform.pixels(image)
 
     def probabilities(self, images: numpy.ndarray) -> numpy.ndarray:
         """Of every class: ``[batch, classes]`` for preprocessed ``[batch, 3, side, side]``."""

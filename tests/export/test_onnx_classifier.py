@@ -51,9 +51,9 @@ def test_all_classes_are_listed_where_more_are_asked_for(
 def test_pixels_are_those_of_the_classifier_to_the_bit(
     classifier: Classifier, items: list[Item], exported: dict[str, Path]
 ) -> None:
-    transform, image = load_onnx(exported["fp32"]).transform, read_image(items[0].path)
-    assert np.array_equal(transform(image), classifier.clip.preprocess(image).numpy())
-    assert transform.enough == classifier.clip.preprocess.enough
+    found, image = load_onnx(exported["fp32"]), read_image(items[0].path)
+    assert np.array_equal(found.prepare(image), classifier.clip.preprocess(image).numpy())
+    assert found.enough == classifier.clip.preprocess.enough
 
 
 def test_an_impossible_request_is_refused(exported: dict[str, Path], items: list[Item]) -> None:

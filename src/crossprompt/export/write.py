@@ -20,7 +20,6 @@ from crossprompt.export.weights import Weights
 from crossprompt.extras import require_extra
 from crossprompt.onnx_classifier import load_onnx
 from crossprompt.onnx_description import EXTRA, write_description
-from crossprompt.pixels import PictureTransform
 from crossprompt.replacing import replace_file, writable_folder
 
 Form = Literal["onnx", "torch"]
@@ -122,13 +121,9 @@ def _write(
 
 
 def _describe(classifier: Classifier, weights: Weights) -> str:
-    steps = classifier.clip.preprocess
-    transform = PictureTransform(
-        steps.side, steps.resize, steps.mean, steps.std, steps.interpolation
-    )
     about = {**describe(classifier), **classifier.information}
     about.pop("learned_from", None)  # hashes of the user's images
-    return write_description(about, transform, weights)
+    return write_description(about, classifier.clip.preprocess, weights)
 
 
 def _check(
