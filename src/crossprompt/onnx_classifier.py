@@ -15,6 +15,7 @@ from crossprompt.errors import JobError, RequestError
 from crossprompt.extras import require_extra
 from crossprompt.onnx_description import KEY, read_description, read_transform
 from crossprompt.prediction import FileClassifier, Top
+from crossprompt.wording import one_line
 
 DEVICES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 """What ONNX Runtime calls them."""
@@ -69,8 +70,8 @@ class OnnxClassifier(FileClassifier):
             (found,) = self.session.run(None, {self.session.get_inputs()[0].name: images})
         except Exception as error:  # the graph asks for what cannot be done, or for all memory
             raise JobError(
-                f"{self._path} cannot be computed ({_reason(error)}); try a smaller --batch-size, "
-                "or export it again"
+                f"{self._path} cannot be computed ({one_line(error):.200}); try a smaller "
+                "--batch-size, or export it again"
             ) from error
         return found
 
@@ -114,12 +115,8 @@ def _open(path: Path, device: str, threads: int) -> Any:
         return onnxruntime.InferenceSession(path, options, providers=[DEVICES[device]])
     except Exception as error:  # each kind of damage has its own, with no base but this
         raise RequestError(
-            f"{path} is damaged or no ONNX model ({_reason(error)}); copy or export it again"
+            f"{path} is damaged or no ONNX model ({one_line(error):.200}); copy or export it again"
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    return f"{' '.join(str(error).split()):.200}"
 
 
 def _check_outputs(session: Any, classes: int, side: int, path: Path) -> None:

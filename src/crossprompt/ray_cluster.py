@@ -8,6 +8,7 @@ from typing import Any
 
 from crossprompt.errors import JobError
 from crossprompt.extras import require_extra
+from crossprompt.wording import one_line
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -53,7 +54,7 @@ def connected(address: str | None, cpus: int) -> Iterator[Any]:
     try:
         ray.init(**room, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         if address is None:
             raise JobError(f"Ray cannot start on this machine ({reason})") from error
         raise JobError(

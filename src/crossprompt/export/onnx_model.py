@@ -13,6 +13,7 @@ from torch.export import ExportedProgram
 from crossprompt.errors import JobError, RequestError
 from crossprompt.export.weights import Weights, store
 from crossprompt.onnx_description import KEY
+from crossprompt.wording import one_line
 
 OPSET = 18
 """Of 2022, the first that has all that is used here: ONNX Runtime 1.14 and later read it."""
@@ -65,7 +66,7 @@ def convert(program: ExportedProgram) -> Any:
                 verbose=False,
             )
     except Exception as error:  # as many kinds as there are steps
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise JobError(f"ONNX has no graph for it: {type(error).__name__} {reason:.300}") from error
     assert found is not None  # it is only where a file was asked for
     return found.model
