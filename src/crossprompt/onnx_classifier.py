@@ -1,6 +1,5 @@
 """An exported classifier, run with ONNX Runtime: neither torch nor the backbone is needed."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from PIL.Image import Image
 
 from crossprompt.errors import JobError, RequestError
 from crossprompt.extras import require_extra
+from crossprompt.hashing import hash_file
 from crossprompt.onnx_description import KEY, read_description, read_transform
 from crossprompt.prediction import FileClassifier, Top
 from crossprompt.wording import one_line
@@ -54,11 +54,7 @@ class OnnxClassifier(FileClassifier):
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of all that answers depend on: class names and the file."""
-        digest = hashlib.sha256(json.dumps(self.class_names).encode())
-        with self._path.open("rb") as file:
-            while part := file.read(1 << 20):
-                digest.update(part)
-        return digest.hexdigest()
+        return hash_file(self._path, json.dumps(self.class_names).encode())
 
     def prepare(self, image: Image) -> numpy.ndarray:
         """The transform: an RGB image to ``[3, side, side]``."""
