@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks import document
 from crossprompt.methods import METHODS
 from crossprompt.report import pictures
-from crossprompt.report.entries import MISSING, Measured, deviation, measured
+from crossprompt.report.entries import MISSING, Measured, measured
 from crossprompt.report.panels import Curve, Level, Panel
 from crossprompt.report.reading import read_results
 from crossprompt.report.records import PROTOCOLS, Record
@@ -138,7 +138,7 @@ def _same(records: Sequence[Record], value: Callable[[Record], int]) -> str:
 def _in_words(number: Measured | None, top: float | None) -> str:
     if number is None:
         return MISSING
-    text = f"{100 * number.mean:.1f} ± {100 * deviation(list(number.seeds.values())):.1f}"
+    text = f"{100 * number.mean:.1f} ± {100 * number.deviation:.1f}"
     text += number.mark
     return f"**{text}**" if number.mean == top else text
 

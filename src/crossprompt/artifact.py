@@ -30,11 +30,12 @@ from crossprompt.description import (
 )
 from crossprompt.errors import RequestError
 from crossprompt.frozen import FORMS, check_tensors
+from crossprompt.hashing import hash_file
 from crossprompt.hub import fetch, is_repository
 from crossprompt.methods import Method, build_hollow
 from crossprompt.model_card import is_card, write_card
 from crossprompt.replacing import writable_folder
-from crossprompt.tensor_file import hash_file, read_headers, read_tensors
+from crossprompt.tensor_file import read_headers, read_tensors
 
 SAVING = ".saving"
 """Folder in which a classifier is written before it takes its place."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import joblib
@@ -19,6 +19,7 @@ from crossprompt.clip.weights import load_clip
 from crossprompt.data.emoji import SOURCE
 from crossprompt.data.items import Dataset, Split
 from crossprompt.data.registry import load_dataset
+from crossprompt.deviation import deviation
 from crossprompt.encoded import evaluate_encoded
 from crossprompt.fitting import Reporter, Silent
 from crossprompt.methods import build_method
@@ -114,11 +115,6 @@ class DemoResult:
         """How many points the mean accuracy of ``method`` lies above that of ``other``."""
         above, below = (self.row(name, style, shots).accuracy for name in (method, other))
         return 100 * (mean(above) - mean(below))
-
-
-def deviation(values: Sequence[float]) -> float:
-    """Standard deviation of a sample; 0 for a single value."""
-    return stdev(values) if len(values) > 1 else 0.0
 
 
 def run_demo(

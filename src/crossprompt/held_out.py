@@ -10,6 +10,7 @@ from crossprompt.data.class_names import listed
 from crossprompt.data.items import Dataset, Item, Split
 from crossprompt.data.registry import load_dataset
 from crossprompt.errors import RequestError
+from crossprompt.hashing import hash_file
 
 _HASHED = 50_000
 """Images that a classifier remembers having learned from, at most."""
@@ -134,7 +135,7 @@ def _is_of_the_training(data: Dataset, information: Mapping[str, Any]) -> bool:
 def _hash(item: Item) -> str:
     """The beginning of the sha256 of the file's bytes."""
     try:
-        return hashlib.sha256(item.path.read_bytes()).hexdigest()[:16]
+        return hash_file(item.path)[:16]
     except OSError:  # told where the images are checked
         return ""
 

@@ -21,6 +21,7 @@ from crossprompt.description import (
 from crossprompt.errors import RequestError
 from crossprompt.licences import TINY, hub_name
 from crossprompt.model_card import write_card
+from crossprompt.wording import one_line
 
 FILES = (DESCRIPTION, FROZEN, LEARNED)
 """What is fetched, the description first."""
@@ -168,7 +169,7 @@ def _explained(repository: str, revision: str | None, name: str) -> Iterator[Non
             "digits, - _ and ."
         ) from error
     except _unreachable() as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise RequestError(
             f"the hub cannot be reached for {repository} ({reason:.200}); connect, and to write "
             f"there {LOGIN}"
@@ -176,7 +177,7 @@ def _explained(repository: str, revision: str | None, name: str) -> Iterator[Non
     except (errors.HfHubHTTPError, OSError, json.JSONDecodeError) as error:
         if isinstance(error, OSError) and "No space left" in str(error):
             raise
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         hint = f"; {LOGIN}" if re.search(r"\b40[13]\b", reason) else "; try again"
         raise RequestError(f"the hub refused {repository} ({reason:.200}){hint}") from error
 

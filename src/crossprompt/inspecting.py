@@ -20,6 +20,7 @@ from crossprompt.description import (
     told,
 )
 from crossprompt.errors import RequestError
+from crossprompt.hashing import hash_file
 from crossprompt.licences import licence_of
 from crossprompt.onnx_description import EXTRA
 from crossprompt.onnx_description import read_description as read_exported
@@ -84,7 +85,7 @@ def inspect_run(folder: Path) -> dict[str, Any]:
     """
     from crossprompt.frozen import FORMS  # which imports torch
     from crossprompt.methods import find_method
-    from crossprompt.tensor_file import hash_file, read_headers
+    from crossprompt.tensor_file import read_headers
 
     description = read_description(folder / DESCRIPTION)
     named = description["method"]

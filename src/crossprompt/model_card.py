@@ -7,6 +7,7 @@ from typing import Any
 
 from crossprompt.licences import hub_name, licence_of
 from crossprompt.methods import METHODS
+from crossprompt.wording import one_line
 
 LIBRARY = "crossprompt"
 CARD = """---
@@ -80,7 +81,7 @@ def write_card(description: dict[str, Any], place: str = PLACE) -> str:
         method=method,
         paper=METHODS[method].paper,
         count=len(names),
-        classes="\n".join(f"- {' '.join(name.split())}" for name in names),
+        classes="\n".join(f"- {one_line(name)}" for name in names),
         metrics="\n".join(lines) or "Not measured.",
         settings=json.dumps(settings, indent=2, ensure_ascii=False, default=str),
         licence=LICENSED.format(licence) if licence else UNKNOWN,

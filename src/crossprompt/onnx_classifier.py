@@ -1,6 +1,5 @@
 """An exported classifier, run with ONNX Runtime: neither torch nor the backbone is needed."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -12,10 +11,12 @@ import numpy
 from PIL.Image import Image
 
 from crossprompt.errors import JobError, RequestError
+from crossprompt.extras import require_extra
+from crossprompt.hashing import hash_file
 from crossprompt.onnx_description import KEY, read_description, read_transform
 from crossprompt.prediction import FileClassifier, Top
+from crossprompt.wording import one_line
 
-INSTALL = "pip install 'crossprompt[onnx]'"
 DEVICES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 """What ONNX Runtime calls them."""
 
@@ -53,15 +54,11 @@ class OnnxClassifier(FileClassifier):
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of all that answers depend on: class names and the file."""
-        digest = hashlib.sha256(json.dumps(self.class_names).encode())
-        with self._path.open("rb") as file:
-            while part := file.read(1 << 20):
-                digest.update(part)
-        return digest.hexdigest()
+        return hash_file(self._path, json.dumps(self.class_names).encode())
 
     def prepare(self, image: Image) -> numpy.ndarray:
         """The transform: an RGB image to ``[3, side, side]``."""
-        return self.transform(image)
+        return self.transform.pixels(image)
 
     def probabilities(self, images: numpy.ndarray) -> numpy.ndarray:
         """Of every class: ``[batch, classes]`` for preprocessed ``[batch, 3, side, side]``."""
@@ -69,8 +66,8 @@ class OnnxClassifier(FileClassifier):
             (found,) = self.session.run(None, {self.session.get_inputs()[0].name: images})
         except Exception as error:  # the graph asks for what cannot be done, or for all memory
             raise JobError(
-                f"{self._path} cannot be computed ({_reason(error)}); try a smaller --batch-size, "
-                "or export it again"
+                f"{self._path} cannot be computed ({one_line(error):.200}); try a smaller "
+                "--batch-size, or export it again"
             ) from error
         return found
 
@@ -94,12 +91,9 @@ def load_onnx(
 def _open(path: Path, device: str, threads: int) -> Any:
     if not path.is_file():
         raise RequestError(f"{path} is no file; expected one that crossprompt export wrote")
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise RequestError(f"{path} is run with ONNX Runtime, which is missing; {INSTALL}") from (
-            error
-        )
+    require_extra("onnx", ["onnxruntime"], str(path))
+    import onnxruntime
+
     there = onnxruntime.get_available_providers()
     usable = [name for name, provider in DEVICES.items() if provider in there]
     if device == "auto":
@@ -117,12 +111,8 @@ def _open(path: Path, device: str, threads: int) -> Any:
         return onnxruntime.InferenceSession(path, options, providers=[DEVICES[device]])
     except Exception as error:  # each kind of damage has its own, with no base but this
         raise RequestError(
-            f"{path} is damaged or no ONNX model ({_reason(error)}); copy or export it again"
+            f"{path} is damaged or no ONNX model ({one_line(error):.200}); copy or export it again"
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    return f"{' '.join(str(error).split()):.200}"
 
 
 def _check_outputs(session: Any, classes: int, side: int, path: Path) -> None:

@@ -8,7 +8,7 @@ from PIL.Image import Resampling
 
 from crossprompt.description import check_class_names, check_types, parse_json, write_json
 from crossprompt.errors import RequestError
-from crossprompt.pixels import PictureTransform, check_transform
+from crossprompt.pixels import PictureTransform
 
 FORMAT = 1
 """Version of the description and of what the graph takes and gives."""
@@ -99,7 +99,6 @@ def read_transform(description: Mapping[str, Any], path: Path) -> PictureTransfo
             std=(red_std, green_std, blue_std),
             interpolation=Resampling[steps["interpolation"].upper()],
         )
-        check_transform(transform.side, transform.resize, transform.mean, transform.std)
     except RequestError as error:
         raise _damaged(path, str(error)) from error
     except (ValueError, TypeError, KeyError) as error:

@@ -16,77 +16,63 @@ LARGEST = 4096
 INFINITY = float("inf")
 Three = tuple[float, float, float]
 """One number for each channel."""
+MEAN: Three = (0.48145466, 0.4578275, 0.40821073)
+STD: Three = (0.26862954, 0.26130258, 0.27577711)
+"""Of CLIP's training images; every published checkpoint uses them."""
 
 
 @dataclass(frozen=True)
 class PictureTransform:
-    """Resize the shorter side, crop the centre, normalise: what ``Preprocess`` does to a picture
-    that is to be classified."""
+    """Resize the shorter side, crop the centre, normalise: what a checkpoint does to a picture that
+    is to be classified; ``RequestError`` if it cannot be done to any."""
 
     side: int
     """Height and width of the result in pixels."""
     resize: int
     """Length of the shorter side before the central crop, at least ``side``."""
-    mean: Three
+    mean: Three = MEAN
     """Subtracted from each channel, in 0..1."""
-    std: Three
+    std: Three = STD
     """Divides each channel."""
-    interpolation: Image.Resampling
+    interpolation: Image.Resampling = Image.Resampling.BICUBIC
     """How pixels are interpolated."""
+
+    def __post_init__(self) -> None:
+        """Refuse what can be done to no picture, or only with more memory than there is."""
+        if not 0 < self.side <= self.resize:
+            raise RequestError(
+                f"cannot crop a side of {self.side} pixels from a shorter side of {self.resize}; "
+                "expected a crop no larger than the resized picture"
+            )
+        if self.resize > LARGEST:
+            raise RequestError(
+                f"found a shorter side of {self.resize} pixels, expected {LARGEST} at most; the "
+                "file is damaged"
+            )
+        subtracted = all(abs(x) < INFINITY for x in self.mean)
+        if not subtracted or not all(0 < x < INFINITY for x in self.std):
+            raise RequestError(
+                f"cannot subtract {self.mean} and divide by {self.std}; expected numbers, to "
+                "divide by above 0"
+            )
 
     @property
     def enough(self) -> int:
         """Shorter side of a picture that is as good as a larger one, in pixels."""
         return GAP * self.resize
 
-    def __call__(self, image: Image.Image) -> numpy.ndarray:
+    def crop(self, image: Image.Image) -> Image.Image:
+        """The part that is seen, ``side`` pixels high and wide: resized, and the centre of that."""
+        width, height = image.size
+        shorter = min(width, height)
+        size = (self.resize * width // shorter, self.resize * height // shorter)
+        image = image if image.size == size else image.resize(size, self.interpolation)
+        left, upper = ((length - self.side) // 2 for length in size)
+        return image.crop((left, upper, left + self.side, upper + self.side))
+
+    def pixels(self, image: Image.Image) -> numpy.ndarray:
         """``[3, side, side]`` in fp32; ``RequestError`` if the picture is not RGB."""
-        cropped = crop_centre(image, self.side, self.resize, self.interpolation)
-        return normalise(cropped, self.mean, self.std)
-
-
-def check_transform(side: int, resize: int, mean: Three, std: Three) -> None:
-    """``RequestError`` if no picture can be treated so, or only with more memory than there is.
-
-    Args:
-        side: see ``PictureTransform``, as are the others.
-        resize: length of the shorter side.
-        mean: of each channel.
-        std: of each channel.
-    """
-    if not 0 < side <= resize:
-        raise RequestError(
-            f"cannot crop a side of {side} pixels from a shorter side of {resize}; expected a crop "
-            "no larger than the resized picture"
-        )
-    if resize > LARGEST:
-        raise RequestError(
-            f"found a shorter side of {resize} pixels, expected {LARGEST} at most; the file is "
-            "damaged"
-        )
-    if not all(abs(x) < INFINITY for x in mean) or not all(0 < x < INFINITY for x in std):
-        raise RequestError(
-            f"cannot subtract {mean} and divide by {std}; expected numbers, to divide by above 0"
-        )
-
-
-def crop_centre(
-    image: Image.Image, side: int, resize: int, interpolation: Image.Resampling
-) -> Image.Image:
-    """Resize the shorter side, then crop the centre.
-
-    Args:
-        image: of any size.
-        side: height and width of the result in pixels.
-        resize: length of the shorter side before the crop, at least ``side``.
-        interpolation: how pixels are interpolated.
-    """
-    width, height = image.size
-    shorter = min(width, height)
-    size = (resize * width // shorter, resize * height // shorter)
-    image = image if image.size == size else image.resize(size, interpolation)
-    left, upper = ((length - side) // 2 for length in size)
-    return image.crop((left, upper, left + side, upper + side))
+        return normalise(self.crop(image), self.mean, self.std)
 
 
 def normalise(image: Image.Image, mean: Three, std: Three) -> numpy.ndarray:

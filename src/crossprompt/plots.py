@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from crossprompt.data.items import Item
-from crossprompt.demo import DemoResult, deviation
+from crossprompt.demo import DemoResult
+from crossprompt.deviation import deviation
 
 LABELS = {
     "zero_shot": "zero-shot CLIP",

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from crossprompt.errors import JobError, RequestError
+from crossprompt.errors import JobError
+from crossprompt.extras import require_extra
+from crossprompt.wording import one_line
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -22,15 +24,11 @@ def import_ray() -> Any:
     Raises:
         RequestError: it is not installed.
     """
+    require_extra("ray", ["ray"], "--engine ray")
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    try:
-        import ray
-    except ImportError as error:
-        raise RequestError(
-            "--engine ray needs a package that is not installed; install it with: pip install "
-            "'crossprompt[ray]'"
-        ) from error
+    import ray
+
     return ray
 
 
@@ -56,7 +54,7 @@ def connected(address: str | None, cpus: int) -> Iterator[Any]:
     try:
         ray.init(**room, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         if address is None:
             raise JobError(f"Ray cannot start on this machine ({reason})") from error
         raise JobError(

@@ -22,6 +22,11 @@ LIBRARIES = ("crossprompt", "torch", "numpy", "pillow", "scikit-learn")
 _LISTED = 10
 
 
+def library_versions() -> dict[str, str]:
+    """Of ``LIBRARIES`` and Python, as a run and a line of a benchmark keep them."""
+    return {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()}
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """A folder in which a run may begin or go on; see ``open_run``."""
@@ -53,8 +58,7 @@ class RunFolder:
         run = {
             "job": asdict(job),
             "working_directory": os.getcwd(),
-            "versions": {name: version(name) for name in LIBRARIES}
-            | {"python": platform.python_version()},
+            "versions": library_versions(),
             "settings": settings,
         }
         run = json.loads(json.dumps(run))  # as it is when read again

@@ -5,13 +5,13 @@ import inspect
 import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from difflib import get_close_matches
 from itertools import pairwise
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from crossprompt.errors import RequestError
+from crossprompt.wording import did_you_mean, one_line
 
 Chosen = TypeVar("Chosen", bound="Settings")
 
@@ -65,7 +65,9 @@ class Settings:
         known = {setting.name: setting for setting in cls._settings()}
         for name, value in options.items():
             if name not in known:
-                raise RequestError(f"{owner} has no setting {name!r}{_suggest(name, known)}")
+                has = f"it has {', '.join(known) or 'none'}"
+                hint = did_you_mean(name, known, has)
+                raise RequestError(f"{owner} has no setting {name!r}; {hint}")
             _check_type(value, known[name], owner)
         values = {name: _as(value, known[name].type) for name, value in options.items()}
         return cls(**values)
@@ -84,13 +86,6 @@ def require(condition: bool, message: str) -> None:
     """Raise ``RequestError`` with ``message`` unless ``condition``."""
     if not condition:
         raise RequestError(message)
-
-
-def _suggest(name: str, known: Mapping[str, Setting]) -> str:
-    near = get_close_matches(name, known, n=1)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    return f"; it has {', '.join(known)}" if known else "; it has none"
 
 
 def _check_type(value: Any, setting: Setting, owner: str) -> None:
@@ -153,5 +148,5 @@ def _field_docstrings(cls: type) -> dict[str, str]:
                 and isinstance(text, ast.Expr)
                 and isinstance(text.value, ast.Constant)
             ):
-                found[field.target.id] = " ".join(str(text.value.value).split())
+                found[field.target.id] = one_line(text.value.value)
     return found

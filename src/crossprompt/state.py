@@ -15,6 +15,7 @@ from crossprompt import distributed
 from crossprompt.averaging import Averaging
 from crossprompt.errors import RequestError
 from crossprompt.replacing import replace_file
+from crossprompt.wording import one_line
 
 STATE, LOG = "state.safetensors", "log.jsonl"
 _SHOWN = 30
@@ -106,7 +107,7 @@ class TrainingState:
             if not (changed := list(differences(settings, self.settings))):
                 self._restore(tensors)
         except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError, OSError) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise RequestError(
                 f"{path} is damaged or no state of this training ({reason}); start afresh with "
                 "--overwrite (resume=False)"

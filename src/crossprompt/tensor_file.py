@@ -1,6 +1,5 @@
 """A safetensors file: what it says it holds, and the numbers when they are asked for."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -29,8 +28,6 @@ DTYPES = {
 """What the format calls the usual ones."""
 MOST = 2**48
 """Numbers in a tensor, also where one of its axes is empty."""
-PIECE = 2**20
-"""Bytes that are read at a time where only a hash is wanted."""
 
 
 @runtime_checkable
@@ -97,15 +94,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, str(error)) from error
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file, a piece at a time."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _unreadable(path: Path, reason: str) -> RequestError:

@@ -154,10 +154,10 @@ def test_the_key_may_stand_in_the_environment(monkeypatch, tmp_path) -> None:
 
 
 def test_what_is_missing_is_said_with_the_way_to_get_it(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(serve, "PACKAGES", ("fastapi", "no_such_package"))
+    monkeypatch.setattr(serve, "PACKAGES", ("fastapi", "no-such-package"))
     assert main(["serve", "nowhere"]) == 2
     told = capsys.readouterr().err
-    assert "(no_such_package); install them with: pip install 'crossprompt[serve]'" in told
+    assert "needs no-such-package, which is not installed; pip install 'crossprompt[serve]'" in told
 
 
 def test_the_help_needs_none_of_these_packages() -> None:

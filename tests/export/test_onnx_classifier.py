@@ -51,9 +51,9 @@ def test_all_classes_are_listed_where_more_are_asked_for(
 def test_pixels_are_those_of_the_classifier_to_the_bit(
     classifier: Classifier, items: list[Item], exported: dict[str, Path]
 ) -> None:
-    transform, image = load_onnx(exported["fp32"]).transform, read_image(items[0].path)
-    assert np.array_equal(transform(image), classifier.clip.preprocess(image).numpy())
-    assert transform.enough == classifier.clip.preprocess.enough
+    found, image = load_onnx(exported["fp32"]), read_image(items[0].path)
+    assert np.array_equal(found.prepare(image), classifier.clip.preprocess(image).numpy())
+    assert found.enough == classifier.clip.preprocess.enough
 
 
 def test_an_impossible_request_is_refused(exported: dict[str, Path], items: list[Item]) -> None:
@@ -191,5 +191,5 @@ def test_a_device_that_is_not_there_is_refused(exported: dict[str, Path]) -> Non
 
 def test_a_missing_runtime_is_told(exported: dict[str, Path], monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(RequestError, match=r"missing; pip install 'crossprompt\[onnx\]'"):
+    with pytest.raises(RequestError, match=r"not installed; pip install 'crossprompt\[onnx\]'"):
         load_onnx(exported["fp32"])

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -231,8 +232,9 @@ def test_weights_of_more_than_one_file_are_refused_with_advice(
 def test_a_missing_package_is_told_before_any_work(
     classifier: Classifier, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(onnx_model, "find_spec", lambda name: None if name == "onnx" else name)
-    with pytest.raises(RequestError, match=r"needs onnx; pip install 'crossprompt\[export\]'"):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    told = r"needs onnx, which is not installed; pip install 'crossprompt\[export\]'"
+    with pytest.raises(RequestError, match=told):
         export_classifier(classifier, tmp_path / "a.onnx")
 
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +26,7 @@ from crossprompt.job import Job
 from crossprompt.methods import Method
 from crossprompt.reports import StepReport
 from crossprompt.restricted import restrict
-from crossprompt.run_folder import LIBRARIES
+from crossprompt.run_folder import library_versions
 from crossprompt.state import STATE
 from crossprompt.train import train
 
@@ -143,8 +142,7 @@ class Trained:
             },
             "weights_hash": clip.weights_hash,
             "data_fingerprint": self.asked.data.fingerprint,
-            "versions": {name: version(name) for name in LIBRARIES}
-            | {"python": platform.python_version()},
+            "versions": library_versions(),
             "machine": describe_machine(clip.device),
         }
 

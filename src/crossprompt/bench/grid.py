@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import product
 from typing import Any, get_args
 
@@ -14,6 +13,7 @@ from crossprompt.classifier import Inference
 from crossprompt.methods import find_method
 from crossprompt.settings import require
 from crossprompt.train_config import TrainConfig
+from crossprompt.wording import did_you_mean
 
 NEVER_DEFAULT = ("template",)
 """Settings whose default gives way to the data set's own, so that to set it is to differ."""
@@ -118,8 +118,7 @@ class Grid:
         }
         for what, (given, known) in words.items():
             for word in given:
-                near = get_close_matches(word, known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+                hint = did_you_mean(word, known)
                 require(word in known, f"there is no {what} {word!r}; {hint}")
         for what, numbers in (("shots", self.shots), ("test batch size", self.test_batch_sizes)):
             require(min(numbers) >= 1, f"{what} is {min(numbers)}, expected 1 or more")

@@ -11,6 +11,7 @@ from crossprompt.bench.task import OnStep, Outcome, Task, attempt
 from crossprompt.clip.model import CLIP
 from crossprompt.ray_cluster import connected, import_ray
 from crossprompt.ray_room import GIGABYTE, check_room, grows
+from crossprompt.wording import one_line
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Ray(Engine):
                 try:
                     yield ray.get(ready)
                 except ray.exceptions.RayError as error:
-                    text = " ".join(str(error).split())
+                    text = one_line(error)
                     lost = f"lost on the cluster ({type(error).__name__}: {text:.200})"
                     yield Outcome(task, error=lost, details=str(error))
 

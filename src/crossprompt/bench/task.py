@@ -18,6 +18,7 @@ from crossprompt.bench.sources import parts_of
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import CrosspromptError
 from crossprompt.reports import StepReport
+from crossprompt.wording import one_line
 
 OnStep: TypeAlias = Callable[[StepReport], None] | None
 """Who is told of every step of a training, if anybody."""
@@ -124,7 +125,7 @@ def fixed_threads(count: int) -> Iterator[None]:
 
 def describe(error: Exception) -> str:
     """One line for the user."""
-    text = " ".join(str(error).split())
+    text = one_line(error)
     return text if isinstance(error, CrosspromptError) else f"{type(error).__name__}: {text}"
 
 

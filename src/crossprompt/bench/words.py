@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -11,6 +10,7 @@ from crossprompt.errors import RequestError
 from crossprompt.methods import find_method
 from crossprompt.settings import Setting
 from crossprompt.train_config import TrainConfig
+from crossprompt.wording import did_you_mean
 
 SEPARATOR = "|"
 """Between the values of a setting that takes several."""
@@ -74,8 +74,7 @@ def _find(
     if name == "seed":
         raise RequestError(f"{method}: the seed is no setting of a method here; use --seeds")
     known = [name for place in places for name in owners[place]]
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    hint = did_you_mean(name, known)
     raise RequestError(f"neither {method} nor its training has a setting {key!r}; {hint}")
 
 

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from crossprompt.errors import RequestError
-
-INSTALL = "pip install 'crossprompt[bulk]'"
+from crossprompt.extras import require_extra
 
 
 def import_parquet(path: object) -> Any:
@@ -16,10 +14,9 @@ def import_parquet(path: object) -> Any:
     Raises:
         RequestError: it is not installed.
     """
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise RequestError(f"{path} needs pyarrow, which is missing; {INSTALL}") from error
+    require_extra("bulk", ["pyarrow"], str(path))
+    from pyarrow import parquet
+
     return parquet
 
 
@@ -29,10 +26,9 @@ def expand_braces(word: str) -> list[str]:
     Raises:
         RequestError: braceexpand is not installed.
     """
-    try:
-        from braceexpand import braceexpand
-    except ImportError as error:
-        raise RequestError(f"{word} needs braceexpand, which is missing; {INSTALL}") from error
+    require_extra("bulk", ["braceexpand"], word)
+    from braceexpand import braceexpand
+
     try:
         return list(braceexpand(word))
     except ValueError:  # the braces are not in pairs

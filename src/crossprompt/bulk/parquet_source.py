@@ -14,6 +14,7 @@ from crossprompt.bulk.source import Table, beside, choose_column
 from crossprompt.data.images import UndecodableImageError, decode_image
 from crossprompt.data.inputs import Broken, ImageFile, Input
 from crossprompt.errors import RequestError
+from crossprompt.wording import one_line
 
 HELD = 2
 """Row groups in memory at most: reading runs from one into the next."""
@@ -152,7 +153,7 @@ def _open(path: str) -> Any:
     try:
         return parquet.ParquetFile(path, pre_buffer=False)
     except (OSError, ArrowException) as error:
-        raise RequestError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+        raise RequestError(f"cannot read {path}: {one_line(error)}") from error
 
 
 def _read(path: str, column: str, group: int) -> Any:
@@ -163,5 +164,5 @@ def _read(path: str, column: str, group: int) -> Any:
         try:
             return file.read_row_group(group, columns=[column], use_threads=False)[column]
         except (OSError, ArrowException) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise RequestError(f"row group {group} of {path} is damaged: {reason:.200}") from error

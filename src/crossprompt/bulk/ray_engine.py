@@ -17,6 +17,7 @@ from crossprompt.errors import JobError
 from crossprompt.prediction import Prediction
 from crossprompt.ray_cluster import connected
 from crossprompt.ray_room import check_room, count_room, grows
+from crossprompt.wording import one_line
 
 IN_A_BLOCK = 4
 """Groups that a worker is given at a time."""
@@ -60,7 +61,7 @@ class OnRay(Engine):
                 for row in self._mapped(ray, blocks, workers).iter_rows():
                     yield pickle.loads(row["answers"])
             except ray.exceptions.RayError as error:
-                text = " ".join(str(error).split())
+                text = one_line(error)
                 raise JobError(
                     f"the cluster failed ({type(error).__name__}: {text[-300:]}); run the same "
                     "command again"

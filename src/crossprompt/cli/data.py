@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from textwrap import fill
 
@@ -17,6 +16,7 @@ from crossprompt.data.check import Findings, check_benchmark
 from crossprompt.data.registry import OWN, ROOT_VARIABLE
 from crossprompt.data.tree import draw_tree
 from crossprompt.errors import RequestError
+from crossprompt.wording import nearest
 
 EXAMPLE = "crossprompt data check caltech101 --root data"
 
@@ -90,8 +90,8 @@ def _refuse(name: str) -> RequestError:
             f"{own} your own, of which nothing is published to compare with; crossprompt fit "
             f"{path} reads every image before it trains, and tells what is wrong"
         )
-    near = get_close_matches(name, [*BENCHMARKS, "emoji"], 1)
-    meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(BENCHMARKS)}"
+    near = nearest(name, [*BENCHMARKS, "emoji"])
+    meant = f"did you mean {near}?" if near else f"known are {', '.join(BENCHMARKS)}"
     return RequestError(f"there is no benchmark data set {name!r}; {meant}")
 
 

@@ -2,12 +2,11 @@
 
 import argparse
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossprompt.cli.terminal import print_table, reporting
-from crossprompt.errors import RequestError
+from crossprompt.extras import require_extra
 
 if TYPE_CHECKING:
     from crossprompt.demo import DemoResult
@@ -31,11 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo, and print its table and what to try next."""
-    if find_spec("matplotlib") is None:
-        raise RequestError(
-            "the demo needs packages that are not installed; "
-            "install them with: pip install 'crossprompt[demo]'"
-        )
+    require_extra("demo", ["matplotlib"], "the demo")
     from crossprompt.demo import SEEDS, SHOTS, run_demo
     from crossprompt.plots import plot_accuracy, plot_predictions, spread
 

@@ -118,7 +118,6 @@ def _draw_one(
     from crossprompt.data.images import UnreadableImageError, read_image
     from crossprompt.explain import explain
     from crossprompt.overlay import overlay
-    from crossprompt.pixels import crop_centre
     from crossprompt.replacing import replace_file, writable_folder
 
     transform = classifier.clip.preprocess
@@ -127,7 +126,7 @@ def _draw_one(
     except UnreadableImageError as error:
         return {"path": str(path), "error": error.bad.reason}
     found = explain(classifier, transform(image), options.label)
-    seen = crop_centre(image, transform.side, transform.resize, transform.interpolation)
+    seen = transform.crop(image)
     picture = overlay(seen, found.map, f"{found.label} {100 * found.probability:.1f} %")
     writable_folder(output.parent)  # not before there is something to write
     replace_file(output, lambda partial: picture.save(partial, format="PNG"))

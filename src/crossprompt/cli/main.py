@@ -5,7 +5,6 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any, NoReturn
@@ -14,6 +13,7 @@ from crossprompt.cli.terminal import say_error
 from crossprompt.errors import JobError, RequestError
 from crossprompt.launcher import speaks
 from crossprompt.starting import raise_on_interrupt
+from crossprompt.wording import nearest, one_line
 
 
 class Command:
@@ -90,7 +90,7 @@ def explain(error: BaseException) -> int:
 
 
 def _describe(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    text = one_line(error)
     match error:
         case RequestError() | JobError():
             return str(error)
@@ -139,8 +139,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
             f"no command was given; expected one of {', '.join(COMMANDS)}; see crossprompt --help"
         )
     if not words[0].startswith("-") and words[0] not in COMMANDS:
-        near = get_close_matches(words[0], COMMANDS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(COMMANDS)}"
+        near = nearest(words[0], COMMANDS)
+        hint = f"did you mean {near}?" if near else f"expected one of {', '.join(COMMANDS)}"
         raise RequestError(f"there is no command {words[0]!r}; {hint}")
     parser = build_parser(words)
     options, unknown = parser.parse_known_args(words)
@@ -190,8 +190,8 @@ def _explain_unknown(word: str, options: argparse.Namespace) -> str:
         return f"{word!r} is one word too many; {see}"
     if options.command == "fit" and (owners := _owners(option)):
         return f"{option} is a setting of {', '.join(owners)}, not of {options.method}; {see}"
-    near = get_close_matches(option, options.offered, n=1)
-    return f"there is no option {option}; {f'did you mean {near[0]}?' if near else see}"
+    near = nearest(option, options.offered)
+    return f"there is no option {option}; {f'did you mean {near}?' if near else see}"
 
 
 def _owners(option: str) -> list[str]:

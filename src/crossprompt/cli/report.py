@@ -2,17 +2,14 @@
 
 import argparse
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from crossprompt.cli.terminal import print_json, reporting
-from crossprompt.errors import RequestError
+from crossprompt.extras import require_extra
 
 EXAMPLE = "crossprompt report results --format html latex"
 
 FORMATS = ("html", "markdown", "latex")
-NEEDED = ("jinja2", "matplotlib")
-"""Of the extra ``report``."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -34,11 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 def run(options: argparse.Namespace) -> int:
     """Read the lines, write the report, and say where it is."""
-    if any(find_spec(name) is None for name in NEEDED):
-        raise RequestError(
-            "the report needs packages that are not installed; "
-            "install them with: pip install 'crossprompt[report]'"
-        )
+    require_extra("report", ["jinja2", "matplotlib"], "the report")
     from crossprompt.report import build_report, read_results, to_json, write_report
 
     results = read_results(options.results)

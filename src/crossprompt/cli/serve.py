@@ -5,7 +5,6 @@ import ipaddress
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from crossprompt.cli.device import (
     open_predictor,
 )
 from crossprompt.cli.settings import add_settings, collect
-from crossprompt.errors import RequestError
+from crossprompt.extras import require_extra
 from crossprompt.onnx_classifier import OnnxClassifier
 from crossprompt.serve.limits import Limits
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 EXAMPLE = "crossprompt serve runs/photos-dcp --port 8000"
 
 HOST, PORT = "127.0.0.1", 8000
-PACKAGES = ("fastapi", "prometheus_client", "python_multipart", "uvicorn")
+PACKAGES = ("fastapi", "prometheus-client", "python-multipart", "uvicorn")
 """Of the extra ``serve``."""
 
 
@@ -62,11 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM."""
-    if missing := [name for name in PACKAGES if find_spec(name) is None]:
-        raise RequestError(
-            f"crossprompt serve needs packages that are not installed ({', '.join(missing)}); "
-            "install them with: pip install 'crossprompt[serve]'"
-        )
+    require_extra("serve", PACKAGES, "crossprompt serve")
     # what the extra holds is imported from here on
     from crossprompt.serve.access import read_key
     from crossprompt.serve.app import build_app

@@ -1,11 +1,11 @@
 """Where a checkpoint's files are: in the package, in a folder, or on the Hugging Face hub."""
 
-import difflib
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
 from crossprompt.errors import RequestError
+from crossprompt.wording import nearest
 
 TINY = Path(__file__).parents[1] / "assets" / "tiny-clip"
 """The checkpoint that comes with the package."""
@@ -164,8 +164,8 @@ def _unknown(name: str | PathLike[str]) -> str:
     names |= {
         part.lower(): meant for meant in CHECKPOINTS.values() for part in (meant, Path(meant).name)
     }
-    near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
-    hint = f"did you mean {names[near[0]]!r}? " if near else ""
+    near = nearest(str(name).lower(), names, 0.5)
+    hint = f"did you mean {names[near]!r}? " if near else ""
     return (
         f"there is no checkpoint, file or folder {str(name)!r}; {hint}expected one of "
         f"{', '.join(CHECKPOINTS.values())}, another repository of the hub (owner/name), or the "

@@ -4,7 +4,6 @@ import json
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,46 +14,25 @@ from PIL import Image
 from torch import Tensor
 
 from crossprompt.errors import RequestError
-from crossprompt.pixels import GAP, check_transform, crop_centre, normalise
+from crossprompt.pixels import MEAN, STD, PictureTransform, normalise
 
 Pixels = Float[Tensor, "3 side side"]
 Box = tuple[int, int, int, int]
 """Left, upper, right, lower."""
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
-"""Of CLIP's training images; every published checkpoint uses them."""
 SIDE = 224
 """Where a file does not say, as in ``transformers``."""
 GAP_OF_CROPS = 1.5
-"""``GAP`` for the smallest box that the training transform draws."""
+"""``pixels.GAP`` for the smallest box that the training transform draws."""
 TRIES = 10
 """Boxes drawn before the training transform falls back to the central one, as torchvision does."""
 
 
-@dataclass(frozen=True)
-class Preprocess:
-    """What a checkpoint does to a picture."""
+class Preprocess(PictureTransform):
+    """What a checkpoint does to a picture, as a tensor; for training, with a box drawn at random.
 
-    side: int
-    """Height and width of the result in pixels."""
-    resize: int
-    """Length of the shorter side before the central crop, at least ``side``."""
-    mean: tuple[float, float, float] = MEAN
-    """Subtracted from each channel, in 0..1."""
-    std: tuple[float, float, float] = STD
-    """Divides each channel."""
-    interpolation: Image.Resampling = Image.Resampling.BICUBIC
-    """How pixels are interpolated."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be done to a picture."""
-        check_transform(self.side, self.resize, self.mean, self.std)
-
-    @property
-    def enough(self) -> int:
-        """Shorter side of a picture that is as good as a larger one, in pixels."""
-        return GAP * self.resize
+    Its settings are those of ``PictureTransform``.
+    """
 
     def enough_for_crops(self, smallest: float) -> int:
         """``enough`` for training.
@@ -73,8 +51,7 @@ class Preprocess:
         Raises:
             RequestError: the picture is not RGB.
         """
-        cropped = crop_centre(image, self.side, self.resize, self.interpolation)
-        return self._normalised(cropped)
+        return torch.from_numpy(self.pixels(image))
 
     def train(
         self,
@@ -102,10 +79,7 @@ class Preprocess:
             cropped = cropped.resize((self.side, self.side), self.interpolation)
         if flip and generator.random() < 0.5:
             cropped = cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return self._normalised(cropped)
-
-    def _normalised(self, image: Image.Image) -> Pixels:
-        return torch.from_numpy(normalise(image, self.mean, self.std))
+        return torch.from_numpy(normalise(cropped, self.mean, self.std))
 
     @classmethod
     def from_file(cls, path: str | PathLike[str]) -> "Preprocess":

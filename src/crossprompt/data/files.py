@@ -1,11 +1,12 @@
 """Files in folders: the user's own, in the same order on every system, and which are copies."""
 
-import hashlib
 import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from crossprompt.hashing import hash_file
 
 _SYSTEM_FILES = frozenset(
     ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r")
@@ -95,10 +96,6 @@ def _by_size(paths: Iterable[Path]) -> dict[int, list[Path]]:
 
 def _hash(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while part := file.read(1 << 20):
-                digest.update(part)
+        return hash_file(path)
     except OSError:
         return None
-    return digest.hexdigest()

@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from crossprompt.data.files import list_files
 from crossprompt.errors import RequestError
+from crossprompt.wording import one_line
 
 EXTENSIONS = frozenset(
     f".{ending}"
@@ -223,7 +224,7 @@ def _reason(error: Exception, formats: Sequence[str] | None = None) -> str:
             return f"too many pixels to decode safely: {error}"
         case MemoryError():
             return "too large for the memory"
-    return f"cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}"
+    return f"cannot be decoded: {one_line(error) or type(error).__name__}"
 
 
 class _PillowWarningsIgnored:

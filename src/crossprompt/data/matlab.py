@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from crossprompt.data.division import VAL, Division, Row, division_of, draw_splits
 from crossprompt.data.place import Place
 from crossprompt.errors import RequestError
+from crossprompt.extras import require_extra
 
 CAR_NAMES, CAR_TRAIN = "devkit/cars_meta.mat", "devkit/cars_train_annos.mat"
 CAR_TEST = "cars_test_annos_withlabels.mat"
@@ -88,11 +88,7 @@ def _read(path: Path, key: str) -> list[Any]:
     Raises:
         RequestError: scipy is not installed, or the file is missing, damaged or lacks the variable.
     """
-    if find_spec("scipy") is None:
-        raise RequestError(
-            f"reading {path.name} needs scipy, which is not installed; install it with: "
-            "pip install 'crossprompt[data]'"
-        )
+    require_extra("data", ["scipy"], f"reading {path.name}")
     from scipy.io import loadmat
 
     if not path.exists():

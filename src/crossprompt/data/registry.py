@@ -4,7 +4,6 @@ import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from crossprompt.data.csv_file import load_csv
 from crossprompt.data.folder import load_folder
 from crossprompt.data.items import Dataset
 from crossprompt.errors import RequestError
+from crossprompt.wording import nearest
 
 ROOT_VARIABLE = "CROSSPROMPT_DATA"
 """The environment variable that says where data sets are, if ``root`` does not."""
@@ -115,9 +115,9 @@ def _split_source(
 def _call(name: str, loader: Callable[..., Dataset], options: dict[str, Any]) -> Dataset:
     parameters = inspect.signature(loader).parameters
     if unknown := [option for option in options if option not in parameters]:
-        near = get_close_matches(unknown[0], parameters, 1)
+        near = nearest(unknown[0], parameters)
         raise RequestError(
-            f"the data set {name} has no option {unknown[0]!r}{_did_you_mean(near)}; "
+            f"the data set {name} has no option {unknown[0]!r}{_hint(near)}; "
             f"expected some of {', '.join(parameters)}"
         )
     needed = [key for key, parameter in parameters.items() if parameter.default is parameter.empty]
@@ -134,11 +134,10 @@ def _unknown(path: Path) -> str:
     if path.is_file():
         return f"{path} is neither a folder nor a .csv file; give one of them, or a data set's name"
     known = [name for name in DATASETS if name not in OWN]
-    near = get_close_matches(path.name, _beside(path), 1, 0.8) if path.name else []
-    near = [str(path.with_name(name)) for name in near]
-    near = near or get_close_matches(str(path), known, 1)
+    beside = nearest(path.name, _beside(path), 0.8)
+    near = str(path.with_name(beside)) if beside else nearest(str(path), known)
     return (
-        f"no data set, folder or .csv file is called {str(path)!r}{_did_you_mean(near)}; "
+        f"no data set, folder or .csv file is called {str(path)!r}{_hint(near)}; "
         f"known data sets: {', '.join(known)}"
     )
 
@@ -151,5 +150,5 @@ def _beside(path: Path) -> list[str]:
         return []
 
 
-def _did_you_mean(near: list[str]) -> str:
-    return f" (did you mean {near[0]!r}?)" if near else ""
+def _hint(near: str | None) -> str:
+    return f" (did you mean {near!r}?)" if near else ""

@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch.export import ExportedProgram
 from crossprompt.errors import JobError, RequestError
 from crossprompt.export.weights import Weights, store
 from crossprompt.onnx_description import KEY
+from crossprompt.wording import one_line
 
 OPSET = 18
 """Of 2022, the first that has all that is used here: ONNX Runtime 1.14 and later read it."""
@@ -21,16 +21,9 @@ IR_VERSION = 8
 """Of the same time."""
 LARGEST = 2**31 - 2**20
 """Bytes of weights in one ONNX file, which is a protocol buffer; the rest is for the graph."""
-NEEDED = ("onnx", "onnxscript", "onnxruntime")
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+"""Of the extra ``export``: to write an ONNX model, and to check it."""
 _LOUD = ("torch.onnx", "onnxscript", "onnx_ir")
-
-
-def check_installed() -> None:
-    """``RequestError`` unless all is there that writing and checking an ONNX model takes."""
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise RequestError(
-            f"exporting to ONNX needs {', '.join(missing)}; pip install 'crossprompt[export]'"
-        )
 
 
 def write_onnx(program: ExportedProgram, path: Path, weights: Weights, description: str) -> None:
@@ -73,7 +66,7 @@ def convert(program: ExportedProgram) -> Any:
                 verbose=False,
             )
     except Exception as error:  # as many kinds as there are steps
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise JobError(f"ONNX has no graph for it: {type(error).__name__} {reason:.300}") from error
     assert found is not None  # it is only where a file was asked for
     return found.model

@@ -11,6 +11,7 @@ from crossprompt.clip.model import CLIP
 from crossprompt.errors import JobError, RequestError
 from crossprompt.frozen import FORMS, Frozen
 from crossprompt.shapes import Images, Probabilities
+from crossprompt.wording import one_line
 
 
 class Scorer(nn.Module):
@@ -67,7 +68,7 @@ def trace(classifier: Classifier) -> ExportedProgram:
                 scorer, (torch.zeros(2, 3, side, side),), dynamic_shapes=({0: batch},)
             )
     except Exception as error:  # torch has many, some of which are RuntimeError only in name
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise JobError(
             f"a {classifier.method.name} classifier cannot be written as a graph: "
             f"{type(error).__name__} {reason:.300}"

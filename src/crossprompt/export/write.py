@@ -14,12 +14,12 @@ from crossprompt.data.items import Item
 from crossprompt.data.loading import read_batches
 from crossprompt.errors import RequestError
 from crossprompt.export.agreement import Agreement, Score, compare, noise, require_agreement
-from crossprompt.export.onnx_model import check_installed, write_onnx
+from crossprompt.export.onnx_model import PACKAGES, write_onnx
 from crossprompt.export.program import scorer_of, trace
 from crossprompt.export.weights import Weights
+from crossprompt.extras import require_extra
 from crossprompt.onnx_classifier import load_onnx
 from crossprompt.onnx_description import EXTRA, write_description
-from crossprompt.pixels import PictureTransform
 from crossprompt.replacing import replace_file, writable_folder
 
 Form = Literal["onnx", "torch"]
@@ -77,7 +77,7 @@ def export_classifier(
     if path.is_dir():
         raise RequestError(f"{path} is a folder; give a file to write")
     if form == "onnx":
-        check_installed()
+        require_extra("export", PACKAGES, "exporting to ONNX")
     writable_folder(path.parent)
     step("Tracing the classifier")
     program = trace(classifier)
@@ -121,13 +121,9 @@ def _write(
 
 
 def _describe(classifier: Classifier, weights: Weights) -> str:
-    steps = classifier.clip.preprocess
-    transform = PictureTransform(
-        steps.side, steps.resize, steps.mean, steps.std, steps.interpolation
-    )
     about = {**describe(classifier), **classifier.information}
     about.pop("learned_from", None)  # hashes of the user's images
-    return write_description(about, transform, weights)
+    return write_description(about, classifier.clip.preprocess, weights)
 
 
 def _check(

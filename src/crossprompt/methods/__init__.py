@@ -1,7 +1,6 @@
 """The methods, one file each. Being in ``METHODS`` means passing every generic test."""
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -29,6 +28,7 @@ from crossprompt.methods.tip_adapter import TipAdapter
 from crossprompt.methods.tip_adapter_f import TipAdapterF
 from crossprompt.methods.vpt import VPT
 from crossprompt.methods.zero_shot import ZeroShot
+from crossprompt.wording import did_you_mean
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
@@ -60,9 +60,7 @@ METHODS: dict[str, type[Method]] = {
 def find_method(name: str) -> type[Method]:
     """The class called ``name``; ``RequestError`` with the nearest names if there is none."""
     if name not in METHODS:
-        near = get_close_matches(name, METHODS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(METHODS)}"
-        raise RequestError(f"there is no method {name!r}; {hint}")
+        raise RequestError(f"there is no method {name!r}; {did_you_mean(name, METHODS)}")
     return METHODS[name]
 
 

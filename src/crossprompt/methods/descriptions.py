@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from crossprompt.clip.model import CLIP
 from crossprompt.clip.tokenized_texts import TokenizedTexts
 from crossprompt.errors import RequestError
 from crossprompt.shapes import ClassFeatures
+from crossprompt.wording import nearest
 
 LARGEST = 2**28
 """Bytes of a file: a thousand classes with 50 sentences each take 5 MB."""
@@ -86,8 +86,8 @@ def read_descriptions(path: Path, class_names: Sequence[str]) -> list[list[str]]
         raise RequestError(f"{path} holds a {type(found).__name__}, {expected}")
     for name in class_names:
         if name not in found:
-            near = get_close_matches(name, found, n=1)
-            hint = f"; it describes {near[0]!r}" if near else ""
+            near = nearest(name, found)
+            hint = f"; it describes {near!r}" if near else ""
             raise RequestError(f"{path} does not describe the class {name!r}{hint}")
         own = found[name]
         fine = isinstance(own, list) and own and all(isinstance(x, str) and x.strip() for x in own)

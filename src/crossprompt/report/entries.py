@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import mean
 from typing import TypeAlias
+
+from crossprompt.deviation import deviation
 
 DIGITS = 2
 """Of a percentage, after the point."""
@@ -59,11 +61,6 @@ class Quoted:
 
 Entry: TypeAlias = Measured | Quoted | str | None
 """None where nothing was run."""
-
-
-def deviation(values: Sequence[float]) -> float:
-    """Standard deviation of a sample; 0 for a single value."""
-    return stdev(values) if len(values) > 1 else 0.0
 
 
 def over_seeds(

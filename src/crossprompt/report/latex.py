@@ -3,6 +3,7 @@
 from crossprompt.report.content import legend
 from crossprompt.report.entries import Entry, Measured, plain
 from crossprompt.report.tables import Group, Row, Table
+from crossprompt.wording import one_line
 
 FIRST = "% written by crossprompt report; needs \\usepackage{booktabs}"
 """The first line of every file."""
@@ -64,7 +65,7 @@ def latex(table: Table) -> str:
 
 def escape(text: str) -> str:
     """Text that LaTeX shows as it is, on one line."""
-    return "".join(ESCAPES.get(letter, letter) for letter in " ".join(text.split()))
+    return "".join(ESCAPES.get(letter, letter) for letter in one_line(text))
 
 
 def _group(table: Table, group: Group, columns: int) -> list[str]:

@@ -7,6 +7,7 @@ from crossprompt.report.content import Report, legend
 from crossprompt.report.entries import Entry, plain
 from crossprompt.report.sections import Card, Section
 from crossprompt.report.tables import Group, Row, Table
+from crossprompt.wording import one_line
 
 
 def markdown(report: Report, pictures: Mapping[str, str]) -> str:
@@ -52,7 +53,7 @@ def table_lines(table: Table) -> list[str]:
 
 def escape(text: str) -> str:
     """Text that Markdown shows as it is, on one line."""
-    line = " ".join(text.split()).replace("&", "&amp;")
+    line = one_line(text).replace("&", "&amp;")
     return re.sub(r"([\\`*_{}\[\]<>|#~$])", r"\\\1", line)
 
 
