@@ -308,9 +308,7 @@ def test_skipped_images_come_back_in_order_and_progress_counts_each_file_once(
     empty.write_bytes(b"")
     text.write_text("no image")
     calls: list[tuple[int, int]] = []
-    bad = check_images(
-        [text, good, empty, good], True, lambda *counts: calls.append(counts), workers=2
-    )
+    bad = check_images([text, good, empty, good], True, lambda *counts: calls.append(counts))
     assert [image.path for image in bad] == [text, empty]
     assert calls == [(1, 3), (2, 3), (3, 3)]
 

@@ -136,9 +136,9 @@ def _write_file(
             progress=lambda done: count(done, total),
             say=terminal.say,
         )
-        rows = "1 row" if file.mark.rows == 1 else f"{file.mark.rows:,} rows"
-        instead = ", in place of an earlier file" if before else ""
-        terminal.say(f"{rows} in {options.output}{instead}")
+    rows = "1 row" if file.mark.rows == 1 else f"{file.mark.rows:,} rows"
+    instead = ", in place of an earlier file" if before else ""
+    print(f"{rows} in {options.output}{instead}", file=sys.stderr)
     return failed
 
 
