@@ -10,7 +10,7 @@ from crossprompt.averaging import Averaging
 from crossprompt.errors import RequestError
 from crossprompt.methods import Method, build_method
 from crossprompt.methods.coop import CoOp
-from crossprompt.reports import EpochReport
+from crossprompt.progress import EpochReport
 from crossprompt.state import STATE, TrainingState
 from tests.backbone import NAMES, even_clip
 

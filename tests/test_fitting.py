@@ -11,10 +11,10 @@ import pytest
 from crossprompt import distributed, load, load_dataset
 from crossprompt.data import folder as folder_of_images
 from crossprompt.errors import RequestError
-from crossprompt.fitting import ONE_EPOCH, Silent, describe_training, fit
+from crossprompt.fitting import ONE_EPOCH, describe_training, fit
 from crossprompt.held_out import describe_data, hash_all
 from crossprompt.job import Job
-from crossprompt.reports import StepReport
+from crossprompt.progress import Silent, StepReport
 from crossprompt.run_folder import RUN, SELECTION
 from crossprompt.state import LOG, STATE
 from crossprompt.train_config import describe_computation

@@ -9,8 +9,8 @@ from safetensors import safe_open
 from torch import nn
 
 from crossprompt.errors import RequestError
+from crossprompt.progress import EpochReport
 from crossprompt.replacing import replace_file
-from crossprompt.reports import EpochReport
 from crossprompt.state import LOG, STATE, TrainingState, clear, differences
 
 REPORT = EpochReport(1, 2, 0.5, 1e-5, 10.0)

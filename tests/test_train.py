@@ -21,7 +21,7 @@ from crossprompt.data.items import Item
 from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import Method
 from crossprompt.methods.coop import CoOp
-from crossprompt.reports import EpochReport, StepReport
+from crossprompt.progress import EpochReport, StepReport
 from crossprompt.state import LOG, STATE
 from crossprompt.train_config import describe_recipe
 from tests.backbone import NAMES, with_blocks, write_items

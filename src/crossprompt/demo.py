@@ -21,9 +21,9 @@ from crossprompt.data.items import Dataset, Split
 from crossprompt.data.registry import load_dataset
 from crossprompt.deviation import deviation
 from crossprompt.encoded import evaluate_encoded
-from crossprompt.fitting import Reporter, Silent
 from crossprompt.methods import build_method
 from crossprompt.precision import choose_dtype
+from crossprompt.progress import Reporter, Silent
 from crossprompt.replacing import replace_file
 from crossprompt.train import train
 from crossprompt.train_config import TrainConfig

@@ -16,10 +16,11 @@ from crossprompt.data.images import list_images
 from crossprompt.data.items import Dataset, Split
 from crossprompt.data.registry import load_dataset
 from crossprompt.errors import RequestError
-from crossprompt.fitting import NOTE, Silent, fit_data
+from crossprompt.fitting import fit_data
 from crossprompt.held_out import choose_held_out, relabelled
 from crossprompt.job import Job
 from crossprompt.prediction import Prediction
+from crossprompt.progress import NOTE, Silent
 
 Files = str | PathLike[str] | Sequence[str | PathLike[str]] | np.ndarray
 """A folder, or image files."""

@@ -1,8 +1,8 @@
 """The whole job: data in, classifier out, in a run folder that can be killed and resumed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from crossprompt import distributed
 from crossprompt.classifier import Classifier, freeze
@@ -14,13 +14,11 @@ from crossprompt.job import Job
 from crossprompt.methods import Method, find_method
 from crossprompt.methods.base import Recipe
 from crossprompt.plan import share_of
-from crossprompt.reports import EpochReport, StepReport
+from crossprompt.progress import NOTE, EpochReport, Reporter, Silent
 from crossprompt.run_folder import RunFolder, open_run
 from crossprompt.train import count_shots, train
 from crossprompt.train_config import describe_computation, describe_recipe
 
-NOTE = "note: "
-"""Begins what a user should know, beside what is done."""
 ONE_PROCESS = (
     "accelerate launch has started one process, as it does on a CPU unless told otherwise; for "
     "several: accelerate launch --multi_gpu --num_processes N -m crossprompt fit …"
@@ -31,34 +29,6 @@ ONE_EPOCH = (
     "trains next to nothing; set --epochs to 2 or more"
 )
 """Said to who asked for no more."""
-
-
-@runtime_checkable
-class Reporter(Protocol):
-    """Who is told how the job goes: a terminal, a log, or nobody."""
-
-    def say(self, text: str) -> None:
-        """A sentence for the user."""
-
-    def count(self, what: str) -> Callable[[int, int], None]:
-        """A counter to call with (done, in all)."""
-
-    def step(self, report: StepReport) -> None:
-        """A training step is done."""
-
-
-class Silent:
-    """Tells nobody."""
-
-    def say(self, text: str) -> None:
-        """Nothing."""
-
-    def count(self, what: str) -> Callable[[int, int], None]:
-        """Nothing."""
-        return lambda done, total: None
-
-    def step(self, report: StepReport) -> None:
-        """Nothing."""
 
 
 def fit(

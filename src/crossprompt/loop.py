@@ -14,7 +14,7 @@ from crossprompt.clip.model import CLIP
 from crossprompt.errors import JobError
 from crossprompt.methods.base import Recipe
 from crossprompt.optimiser import learning_rate
-from crossprompt.reports import EpochReport, StepReport
+from crossprompt.progress import EpochReport, StepReport
 from crossprompt.state import TrainingState
 
 Batch = TypeVar("Batch")

@@ -21,7 +21,7 @@ from crossprompt.memory import GB, Saving, applied, choose_saving
 from crossprompt.methods.base import FeatureMethod, Method, Recipe
 from crossprompt.optimiser import build_optimiser
 from crossprompt.plan import Plan, Read, features_of, images_of, views_of
-from crossprompt.reports import EpochReport, StepReport
+from crossprompt.progress import NOTE, EpochReport, StepReport
 from crossprompt.settings import require
 from crossprompt.state import TrainingState
 from crossprompt.train_config import TrainConfig, describe_computation, describe_recipe
@@ -149,7 +149,7 @@ def _choose_saving(
         f"memory_limit is {memory_limit}; raise it, or lower batch_size",
     )
     if say is not None and saving != Saving():
-        say(f"note: to take about {peak / GB:.2g} GB, {saving.in_words()}")
+        say(f"{NOTE}to take about {peak / GB:.2g} GB, {saving.in_words()}")
     return saving
 
 

@@ -14,8 +14,7 @@ from crossprompt.bench.run import Circumstances, Summary, run_grid
 from crossprompt.bench.task import OnStep, Outcome, Task
 from crossprompt.data import Dataset
 from crossprompt.errors import RequestError
-from crossprompt.fitting import Silent
-from crossprompt.reports import StepReport
+from crossprompt.progress import Silent, StepReport
 from tests.bench.cells import TRAINING, a_cell, four_classes
 
 HERE = Circumstances(root=None, device="cpu", threads=1)

@@ -14,7 +14,7 @@ import pytest
 from crossprompt.cli import main
 from crossprompt.cli.fit import chosen_method
 from crossprompt.cli.terminal import Terminal
-from crossprompt.reports import StepReport
+from crossprompt.progress import StepReport
 from crossprompt.state import LOG
 
 LEARNED = ("classifier.safetensors", "method.safetensors")

@@ -15,7 +15,7 @@ from crossprompt.cli.terminal import (
     print_table,
     reporting,
 )
-from crossprompt.reports import StepReport
+from crossprompt.progress import StepReport
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from crossprompt.frozen import Merged
 from crossprompt.memory import Saving, applied
 from crossprompt.methods import build_method
 from crossprompt.methods.clip_lora import CLIPLoRA, LowRank
-from crossprompt.reports import StepReport
+from crossprompt.progress import StepReport
 from crossprompt.train import train
 from crossprompt.train_config import TrainConfig
 from tests.backbone import EVEN, NAMES, even_clip, random_images, with_blocks, write_items

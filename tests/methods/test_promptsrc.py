@@ -13,7 +13,7 @@ from crossprompt.examples import Examples
 from crossprompt.methods import build_method, promptsrc
 from crossprompt.methods.promptsrc import PromptSRC, gaussian_weights
 from crossprompt.methods.texts import spell_out
-from crossprompt.reports import EpochReport
+from crossprompt.progress import EpochReport
 from crossprompt.train import train
 from crossprompt.train_config import TrainConfig
 from tests.backbone import EVEN, NAMES, even_clip, random_images, write_items

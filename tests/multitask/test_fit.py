@@ -16,7 +16,6 @@ from crossprompt.cli import main
 from crossprompt.clip.model import CLIP
 from crossprompt.data.items import Item
 from crossprompt.errors import JobError, RequestError
-from crossprompt.fitting import Silent
 from crossprompt.job import Job
 from crossprompt.methods import build_method
 from crossprompt.methods.mmap import MmAP
@@ -24,7 +23,7 @@ from crossprompt.multitask import TasksJob, comparing, fit_tasks
 from crossprompt.multitask.comparing import compare_tasks
 from crossprompt.multitask.task import Batch, Task, batches_of, steps_of
 from crossprompt.multitask.training import Learned, train_tasks
-from crossprompt.reports import StepReport
+from crossprompt.progress import Silent, StepReport
 from crossprompt.run_folder import RUN, SELECTION
 from crossprompt.state import LOG
 from crossprompt.train_config import TrainConfig

@@ -24,7 +24,7 @@ from crossprompt.evaluate import Result
 from crossprompt.fitting import describe_training
 from crossprompt.job import Job
 from crossprompt.methods import Method
-from crossprompt.reports import StepReport
+from crossprompt.progress import StepReport
 from crossprompt.restricted import restrict
 from crossprompt.run_folder import library_versions
 from crossprompt.state import STATE

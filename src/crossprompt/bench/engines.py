@@ -11,6 +11,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoo
 from crossprompt.bench.sources import load_backbone
 from crossprompt.bench.task import OnStep, Outcome, Task, attempt
 from crossprompt.clip.model import CLIP
+from crossprompt.progress import NOTE
 
 RETRIES = 3
 """How often a task starts again when the process that computes it is lost."""
@@ -109,7 +110,7 @@ class _Workers:
         self._lost[position] += 1
         count = self._lost[position]
         if count <= self._retries:
-            self._say(f"note: a worker was killed; this starts again later: {task.training.title}")
+            self._say(f"{NOTE}a worker was killed; this starts again later: {task.training.title}")
             return None
         times = "" if count == 1 else f" {count} times"
         return Outcome(

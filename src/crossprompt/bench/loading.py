@@ -7,7 +7,7 @@ from crossprompt.bench.protocols import PROTOCOLS
 from crossprompt.bench.sources import load_backbone, load_data, parts_of
 from crossprompt.bench.task import Outcome, Task, describe
 from crossprompt.errors import RequestError
-from crossprompt.fitting import Reporter
+from crossprompt.progress import NOTE, Reporter
 
 
 def load_all(tasks: Sequence[Task], reporter: Reporter) -> tuple[list[Task], list[Outcome]]:
@@ -31,7 +31,7 @@ def load_all(tasks: Sequence[Task], reporter: Reporter) -> tuple[list[Task], lis
     for what, problem in loading.problems.items():
         reporter.say(f"failed: {what} cannot be loaded, the cells without it go on: {problem}")
     for note in loading.notes:
-        reporter.say(f"note: {note}")
+        reporter.say(f"{NOTE}{note}")
     failed = [
         Outcome(task, error=problem)
         for task, problem in zip(tasks, problems, strict=True)

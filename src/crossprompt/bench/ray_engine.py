@@ -9,6 +9,7 @@ from crossprompt.bench.engines import RETRIES, Engine, Say, unheard
 from crossprompt.bench.sources import load_backbone
 from crossprompt.bench.task import OnStep, Outcome, Task, attempt
 from crossprompt.clip.model import CLIP
+from crossprompt.progress import NOTE
 from crossprompt.ray_cluster import connected, import_ray
 from crossprompt.ray_room import GIGABYTE, check_room, grows
 from crossprompt.wording import one_line
@@ -84,7 +85,7 @@ class Ray(Engine):
         may_grow = not mine and grows(ray)
         warning = check_room("training", asked, ray.nodes(), grows=may_grow, advice=advice)
         if warning is not None:
-            say(f"note: {warning}")
+            say(f"{NOTE}{warning}")
 
 
 def compute_remotely(task: Task, backbone: list[Any], folder: str) -> Outcome:

@@ -11,7 +11,7 @@ from crossprompt.bench.lines import Lines
 from crossprompt.bench.loading import load_all
 from crossprompt.bench.outcomes import FAILED, NOT_APPLICABLE, Outcomes
 from crossprompt.bench.task import Outcome, group
-from crossprompt.fitting import Reporter, Silent
+from crossprompt.progress import NOTE, Reporter, Silent
 
 STATES = "cells"
 """Folder in the results for trainings that may be interrupted."""
@@ -149,7 +149,7 @@ class Known:
             if value not in seen:
                 seen.add(value)
                 self._reporter.say(
-                    f"note: {' '.join(key)} is not what it was when earlier lines were written; "
+                    f"{NOTE}{' '.join(key)} is not what it was when earlier lines were written; "
                     "for results that compare, choose a new --output"
                 )
 

@@ -17,7 +17,7 @@ from crossprompt.bench.joint import TrainedTogether, prepare_together
 from crossprompt.bench.sources import parts_of
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import CrosspromptError
-from crossprompt.reports import StepReport
+from crossprompt.progress import StepReport
 from crossprompt.wording import one_line
 
 OnStep: TypeAlias = Callable[[StepReport], None] | None

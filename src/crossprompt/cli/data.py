@@ -16,6 +16,7 @@ from crossprompt.data.check import Findings, check_benchmark
 from crossprompt.data.registry import OWN, ROOT_VARIABLE
 from crossprompt.data.tree import draw_tree
 from crossprompt.errors import RequestError
+from crossprompt.progress import NOTE
 from crossprompt.wording import nearest
 
 EXAMPLE = "crossprompt data check caltech101 --root data"
@@ -169,7 +170,7 @@ def _show(found: Findings, root: Path) -> None:
         ]
         print_table("Numbers", ["of", "found", "published"], rows)
     for note in found.notes:
-        print(f"note: {note}")
+        print(f"{NOTE}{note}")
     if not found.problems:
         print(f"{entry.title} is complete and in its place.")
         return

@@ -17,6 +17,7 @@ from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import RequestError
 from crossprompt.evaluate import evaluate
 from crossprompt.held_out import choose_held_out, relabelled
+from crossprompt.progress import NOTE
 
 EXAMPLE = "crossprompt evaluate runs/photos-dcp photos --per-class"
 
@@ -64,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
             relabelled(split, data.class_names, known)
         data = data.checked(options.skip_bad_images, terminal.count("Checking images"))
         for note in data.notes:
-            terminal.say(f"note: {note}")
+            terminal.say(f"{NOTE}{note}")
         if not any(data.splits.values()):
             raise RequestError(f"none of the images of {data.name} can be read")
         results = {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from crossprompt.cli.terminal import print_json, reporting
 from crossprompt.extras import require_extra
+from crossprompt.progress import NOTE
 
 EXAMPLE = "crossprompt report results --format html latex"
 
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     written = write_report(report, options.output or beside / "report", options.format)
     with reporting() as terminal:
         for note in report.notes:
-            terminal.say(f"note: {note}")
+            terminal.say(f"{NOTE}{note}")
     files = {name: [str(path) for path in paths] for name, paths in written.items()}
     if options.json:
         print_json({"files": files, **to_json(report)})

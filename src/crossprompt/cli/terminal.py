@@ -20,7 +20,7 @@ from rich.text import Text
 
 from crossprompt.harmless import harmless
 from crossprompt.launcher import speaks
-from crossprompt.reports import StepReport
+from crossprompt.progress import StepReport
 
 MEMORY = 24 * 3600.0
 """Seconds that count for the time left: a step may take a minute, a training hours."""

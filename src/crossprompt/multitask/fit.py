@@ -12,8 +12,6 @@ from crossprompt.data.items import Dataset
 from crossprompt.description import DESCRIPTION
 from crossprompt.evaluate import Result
 from crossprompt.fitting import (
-    Reporter,
-    Silent,
     check_data,
     describe_result,
     describe_settings,
@@ -28,7 +26,7 @@ from crossprompt.multitask.grouping import Cosines, choose_groups
 from crossprompt.multitask.job import TasksJob
 from crossprompt.multitask.task import Task
 from crossprompt.multitask.training import train_tasks
-from crossprompt.reports import EpochReport
+from crossprompt.progress import NOTE, EpochReport, Reporter, Silent
 from crossprompt.run_folder import SELECTION, RunFolder, open_run, read_run
 from crossprompt.settings import require
 
@@ -86,7 +84,7 @@ def fit_tasks(
     parts = _prepare(job, clip, reporter)
     grouping = _earlier_grouping(folder, job.names) or _group(parts, clip, reporter)
     for group in grouping["groups"]:
-        reporter.say(f"note: {_in_words(group, grouping['cosines'])}")
+        reporter.say(f"{NOTE}{_in_words(group, grouping['cosines'])}")
     settings = _begin(folder, job, parts, grouping, reporter)
     groups = [[job.names.index(name) for name in group] for group in grouping["groups"]]
     reports = train_tasks(
@@ -180,7 +178,7 @@ def _begin(
     if folder is None:
         return settings
     for note in folder.begin(job, settings, None):
-        reporter.say(f"note: {note}")
+        reporter.say(f"{NOTE}{note}")
     if not folder.goes_on:
         for part in parts:
             own = folder.path / part.task.name

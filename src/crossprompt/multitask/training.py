@@ -12,7 +12,7 @@ from crossprompt.methods.base import Recipe
 from crossprompt.multitask.grouping import Groups
 from crossprompt.multitask.task import Batch, Task, batches_of, steps_of
 from crossprompt.optimiser import build_optimiser
-from crossprompt.reports import EpochReport, StepReport
+from crossprompt.progress import EpochReport, StepReport
 from crossprompt.state import TrainingState
 
 
