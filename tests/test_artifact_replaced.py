@@ -59,7 +59,7 @@ def test_a_failure_while_files_take_their_place_leaves_the_earlier_classifier_wh
     load(folder, clip)
 
 
-@pytest.mark.parametrize("failing", ["to_bytes", "write_card"])
+@pytest.mark.parametrize("failing", ["to_bytes", "card_text"])
 def test_a_failure_while_writing_leaves_the_earlier_classifier_whole(
     folder: Path, clip: CLIP, items: list[Item], monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:

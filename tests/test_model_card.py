@@ -5,7 +5,7 @@ import yaml
 
 from crossprompt.clip.places import TINY
 from crossprompt.licences import LICENCES, licence_of
-from crossprompt.model_card import write_card
+from crossprompt.model_card import card_text
 
 DESCRIPTION: dict[str, Any] = {
     "method": {"name": "dcp", "config": {"length": 16}},
@@ -17,7 +17,7 @@ DESCRIPTION: dict[str, Any] = {
 
 
 def test_it_says_what_the_classifier_is() -> None:
-    card = write_card(DESCRIPTION)
+    card = card_text(DESCRIPTION)
     assert card.startswith('---\nlibrary_name: "crossprompt"\n')
     assert "# dcp classifier of 3 classes" in card
     assert "A frozen CLIP (tiny) adapted with `dcp` (Liu et al., Findings of ACL 2023" in card
@@ -26,8 +26,8 @@ def test_it_says_what_the_classifier_is() -> None:
 
 
 def test_it_lists_what_was_measured_or_says_that_nothing_was() -> None:
-    assert "Not measured." in write_card(DESCRIPTION)
-    card = write_card({**DESCRIPTION, "metrics": {"test accuracy": 0.123456}})
+    assert "Not measured." in card_text(DESCRIPTION)
+    card = card_text({**DESCRIPTION, "metrics": {"test accuracy": 0.123456}})
     assert "- test accuracy: 0.1235\n" in card
     assert "Not measured." not in card
 
@@ -41,7 +41,7 @@ def test_the_hub_is_told_what_it_asks_for() -> None:
     name, metrics = "openai/clip-vit-base-patch16", {"test accuracy": 0.75, "test macro F1": 0.5}
     backbone = {"name": name, "weights": "abc"}
     about = {**DESCRIPTION, "backbone": backbone, "metrics": metrics, "data": {"name": "pets: #1"}}
-    card = write_card(about, "user/pets")
+    card = card_text(about, "user/pets")
     front = front_of(card)
     assert front["license"] == "mit"
     assert front["base_model"] == name
@@ -61,15 +61,15 @@ def test_a_backbone_of_this_machine_is_no_base_model_and_its_card_says_the_licen
     tmp_path: Path,
 ) -> None:
     name = 'C:\\a "clip": #1'
-    front = front_of(write_card({**DESCRIPTION, "backbone": {"name": name, "weights": "abc"}}))
+    front = front_of(card_text({**DESCRIPTION, "backbone": {"name": name, "weights": "abc"}}))
     assert not {"base_model", "license", "model-index"} & set(front)
     (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\n---\n# x\n", "utf-8")
     backbone = {"name": str(tmp_path), "weights": "abc"}
-    front = front_of(write_card({**DESCRIPTION, "backbone": backbone}))
+    front = front_of(card_text({**DESCRIPTION, "backbone": backbone}))
     assert front["license"] == "apache-2.0"
     assert "base_model" not in front
 
 
 def test_the_embedded_backbones_licence_is_that_of_its_card() -> None:
-    assert front_of(write_card(DESCRIPTION))["license"] == "cc-by-sa-4.0"
+    assert front_of(card_text(DESCRIPTION))["license"] == "cc-by-sa-4.0"
     assert licence_of(str(TINY)) == LICENCES["tiny"]

@@ -24,16 +24,16 @@ from crossprompt.description import (
     LEARNED,
     OWN,
     check_information,
+    json_text,
     read_description,
     told,
-    write_json,
 )
 from crossprompt.errors import RequestError
 from crossprompt.frozen import FORMS, check_tensors
 from crossprompt.hashing import hash_file
 from crossprompt.hub import fetch, is_repository
 from crossprompt.methods import Method, build_hollow
-from crossprompt.model_card import is_card, write_card
+from crossprompt.model_card import card_text, is_card
 from crossprompt.replacing import writable_folder
 from crossprompt.tensor_file import read_headers, read_tensors
 
@@ -83,8 +83,8 @@ def _write(classifier: Classifier, folder: Path) -> None:
     (folder / LEARNED).write_bytes(to_bytes(_plain(classifier.method.state_dict())))
     files = {name: hash_file(folder / name) for name in (FROZEN, LEARNED)}
     description = {**describe(classifier), "files": files, **classifier.information}
-    (folder / DESCRIPTION).write_text(write_json(description), "utf-8")
-    (folder / CARD).write_text(write_card(description), "utf-8")
+    (folder / DESCRIPTION).write_text(json_text(description), "utf-8")
+    (folder / CARD).write_text(card_text(description), "utf-8")
 
 
 def _put_in_place(written: Path, folder: Path) -> None:

@@ -94,7 +94,7 @@ def parse_json(text: str) -> Any:
     return json.loads(text, parse_constant=_refuse_constant)
 
 
-def write_json(description: Mapping[str, Any]) -> str:
+def json_text(description: Mapping[str, Any]) -> str:
     """A description as text; numbers that JSON has no word for become null."""
     text = json.dumps(_finite(description), ensure_ascii=False, indent=2, default=str)
     return text + "\n"

@@ -15,12 +15,12 @@ from crossprompt.description import (
     DESCRIPTION,
     FROZEN,
     LEARNED,
+    json_text,
     read_description,
-    write_json,
 )
 from crossprompt.errors import RequestError
 from crossprompt.licences import TINY, hub_name
-from crossprompt.model_card import write_card
+from crossprompt.model_card import card_text
 from crossprompt.wording import one_line
 
 FILES = (DESCRIPTION, FROZEN, LEARNED)
@@ -114,8 +114,8 @@ def push_folder(
     with TemporaryDirectory() as place, _explained(repository, revision, DESCRIPTION):
         for name in (FROZEN, LEARNED):
             shutil.copyfile(folder / name, Path(place) / name)
-        (Path(place) / DESCRIPTION).write_text(write_json(description), "utf-8")
-        (Path(place) / CARD).write_text(write_card(description, repository), "utf-8")
+        (Path(place) / DESCRIPTION).write_text(json_text(description), "utf-8")
+        (Path(place) / CARD).write_text(card_text(description, repository), "utf-8")
         api = HfApi(token=token)
         api.create_repo(repository, private=private, exist_ok=True)
         if revision is not None:

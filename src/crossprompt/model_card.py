@@ -61,7 +61,7 @@ PLACE = "path/to/this/folder"
 """Where a card does not know better."""
 
 
-def write_card(description: dict[str, Any], place: str = PLACE) -> str:
+def card_text(description: dict[str, Any], place: str = PLACE) -> str:
     """Markdown for the description that ``classifier.json`` holds.
 
     Args:
@@ -89,7 +89,7 @@ def write_card(description: dict[str, Any], place: str = PLACE) -> str:
 
 
 def is_card(path: Path) -> bool:
-    """Whether a file is one that ``write_card`` made, changed or not."""
+    """Whether a file is one that ``card_text`` made, changed or not."""
     try:
         front = path.read_text("utf-8", errors="replace").partition("\n---")[0]
         return re.search(rf"^library_name: .?{LIBRARY}\b", front, re.MULTILINE) is not None

@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL.Image import Resampling
 
-from crossprompt.description import check_class_names, check_types, parse_json, write_json
+from crossprompt.description import check_class_names, check_types, json_text, parse_json
 from crossprompt.errors import RequestError
 from crossprompt.pixels import PictureTransform
 
@@ -33,7 +33,7 @@ TYPES: Mapping[tuple[str, ...], type] = {
 """What a description must hold."""
 
 
-def write_description(about: Mapping[str, Any], transform: PictureTransform, weights: str) -> str:
+def description_text(about: Mapping[str, Any], transform: PictureTransform, weights: str) -> str:
     """The JSON text.
 
     Args:
@@ -49,7 +49,7 @@ def write_description(about: Mapping[str, Any], transform: PictureTransform, wei
         "interpolation": transform.interpolation.name.lower(),
     }
     described = {**about, "format": FORMAT, "weights": weights, "preprocess": steps}
-    return write_json(described)
+    return json_text(described)
 
 
 def read_description(text: str | None, path: Path) -> dict[str, Any]:

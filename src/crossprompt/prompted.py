@@ -70,10 +70,12 @@ def encode_prompted_texts(
             enter with the words, and there must be one if there is any.
     """
     text = clip.text.embed(texts)
-    return read(clip, text.insert(prompts[0]) if prompts else text, prompts)
+    return encode_embedded_texts(clip, text.insert(prompts[0]) if prompts else text, prompts)
 
 
-def read(clip: CLIP, text: TextTokens, prompts: Mapping[int, TextPrompt]) -> TextFeatures:
+def encode_embedded_texts(
+    clip: CLIP, text: TextTokens, prompts: Mapping[int, TextPrompt]
+) -> TextFeatures:
     """The text tower from words to features, ``[groups, texts, embed]``.
 
     Args:

@@ -19,7 +19,7 @@ from crossprompt.export.program import scorer_of, trace
 from crossprompt.export.weights import Weights
 from crossprompt.extras import require_extra
 from crossprompt.onnx_classifier import load_onnx
-from crossprompt.onnx_description import EXTRA, write_description
+from crossprompt.onnx_description import EXTRA, description_text
 from crossprompt.replacing import replace_file, writable_folder
 
 Form = Literal["onnx", "torch"]
@@ -123,7 +123,7 @@ def _write(
 def _describe(classifier: Classifier, weights: Weights) -> str:
     about = {**describe(classifier), **classifier.information}
     about.pop("learned_from", None)  # hashes of the user's images
-    return write_description(about, classifier.clip.preprocess, weights)
+    return description_text(about, classifier.clip.preprocess, weights)
 
 
 def _check(

@@ -15,7 +15,7 @@ from crossprompt.examples import Examples
 from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import FeatureMethod, Recipe
 from crossprompt.methods.prompts import prompt_from_words, random_prompt
-from crossprompt.prompted import encode_prompted_texts, read
+from crossprompt.prompted import encode_embedded_texts, encode_prompted_texts
 from crossprompt.settings import require
 from crossprompt.shapes import ClassFeatures, ImageFeatures, Logits
 
@@ -83,7 +83,8 @@ class CoOp(FeatureMethod):
 
     def _encode_classes(self, clip: CLIP) -> ClassFeatures:
         if self.config.class_specific:
-            return read(clip, clip.text.embed(self.names).write_each(self.text_prompt), {})[0]
+            words = clip.text.embed(self.names).write_each(self.text_prompt)
+            return encode_embedded_texts(clip, words, {})[0]
         return encode_prompted_texts(clip, self.names, {0: self.text_prompt[None]})[0]
 
 
