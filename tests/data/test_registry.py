@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 import crossprompt.data
-from crossprompt.data import DATASETS, Dataset, load_csv, load_dataset, load_folder
+from crossprompt.data import Dataset, load_csv, load_dataset, load_folder
 from crossprompt.errors import RequestError
 
 
@@ -25,13 +25,6 @@ def table(folder: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CROSSPROMPT_DATA", raising=False)
-
-
-def test_every_data_set_has_a_line_of_description() -> None:
-    assert {"emoji", "folder", "csv"} <= DATASETS.keys()
-    for entry in DATASETS.values():
-        assert entry.description
-        assert "\n" not in entry.description
 
 
 def test_a_folder_is_loaded_by_name_or_path(folder: Path) -> None:

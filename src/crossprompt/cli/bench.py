@@ -129,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the grid; 1 if a cell failed."""
     device, dtype = choose_where(options)
     cells = build_grid(options, dtype).cells()
-    engine, threads = choose_engine(options)
+    engine, threads = choose_engine(options, options.backbones)
     if options.dry_run:
         _list(cells, options.output, options.json)
         return 0

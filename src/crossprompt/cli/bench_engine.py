@@ -1,6 +1,7 @@
 """Where a grid is computed, as options."""
 
 import argparse
+from collections.abc import Sequence
 
 import joblib
 import torch
@@ -52,13 +53,17 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def choose_engine(options: argparse.Namespace) -> tuple[Engine, int]:
+def choose_engine(options: argparse.Namespace, backbones: Sequence[str]) -> tuple[Engine, int]:
     """The engine, and the threads of each training.
+
+    Args:
+        options: see ``add_engine_arguments``.
+        backbones: of the grid.
 
     Raises:
         RequestError: an option would be ignored.
     """
-    small = options.backbones == [SMALL]
+    small = list(backbones) == [SMALL]
     cores = joblib.cpu_count()
     threads = options.threads or (1 if small else cores)
     workers = options.workers or (max(1, cores // threads) if small else 1)

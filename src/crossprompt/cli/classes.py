@@ -8,7 +8,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossprompt.cli.device import add_backbone, add_device_arguments, open_classifier
+from crossprompt.cli.device import add_device_arguments
+from crossprompt.cli.opening import add_backbone, add_run, open_classifier
 from crossprompt.description import DESCRIPTION
 from crossprompt.errors import RequestError
 
@@ -17,9 +18,7 @@ EXAMPLE = "crossprompt classes runs/photos-dcp tabby dog --output runs/others"
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the new classifier."""
-    parser.add_argument(
-        "run", type=Path, help="a saved classifier's folder, or owner/name on the hub"
-    )
+    add_run(parser)
     parser.add_argument("names", nargs="+", metavar="NAME", help="the classes to tell apart")
     parser.add_argument("--output", type=Path, required=True, help="folder of the new classifier")
     parser.add_argument(
@@ -39,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
             f"{options.output} holds a classifier already; replace it by --overwrite, or choose "
             "another --output"
         )
-    classifier = open_classifier(options.run, options)
+    classifier = open_classifier(options.run, options.backbone, options.device, options.dtype)
     there = classifier.class_names if options.add else ()
     if known := [name for name in options.names if name in there]:
         raise RequestError(

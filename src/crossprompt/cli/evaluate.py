@@ -3,14 +3,9 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from crossprompt.cli.device import (
-    add_backbone,
-    add_batch_size,
-    add_device_arguments,
-    open_classifier,
-)
+from crossprompt.cli.device import add_batch_size, add_device_arguments
+from crossprompt.cli.opening import add_backbone, add_run, open_classifier
 from crossprompt.cli.results import show_classes, show_results
 from crossprompt.cli.terminal import print_json, reporting
 from crossprompt.data.registry import ROOT_VARIABLE
@@ -24,9 +19,7 @@ EXAMPLE = "crossprompt evaluate runs/photos-dcp photos --per-class"
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the evaluation."""
-    parser.add_argument(
-        "run", type=Path, help="a saved classifier's folder, or owner/name on the hub"
-    )
+    add_run(parser)
     parser.add_argument("data", help="a folder of class folders, a CSV file, or a data set's name")
     parser.add_argument("--root", help=f"folder that holds the data set (default: {ROOT_VARIABLE})")
     parser.add_argument(
@@ -52,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     """Evaluate, and print a table or JSON."""
     names = {} if options.class_names is None else {"class_names": options.class_names}
     with reporting() as terminal:
-        classifier = open_classifier(options.run, options)
+        classifier = open_classifier(options.run, options.backbone, options.device, options.dtype)
         held_out = choose_held_out(
             options.data,
             classifier.information,

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossprompt.bulk.inputs import open_inputs
-from crossprompt.cli.device import add_backbone, open_classifier, positive
+from crossprompt.cli.device import positive
+from crossprompt.cli.opening import add_backbone, add_run, open_classifier
 from crossprompt.cli.terminal import print_json, print_table, reporting, warn_if_silent
 from crossprompt.data.inputs import ImageFile
 from crossprompt.errors import RequestError
@@ -22,9 +23,7 @@ EXAMPLE = "crossprompt explain runs/photos-dcp a.jpg --output explained"
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the explanation."""
-    parser.add_argument(
-        "run", type=Path, help="a saved classifier's folder, or owner/name on the hub"
-    )
+    add_run(parser)
     parser.add_argument(
         "images",
         nargs="*",
@@ -58,8 +57,7 @@ def run(options: argparse.Namespace) -> int:
     from crossprompt.nearest_words import nearest_words  # which imports torch
 
     paths = _paths(options.images)
-    options.device, options.dtype = "cpu", "fp32"
-    classifier = open_classifier(options.run, options)
+    classifier = open_classifier(options.run, options.backbone, "cpu", "fp32")
     pictures = _draw(classifier, paths, options)
     words = nearest_words(classifier, options.words)
     if options.json:

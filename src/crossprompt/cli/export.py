@@ -6,8 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crossprompt.cli.device import add_backbone, open_classifier
+from crossprompt.cli.opening import add_backbone, add_run, open_classifier
 from crossprompt.cli.terminal import print_json, print_table, reporting
+from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import RequestError
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ EXAMPLE = "crossprompt export runs/photos-dcp photos.onnx --check photos"
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the export."""
-    parser.add_argument(
-        "run", type=Path, help="a saved classifier's folder, or owner/name on the hub"
-    )
+    add_run(parser)
     parser.add_argument("output", type=Path, help="file to write, .onnx or .pt2")
     parser.add_argument(
         "--format",
@@ -41,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         help="compare on the test images of this data, too: a folder of class folders, a CSV file, "
         "or a data set's name",
     )
-    parser.add_argument("--root", help="folder that holds the data set of --check")
+    parser.add_argument(
+        "--root", help=f"folder that holds the data set of --check (default: {ROOT_VARIABLE})"
+    )
     add_backbone(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
@@ -53,9 +54,8 @@ def run(options: argparse.Namespace) -> int:
     form = _form(options)
     if options.root is not None and options.check is None:
         raise RequestError("--root is for --check, which is not given; add it or leave both out")
-    options.device, options.dtype = "cpu", "fp32"
     with reporting() as terminal:
-        classifier = open_classifier(options.run, options)
+        classifier = open_classifier(options.run, options.backbone, "cpu", "fp32")
         pictures = _pictures(options, classifier)
         found = export_classifier(
             classifier,

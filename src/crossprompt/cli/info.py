@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crossprompt.cli.device import ONNX, check_finished, find_run
+from crossprompt.cli.opening import ONNX, check_finished, find_run
 from crossprompt.cli.terminal import print_facts, print_json
 from crossprompt.data.class_names import listed
 from crossprompt.description import DESCRIPTION, FROZEN, LEARNED

@@ -15,14 +15,8 @@ from crossprompt.bulk.inputs import Inputs, open_inputs
 from crossprompt.bulk.partial import PartialFile
 from crossprompt.bulk.predict import grouped, predict_to_file
 from crossprompt.bulk.rows import FORMS
-from crossprompt.cli.device import (
-    add_backbone,
-    add_batch_size,
-    add_device_arguments,
-    add_run,
-    open_predictor,
-    positive,
-)
+from crossprompt.cli.device import add_batch_size, add_device_arguments, positive
+from crossprompt.cli.opening import add_backbone, add_run_or_export, open_predictor
 from crossprompt.cli.predict_engine import add_engine_arguments, check_engine, choose_engine
 from crossprompt.cli.terminal import reporting, warn_if_silent
 from crossprompt.errors import RequestError
@@ -44,7 +38,7 @@ class Writable(Protocol):
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the prediction."""
-    add_run(parser)
+    add_run_or_export(parser)
     parser.add_argument(
         "images",
         nargs="+",
@@ -86,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     form = _format(options)
     check_engine(options)
     inputs = open_inputs(options.images, options.column, warn_if_silent)
-    classifier = open_predictor(options.run, options)
+    classifier = open_predictor(options.run, options.backbone, options.device, options.dtype)
     top_k = min(options.top_k, len(classifier.class_names))
     engine = choose_engine(options, classifier, top_k)
     if options.output is None:

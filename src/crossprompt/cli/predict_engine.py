@@ -4,7 +4,8 @@ import argparse
 from functools import partial
 
 from crossprompt.bulk.engine import Engine, Local, Predictor
-from crossprompt.cli.device import not_negative, open_predictor, positive
+from crossprompt.cli.device import not_negative, positive
+from crossprompt.cli.opening import open_predictor
 from crossprompt.cli.ray_options import LOCAL, add_engine, check_local
 
 OF_RAY = ("workers", "threads", "gpus", "ray_address")
@@ -38,7 +39,13 @@ def choose_engine(options: argparse.Namespace, classifier: Predictor, top_k: int
     from crossprompt.bulk.ray_engine import OnRay
 
     return OnRay(
-        partial(open_predictor, options.run, options),
+        partial(
+            open_predictor,
+            options.run,
+            backbone=options.backbone,
+            device=options.device,
+            dtype=options.dtype,
+        ),
         top_k,
         options.batch_size,
         options.ray_address,

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossprompt.cli.device import check_finished
+from crossprompt.cli.opening import check_finished
 
 EXAMPLE = "crossprompt push runs/photos-dcp user/photos-dcp --private"
 

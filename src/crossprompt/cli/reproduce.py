@@ -11,6 +11,7 @@ from crossprompt.bench.task import fixed_threads
 from crossprompt.cli.bench import run_cells
 from crossprompt.cli.bench_engine import add_engine_arguments, choose_engine, choose_where
 from crossprompt.cli.device import add_device_arguments
+from crossprompt.cli.ray_options import LOCAL
 from crossprompt.cli.terminal import print_json, print_table, reporting
 from crossprompt.clip.weights import load_clip
 from crossprompt.data.registry import ROOT_VARIABLE
@@ -67,10 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 def run(options: argparse.Namespace) -> int:
     """List and estimate, and unless that is all, run; 1 if a cell failed."""
-    options.backbones = [options.backbone]
     study, (device, dtype) = STUDIES[options.study], choose_where(options)
     cells = study.cells(options.backbone, dtype, options.datasets)
-    engine, threads = choose_engine(options)
+    engine, threads = choose_engine(options, [options.backbone])
     root = root_for(options.data)
     if not options.estimate:
         _require_data(options, root)
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     if done := sum(cell.key in finished for cell in cells):
         title += f", of which {done} are finished in {options.output}"
     # a cluster's machines are others than this one
-    measured = _measure(parts, options, device, dtype, threads) if _is_here(options) else []
+    measured = _measure(parts, options, device, dtype, threads) if _can_be_measured(options) else []
     if options.estimate and options.json:
         values = [each.to_json() for each in measured]
         print_json({"cells": len(cells), "datasets": values, "total": total(measured)})
@@ -91,8 +91,8 @@ def run(options: argparse.Namespace) -> int:
     return run_cells(cells, options, engine, Circumstances(root, device, threads))
 
 
-def _is_here(options: argparse.Namespace) -> bool:
-    return bool(options.estimate or options.engine == "local")
+def _can_be_measured(options: argparse.Namespace) -> bool:
+    return bool(options.estimate or options.engine == LOCAL)
 
 
 def _measure(

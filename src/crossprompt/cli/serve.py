@@ -8,11 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crossprompt.cli.device import (
-    add_backbone,
-    add_device_arguments,
-    open_predictor,
-)
+from crossprompt.cli.device import add_device_arguments
+from crossprompt.cli.opening import add_backbone, add_run_or_export, open_predictor
 from crossprompt.cli.settings import add_settings, collect
 from crossprompt.extras import require_extra
 from crossprompt.onnx_classifier import OnnxClassifier
@@ -31,12 +28,7 @@ PACKAGES = ("fastapi", "prometheus-client", "python-multipart", "uvicorn")
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Options of the server."""
-    parser.add_argument(
-        "run",
-        type=Path,
-        help="folder of a saved classifier, owner/name[@revision] of one on the Hugging Face hub, "
-        "or an .onnx file made by crossprompt export",
-    )
+    add_run_or_export(parser)
     parser.add_argument(
         "--host", default=HOST, help=f"name or address to listen on (default: {HOST}: this machine)"
     )
@@ -76,7 +68,9 @@ def run(options: argparse.Namespace) -> int:
                 "classified; ask for a key with --api-key-file",
                 file=sys.stderr,
             )
-        served = _as_served(open_predictor(options.run, options))
+        served = _as_served(
+            open_predictor(options.run, options.backbone, options.device, options.dtype)
+        )
 
         def ready() -> None:
             what = f"{options.run} ({len(served.class_names)} classes)"

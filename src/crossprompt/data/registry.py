@@ -26,8 +26,6 @@ class Entry:
 
     loader: Callable[..., Dataset]
     """Takes ``root`` and the options; its signature says which there are."""
-    description: str
-    """One line for a list of data sets."""
     uses_variable: bool = True
     """Whether ``CROSSPROMPT_DATA`` stands in for a ``root`` that is not given."""
 
@@ -41,25 +39,11 @@ def _load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
 OWN = ("folder", "csv")
 """The names that read a user's own files: nobody misspells a path to mean one of these."""
 DATASETS: dict[str, Entry] = {
-    "emoji": Entry(
-        _load_emoji,
-        "kinds of emoji in three styles, from the packages of the extra 'demo'",
-        uses_variable=False,  # its pictures are drawn, into a cache
-    ),
-    "folder": Entry(
-        load_folder,
-        "your images: a folder for each class, in train/ val/ test/ or not",
-    ),
-    "csv": Entry(
-        load_csv,
-        "your images: a CSV file with the columns path, label and, if wanted, split",
-        uses_variable=False,  # its paths are relative to the file
-    ),
+    "emoji": Entry(_load_emoji, uses_variable=False),  # its pictures are drawn, into a cache
+    "folder": Entry(load_folder),
+    "csv": Entry(load_csv, uses_variable=False),  # its paths are relative to the file
     **{
-        name: Entry(
-            partial(load_domains if entry.domains else load_benchmark, entry),
-            f"{entry.title}: {entry.classes:,} classes, {entry.images:,} images",
-        )
+        name: Entry(partial(load_domains if entry.domains else load_benchmark, entry))
         for name, entry in BENCHMARKS.items()
     },
 }
