@@ -71,7 +71,7 @@ def _parts(record: Record) -> list[Record]:
 
 
 def _without_targets(record: Record) -> str:
-    return replace(record.cell, targets=()).identity
+    return replace(record.cell, targets=()).key
 
 
 def _merged(records: Sequence[Record]) -> Record:

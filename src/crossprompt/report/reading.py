@@ -53,13 +53,13 @@ def read_results(folder: Path) -> Results:
             continue
         record = parse(line, f"{path}, line {number}")
         cell = record.cell
-        if cell.identity in numbers:
+        if cell.key in numbers:
             notes.append(
-                f"Lines {numbers[cell.identity]} and {number} of {path} are of the same cell "
+                f"Lines {numbers[cell.key]} and {number} of {path} are of the same cell "
                 f"({cell.method} on {cell.dataset}, {shots_in_words(cell.shots)}, seed "
                 f"{cell.seed}); the last one counts."
             )
-        numbers[cell.identity], records[cell.identity] = number, record
+        numbers[cell.key], records[cell.key] = number, record
     if not records:
         raise RequestError(f"{path} holds no finished cell yet; run crossprompt bench first")
     notes += disagreements(list(records.values()))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from crossprompt.bench.cell import ORDERS
+from crossprompt.bench.cell import Cell as Asked
 from crossprompt.bench.lines import FORMAT, VERSION
 from crossprompt.bench.protocols import PROTOCOLS as BENCH_PROTOCOLS
 from crossprompt.classifier import Inference
@@ -19,42 +20,11 @@ INFERENCE: tuple[str, ...] = get_args(Inference)
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What was asked for: a finished cell is never computed twice."""
+class Cell(Asked):
+    """What was asked for, as a report has it."""
 
-    protocol: str
-    """One of ``PROTOCOLS``."""
-    dataset: str
-    """The data set trained on."""
-    method: str
-    """Its name."""
-    options: Mapping[str, Any]
-    """Settings that differ from the method's defaults."""
-    training: Mapping[str, Any]
-    """Settings that differ from the method's recipe."""
-    backbone: str
-    """As given to ``load_clip``."""
-    dtype: str
-    """What the towers computed in."""
-    shots: int
-    """Training images per class."""
-    seed: int
-    """Of the draw, the start values and the order."""
-    inference: str
-    """One of ``INFERENCE``."""
-    test_batch_size: int | None
-    """Images at a time, where the rule is ``batch``."""
-    batch_order: str | None
-    """One of ``ORDERS``, where the rule is ``batch``."""
-    targets: tuple[str, ...] = ()
-    """Other data sets that were asked to be tested on."""
     joint: str = ""
     """The data sets that were learned together, where ``dataset`` is one of several."""
-
-    @property
-    def identity(self) -> str:
-        """The same text for the same cell."""
-        return canonical(vars(self))
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def read_unfinished(folder: Path, finished: Collection[str]) -> tuple[Unfinished
 
     Args:
         folder: of the results.
-        finished: identities of the cells with a line.
+        finished: keys of the cells with a line.
 
     Raises:
         RequestError: an entry is malformed.
@@ -44,7 +44,7 @@ def read_unfinished(folder: Path, finished: Collection[str]) -> tuple[Unfinished
         )
         for entry in entries
     ]
-    return tuple(one for one in found if one.cell.identity not in finished)
+    return tuple(one for one in found if one.cell.key not in finished)
 
 
 def state_of(cells: Iterable[Unfinished]) -> str | None:
