@@ -132,6 +132,7 @@ def test_no_images_have_no_answers(make, photos) -> None:
         (["a.png"], None, "labels are missing"),
         (["a.png", "b.png"], ["a", None], r"the label of b\.png is missing"),
         (["a.png", "b.png"], [float("nan"), 1.0], r"the label of a\.png is missing"),
+        (["a.png", "b.png"], ["a", float("nan")], r"the label of b\.png is missing"),
         (np.array([3, 4]), ["a", "b"], "found a int64 to learn from, expected image files"),
         (["a.png", "b.png"], [[1, 0], [0, 1]], r"found labels in the shape \(2, 2\), expected one"),
     ],

@@ -160,7 +160,10 @@ def _listed(files: Files, labels: Values) -> tuple[Dataset, np.ndarray]:
         raise RequestError(
             f"found a single path and {len(labels)} labels, expected as many files as labels"
         )
-    files, labels = _column(files, "files"), _column(np.asarray(labels), "labels")
+    several = np.asarray(labels).ndim > 1
+    # as they were given: of texts and a number that says nothing, numpy makes texts
+    labels = _column(np.asarray(labels), "labels") if several else list(labels)
+    files = _column(files, "files")
     if len(files) != len(labels):
         raise RequestError(
             f"found {len(files)} files and {len(labels)} labels, expected as many files as labels"
