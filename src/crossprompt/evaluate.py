@@ -62,9 +62,10 @@ def evaluate(
         progress: called with (images done, images in all).
 
     Raises:
-        RequestError: there is no image, one cannot be read, a label has no class, or
-            ``batch_size`` is less than 1.
+        RequestError: these are no labelled images, there is none, one cannot be read, a label has
+            no class, or ``batch_size`` is less than 1.
     """
+    check_items(items, "evaluate on")
     require(batch_size >= 1, f"batch_size is {batch_size}, expected 1 or more")
     labels = labels_of(items, classifier.class_names)
     probabilities: list[np.ndarray] = []
@@ -87,7 +88,6 @@ def labels_of(items: Sequence[Item], class_names: Sequence[str]) -> np.ndarray:
     Raises:
         RequestError: there is no image, or a label has no class.
     """
-    check_items(items, "evaluate on")
     require(len(items) > 0, "there are no images to evaluate on; the split is empty")
     labels = [item.label for item in items]
     first, last, classes = min(labels), max(labels), len(class_names)

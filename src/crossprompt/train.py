@@ -62,11 +62,13 @@ def train(
         steps.
 
     Raises:
-        RequestError: no images, a label without a class, a setting that would be ignored, a batch
-            size that the processes cannot share, a memory limit that nothing is within, or a state
-            of another training.
+        RequestError: no labelled images, a label without a class, a setting that would be ignored,
+            a batch size that the processes cannot share, a memory limit that nothing is within, or
+            a state of another training.
         JobError: the loss is not finite; the state of the last good epoch is kept.
     """
+    for items in (train, val):
+        check_items(items, "train on")
     config = config or TrainConfig()
     _check_labels(train, method)
     recipe = config.recipe_of(type(method), count_shots(train)).for_images(len(train))
@@ -167,7 +169,6 @@ def _circumstances(
 
 
 def _check_labels(items: Sequence[Item], method: Method) -> None:
-    check_items(items, "train on")
     require(len(items) > 0, "there are no training images; the split is empty")
     classes = len(method.class_names)
     low, high = min(item.label for item in items), max(item.label for item in items)

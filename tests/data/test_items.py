@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crossprompt import build_method, evaluate, freeze, train
 from crossprompt.data import Dataset, Item, Split, load_folder
 from crossprompt.data.split import check_items
 from crossprompt.errors import RequestError
+from tests.backbone import NAMES, even_clip, write_items
 from tests.unchecked import made
 
 # Golden values: CoOp's sampling run on Dassl, Python 3.11, as recorded in the project's protocol
@@ -213,6 +215,22 @@ def test_what_is_no_labelled_images_is_told(items, told) -> None:
     with pytest.raises(RequestError, match=told):
         check_items(items, "learn")
     check_items([made(Item, Path("a.png"), np.int64(0))], "learn")
+
+
+def test_a_whole_data_set_is_told_wherever_a_split_is_meant(tmp_path: Path) -> None:
+    clip, items = even_clip(), write_items(tmp_path, [0, 1, 2, 3])
+    data, method = (
+        Dataset("mine", NAMES, train=Split(tuple(items))),
+        build_method("coop", clip, NAMES),
+    )
+    with pytest.raises(RequestError, match="found a Dataset to train on, expected labelled images"):
+        unwrap(train)(method, clip, data)
+    with pytest.raises(RequestError, match="found a Dataset to train on, expected labelled images"):
+        unwrap(train)(method, clip, data.train, val=data)
+    with pytest.raises(RequestError, match="found a Dataset to freeze with, expected"):
+        unwrap(freeze)(method, clip, data)
+    with pytest.raises(RequestError, match="found a Dataset to evaluate on, expected"):
+        unwrap(evaluate)(freeze(method, clip), data)
 
 
 def test_checked_data_without_bad_images_is_unchanged(write_images) -> None:
