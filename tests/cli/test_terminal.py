@@ -44,6 +44,13 @@ def test_the_training_bar_shows_loss_rate_and_steps(shown) -> None:
     assert "images/s" in read()
 
 
+def test_no_speed_is_shown_before_it_is_known(shown) -> None:
+    terminal, read = shown
+    terminal.step(StepReport(1, 10, loss=2.0, lr=0.0035, images=4))
+    assert "lr 3.50e-03" in (text := read())
+    assert "images/s" not in text
+
+
 def test_the_loss_is_smoothed(shown) -> None:
     terminal, read = shown
     for step, loss in ((1, 1.0), (2, 2.0)):

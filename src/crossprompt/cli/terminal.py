@@ -63,7 +63,8 @@ class Terminal:
         old = self._loss if self._loss is not None else report.loss
         self._loss = old + SMOOTH * (report.loss - old)
         speed = self._speed("Training") * report.images
-        detail = f"loss {self._loss:.3f}  lr {report.lr:.2e}  {speed:.1f} images/s"
+        known = f"  {speed:.1f} images/s" if speed else ""  # from two steps on
+        detail = f"loss {self._loss:.3f}  lr {report.lr:.2e}{known}"
         self._show("Training", report.step, report.steps, detail)
 
     def _speed(self, what: str) -> float:
