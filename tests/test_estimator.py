@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 
-from crossprompt import PromptClassifier, load_dataset
+from crossprompt import PromptClassifier, load, load_dataset
 from crossprompt.data import list_images
 from crossprompt.errors import RequestError
 from tests.backbone import NAMES, write_items
@@ -134,7 +134,12 @@ def test_no_images_have_no_answers(make, photos) -> None:
         (["a.png", "b.png"], [float("nan"), 1.0], r"the label of a\.png is missing"),
         (["a.png", "b.png"], ["a", float("nan")], r"the label of b\.png is missing"),
         (np.array([3, 4]), ["a", "b"], "found a int64 to learn from, expected image files"),
-        (["a.png", "b.png"], [[1, 0], [0, 1]], r"found labels in the shape \(2, 2\), expected one"),
+        (["a.png", "b.png"], np.eye(2), r"found labels in the shape \(2, 2\), expected one"),
+        (
+            ["a.png", "b.png"],
+            [[1, 0], [0, 1]],
+            r"the label of a\.png is \[1, 0\], expected a",
+        ),
     ],
 )
 def test_files_and_labels_that_do_not_go_together_are_refused(make, files, labels, told) -> None:
@@ -148,6 +153,15 @@ def test_a_single_column_is_taken_for_its_values(make, tmp_path) -> None:
     assert np.array_equal(
         column.predict(files[:, None]), make(shots=2).fit(files, labels).predict(files)
     )
+
+
+def test_numpy_s_numbers_are_settings_and_are_saved_as_numbers(make, photos, tmp_path) -> None:
+    one, two = np.arange(1, 3)
+    model = make(method="coop", training={"epochs": two}).set_params(shots=two, seed=one)
+    saved = load(model.fit(photos).classifier_.save(tmp_path / "run"))
+    assert saved.information["data"]["shots"] == 2
+    training = saved.information["training"]
+    assert (training["epochs"], training["seed"]) == (2, 1)
 
 
 def test_probabilities_add_up_as_exactly_as_scikit_learn_asks(make, photos) -> None:

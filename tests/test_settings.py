@@ -11,6 +11,7 @@ from crossprompt.errors import RequestError
 from crossprompt.methods import METHODS
 from crossprompt.settings import Settings
 from crossprompt.train_config import TrainConfig
+from tests.unchecked import made
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def test_values_of_every_type_are_taken_and_come_back_from_json() -> None:
     own = Example.of({"length": np.int64(3), "rate": np.float32(0.5)}, "example")
     assert json.loads(json.dumps(own.to_json()))["length"] == 3
     assert (type(own.length), own.rate, type(own.rate)) == (int, 0.5, float)
+    assert type(made(TrainConfig, epochs=np.int64(2)).epochs) is int
 
 
 @pytest.mark.parametrize(

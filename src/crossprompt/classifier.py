@@ -120,10 +120,10 @@ class Classifier(FileClassifier):
 
         return save(self, Path(folder))
 
-    def __repr__(self) -> str:
+    def _in_words(self) -> str:
         rule = self.information.get("inference", "calibrated")
         study = "" if rule == "calibrated" else f", inference {rule!r}"
-        return f"{super().__repr__()[:-1]}, {self.method.name} on {self.clip.name}{study})"
+        return f"{super()._in_words()}, {self.method.name} on {self.clip.name}{study}"
 
     def push_to_hub(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -97,8 +98,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             data=data.name,
             method=self.method,
             backbone=self.backbone,
-            shots=self.shots,
-            seed=self.seed,
+            shots=_plain(self.shots),
+            seed=_plain(self.seed),
             options=self.options or {},
             training=self.training or {},
             device=self.device,
@@ -160,10 +161,7 @@ def _listed(files: Files, labels: Values) -> tuple[Dataset, np.ndarray]:
         raise RequestError(
             f"found a single path and {len(labels)} labels, expected as many files as labels"
         )
-    several = np.asarray(labels).ndim > 1
-    # as they were given: of texts and a number that says nothing, numpy makes texts
-    labels = _column(np.asarray(labels), "labels") if several else list(labels)
-    files = _column(files, "files")
+    files, labels = _column(files, "files"), _column(labels, "labels")
     if len(files) != len(labels):
         raise RequestError(
             f"found {len(files)} files and {len(labels)} labels, expected as many files as labels"
@@ -171,11 +169,18 @@ def _listed(files: Files, labels: Values) -> tuple[Dataset, np.ndarray]:
     for file, label in zip(files, labels, strict=True):
         if not isinstance(file, (str, PathLike)):
             raise RequestError(f"found a {type(file).__name__} to learn from, expected image files")
-        if _is_missing(label):
+        if np.ndim(label):
+            raise RequestError(f"the label of {file} is {label!r:.80}, expected a single value")
+        if _is_missing(label):  # before numpy makes a text of it, among texts
             raise RequestError(f"the label of {file} is missing; give one, or leave the file out")
     classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
     names = tuple(readable(str(label)) for label in classes)
     return Dataset("files", names, Split.of(files, numbers.tolist())), classes
+
+
+def _plain(number: Any) -> Any:
+    """Python's own number for numpy's, of which a search through settings is made."""
+    return int(number) if isinstance(number, Integral) else number
 
 
 def _is_missing(label: Any) -> bool:

@@ -68,7 +68,11 @@ class FileClassifier(ABC):
         them."""
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self.class_names)} classes: {listed(self.class_names)})"
+        return f"{type(self).__name__}({self._in_words()})"
+
+    def _in_words(self) -> str:
+        """What it is, for ``repr``."""
+        return f"{len(self.class_names)} classes: {listed(self.class_names)}"
 
     def predict(self, images: Images, top_k: int = 5, batch_size: int = BATCH) -> list[Prediction]:
         """Classify images; one prediction per input, in order, see ``predict_stream``."""

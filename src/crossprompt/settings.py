@@ -72,10 +72,19 @@ class Settings:
         values = {name: _as(value, known[name].type) for name, value in options.items()}
         return cls(**values)
 
-    def check_types(self, owner: str) -> None:
-        """``RequestError`` if a value is of the wrong type, as ``of`` raises it."""
+    def settle_types(self, owner: str) -> None:
+        """Check and convert every value, as ``of`` does, where a user may call the class itself.
+
+        Args:
+            owner: what the settings belong to, for errors.
+
+        Raises:
+            RequestError: a value is of the wrong type.
+        """
         for setting in self._settings():
-            _check_type(getattr(self, setting.name), setting, owner)
+            value = getattr(self, setting.name)
+            _check_type(value, setting, owner)
+            object.__setattr__(self, setting.name, _as(value, setting.type))
 
     def to_json(self) -> dict[str, Any]:
         """Field name to value, as saved."""

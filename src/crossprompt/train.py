@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def train(
     config: TrainConfig | None = None,
     *,
     val: Sequence[Item] = (),
-    folder: Path | None = None,
+    folder: str | PathLike[str] | None = None,
     resume: bool = False,
     say: Callable[[str], None] | None = None,
     on_step: Callable[[StepReport], None] | None = None,
@@ -83,7 +84,8 @@ def train(
         circumstances = _circumstances(method, clip, train, saving)
         settings = {**describe_recipe(recipe, config), **circumstances}
         averaging = Averaging(method, recipe.epochs)
-        state = TrainingState(folder, method, optimiser, settings, averaging)
+        place = None if folder is None else Path(folder)
+        state = TrainingState(place, method, optimiser, settings, averaging)
         steps = _steps(clip, shown.backward, plan)
         loop = Loop(steps, [method], clip, recipe, state, on_step, on_epoch)
         with applied(clip, saving):

@@ -322,6 +322,7 @@ def test_tiny_is_the_checkpoint_in_the_package(
     loaded = load_exactly("tiny")
     assert_same_model(loaded, clip)
     assert loaded.name == "tiny"
+    assert load_exactly(Path("tiny")).name == "tiny"
 
 
 def test_older_files_with_a_vocabulary_in_two_parts_are_read(folder: Path) -> None:

@@ -1,8 +1,9 @@
 """Data sets: few-shot sets, class subsets, selections, fingerprints, checking of the images."""
 
 import hashlib
+import json
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 from inspect import unwrap
 from itertools import pairwise
 from pathlib import Path
@@ -95,6 +96,11 @@ def test_zero_shots_are_refused(listed: Dataset) -> None:
     for shots in ("2", 1.5):
         with pytest.raises(RequestError, match=f"{shots!r} shots were asked for"):
             unwrap(Dataset.few_shot)(listed, shots)
+    with pytest.raises(RequestError, match="the seed of the draw is 'a', expected a whole number"):
+        unwrap(Dataset.few_shot)(listed, 1, "a")
+    found = unwrap(Dataset.few_shot)(listed, np.int64(1), np.int64(2))
+    assert found == listed.few_shot(1, 2)
+    assert json.loads(json.dumps(asdict(found.selection)))["shots"] == 1
 
 
 def test_nested_sets_of_fewer_shots_lie_in_those_of_more(listed: Dataset) -> None:

@@ -39,13 +39,7 @@ def choose_engine(options: argparse.Namespace, classifier: Predictor, top_k: int
     from crossprompt.bulk.ray_engine import OnRay
 
     return OnRay(
-        partial(
-            open_predictor,
-            options.run,
-            backbone=options.backbone,
-            device=options.device,
-            dtype=options.dtype,
-        ),
+        partial(open_predictor, options.run, options.backbone, options.device, options.dtype),
         top_k,
         options.batch_size,
         options.ray_address,

@@ -124,7 +124,9 @@ def find_checkpoint(
     """
     if not str(name):
         raise RequestError(_unknown(name))  # or it would be taken for the current folder
-    path = TINY if name == "tiny" else Path(name).expanduser()
+    path = Path(name).expanduser()
+    if name == "tiny" or (str(name) == "tiny" and not path.exists()):
+        path = TINY
     if path.is_file():
         return Folder(path.parent), path
     place: Place

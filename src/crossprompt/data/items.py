@@ -86,7 +86,8 @@ class Dataset:
             nested: make the set of fewer shots lie in that of more, which CoOp's sets do not.
 
         Raises:
-            RequestError: fewer than one shot, or a class without training images.
+            RequestError: fewer than one shot, a seed that is no whole number, or a class without
+                training images.
             UnsuitableError: the published lists do not allow it.
         """
         if self.obstacle:
@@ -96,6 +97,9 @@ class Dataset:
                 f"{shots!r} shots were asked for; a few-shot set needs at least 1 image of each "
                 "class"
             )
+        if not isinstance(seed, Integral):
+            raise RequestError(f"the seed of the draw is {seed!r:.40}, expected a whole number")
+        shots, seed = int(shots), int(seed)  # which may be numpy's
         notes = self._shortages(shots)
         positions = sample_few_shot(self.train.labels, self.val.labels, shots, seed, nested)
         selection = Selection(self.fingerprint, shots, seed, nested, *positions)

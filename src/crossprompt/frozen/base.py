@@ -48,6 +48,7 @@ class FeatureHead(Frozen):
     """A frozen form that takes CLIP's own image features."""
 
     plain = True
+    """Whether it takes them as they are, so that they can be computed once for all."""
 
     @abstractmethod
     def score(self, features: ImageFeatures) -> Logits:
