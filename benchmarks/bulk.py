@@ -120,7 +120,7 @@ def save_classifier(path: Path, onnx: bool) -> Path:
     classifier = freeze(build_method("zero_shot", clip, CLASSES), clip)
     if not onnx:
         return classifier.save(path)
-    from crossprompt.export import export_classifier
+    from crossprompt.classifier.export import export_classifier
 
     exported = path.with_suffix(".onnx")
     export_classifier(classifier, exported)

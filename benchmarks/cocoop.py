@@ -22,10 +22,10 @@ from benchmarks.machine import GB
 from benchmarks.memory import STEPS, in_a_process
 from benchmarks.timing import Function, alternate, medians
 from benchmarks.workload import Setting, names_of, random_images
-from crossprompt.classifier import freeze
-from crossprompt.memory import Saving, applied, choose_saving
+from crossprompt.classifier.classifier import freeze
 from crossprompt.methods import build_method
-from crossprompt.optimiser import build_optimiser
+from crossprompt.training.memory import Saving, applied, choose_saving
+from crossprompt.training.optimizer import build_optimiser
 
 LIMIT = 4 * GB
 """What a training step may take."""

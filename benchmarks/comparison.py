@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import document
+from crossprompt.bench.report import pictures
+from crossprompt.bench.report.entries import MISSING, Measured, measured
+from crossprompt.bench.report.panels import Curve, Level, Panel
+from crossprompt.bench.report.reading import read_results
+from crossprompt.bench.report.records import PROTOCOLS, Record
+from crossprompt.bench.report.series import Series, group
 from crossprompt.methods import METHODS
-from crossprompt.report import pictures
-from crossprompt.report.entries import MISSING, Measured, measured
-from crossprompt.report.panels import Curve, Level, Panel
-from crossprompt.report.reading import read_results
-from crossprompt.report.records import PROTOCOLS, Record
-from crossprompt.report.series import Series, group
 
 FAMILIES = {
     "frozen features": ["linear_probe", "tip_adapter", "tip_adapter_f", "clip_adapter", "taskres"],

@@ -27,9 +27,10 @@ from benchmarks.pictures import write_pictures
 from benchmarks.timing import Function, alternate, medians
 from benchmarks.workload import Setting, random_images
 from crossprompt.clip.preprocess import Preprocess
-from crossprompt.data import ahead, loading
+from crossprompt.data import loader as ahead
+from crossprompt.data import loader as loading
 from crossprompt.methods import Recipe
-from crossprompt.precision import has_fast_bf16
+from crossprompt.utils.device import has_fast_bf16
 
 BATCH = 16
 SMALLEST_CROP = Recipe.smallest_crop

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.workload import BACKBONES, Setting
-from crossprompt.precision import DTYPES, choose_device
+from crossprompt.utils.device import DTYPES, choose_device
 
 Document = dict[str, Any]
 """``benchmark``, ``command``, ``machine`` and ``rows``."""

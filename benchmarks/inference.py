@@ -22,8 +22,8 @@ from benchmarks.pictures import write_pictures
 from benchmarks.timing import Function, alternate, medians
 from benchmarks.workload import Setting, Workload, names_of, random_images
 from crossprompt import freeze
-from crossprompt.classifier import Classifier
-from crossprompt.data.items import Item
+from crossprompt.classifier.classifier import Classifier
+from crossprompt.data.dataset import Item
 
 CALIBRATION = 8
 """Pictures that the prompts are frozen on."""

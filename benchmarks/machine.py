@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from crossprompt.precision import has_fast_bf16
+from crossprompt.utils.device import has_fast_bf16
 
 GB = 1e9
 INSTRUCTIONS = ("avx512f", "avx512_bf16", "amx_bf16", "amx_tile")

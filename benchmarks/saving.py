@@ -16,7 +16,7 @@ from benchmarks.document import Document
 from benchmarks.memory import STEPS, in_a_process
 from benchmarks.timing import alternate, medians
 from benchmarks.workload import BATCH, Setting, Workload, names_of
-from crossprompt.memory import LEVELS, Saving, applied
+from crossprompt.training.memory import LEVELS, Saving, applied
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -36,12 +36,12 @@ from benchmarks.document import Document
 from benchmarks.timing import Function, alternate, medians
 from benchmarks.workload import BACKBONES, Setting
 from crossprompt import Classifier, build_method, freeze, load_clip, load_dataset
-from crossprompt.classifier import BATCH
-from crossprompt.clip.weights import save_clip
-from crossprompt.data.ahead import map_ahead
+from crossprompt.classifier.classifier import BATCH
+from crossprompt.clip.load import save_clip
 from crossprompt.data.images import decode_image
-from crossprompt.precision import DTYPES, choose_dtype
-from crossprompt.serve.limits import Limits
+from crossprompt.data.loader import map_ahead
+from crossprompt.inference.server.limits import Limits
+from crossprompt.utils.device import DTYPES, choose_dtype
 
 BOUNDARY = "pictures"
 CLOSE = {"fp32": 1e-4, "bf16": 2e-2}

@@ -8,14 +8,14 @@ import torch
 from tokenizers import models, pre_tokenizers
 from torch import Tensor
 
+from crossprompt.bench.studies.names import IMAGENET_TOKENS
 from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig, initialise
 from crossprompt.clip.preprocess import Preprocess
 from crossprompt.clip.tokenizer import END, START, SUFFIX, Tokenizer, clip_backend
 from crossprompt.methods import build_method
 from crossprompt.methods.dcp import DCP
-from crossprompt.optimiser import build_optimiser
-from crossprompt.precision import DTYPES
-from crossprompt.reproduce.names import IMAGENET_TOKENS
+from crossprompt.training.optimizer import build_optimiser
+from crossprompt.utils.device import DTYPES
 
 VIT_B_16 = CLIPConfig(
     image=ImageConfig(side=224, patch=16, width=768, blocks=12, heads=12, mlp_width=3072),

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig
-from crossprompt.data.items import Item
+from crossprompt.data.dataset import Item
 from tests.clip.random_clip import SMALL, make_clip
 
 NAMES = ("yorkshire terrier", "cat", "hot air balloon", "dogs")

@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from crossprompt.artifact import DESCRIPTION
-from crossprompt.classifier import Classifier, freeze
+from crossprompt.classifier.classifier import Classifier, freeze
+from crossprompt.classifier.saving import DESCRIPTION
 from crossprompt.clip.model import CLIP
-from crossprompt.data.items import Item
-from crossprompt.examples import Examples
+from crossprompt.data.dataset import Item
 from crossprompt.methods import Method, build_method
+from crossprompt.methods.features import Examples
 from tests.backbone import NAMES
 
 

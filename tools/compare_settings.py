@@ -3,8 +3,8 @@
     python -m tools.compare_settings zero_shot linear_probe dcp:epochs=8,lr=0.01,length=4
 
 The 10 training and validation emoji of every kind are divided into folds; in each fold 8 of a kind
-are learned from and 2 are tested on, in every style. What ``crossprompt.demo.BUDGET`` says was
-chosen by this, and so were the learning rates of docs/comparison.md.
+are learned from and 2 are tested on, in every style. ``crossprompt.bench.demo.BUDGET`` and the
+learning rates of docs/comparison.md were chosen by this.
 """
 
 import argparse
@@ -15,15 +15,14 @@ from typing import Any
 
 import joblib
 
-from crossprompt.classifier import freeze
-from crossprompt.clip.weights import load_clip
-from crossprompt.data.emoji import SOURCE, drawn_picture, read_split
-from crossprompt.data.emoji_art import STYLES
-from crossprompt.data.items import Item, Split
-from crossprompt.evaluate import evaluate
+from crossprompt.classifier.classifier import freeze
+from crossprompt.classifier.evaluate import evaluate
+from crossprompt.clip.load import load_clip
+from crossprompt.data.benchmarks.emoji import SOURCE, STYLES, drawn_picture, read_split
+from crossprompt.data.dataset import Item, Split
 from crossprompt.methods import build_method
-from crossprompt.train import train
-from crossprompt.train_config import TrainConfig
+from crossprompt.training.config import TrainConfig
+from crossprompt.training.train import train
 
 FOLDS, TESTED = 5, 2
 

@@ -1,6 +1,6 @@
 """Turn a finished pre-training run into the embedded checkpoint, in Hugging Face's folder format.
 
-python -m tools.export_tiny_clip --run FOLDER [--output src/crossprompt/assets/tiny-clip]
+python -m tools.export_tiny_clip --run FOLDER [--output src/crossprompt/clip/tiny]
 """
 
 import argparse
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 
+from crossprompt.clip.load import save_clip
 from crossprompt.clip.model import CLIP
 from crossprompt.clip.preprocess import Preprocess
 from crossprompt.clip.tokenizer import Tokenizer
-from crossprompt.clip.weights import save_clip
 from tools.pretrain_tiny_clip import IMAGE, clip_config
 
-ASSETS = Path(__file__).resolve().parents[1] / "src/crossprompt/assets/tiny-clip"
+ASSETS = Path(__file__).resolve().parents[1] / "src/crossprompt/clip/tiny"
 
 
 def main() -> None:

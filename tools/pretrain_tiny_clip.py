@@ -5,7 +5,7 @@
 Seeded, and resumable: run the same command again after an interruption. Nothing that the ``emoji``
 data set trains, validates or tests on is read: only the emoji in
 ``tools/tiny_clip/pretraining_emoji.json`` are ever rendered. The tools/README.md says how to fetch
-the art and how to turn the run into ``src/crossprompt/assets/tiny-clip``.
+the art and how to turn the run into ``src/crossprompt/clip/tiny``.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig, initialise
-from crossprompt.clip.tokenized_texts import TokenizedTexts
-from crossprompt.precision import has_fast_bf16
+from crossprompt.clip.text_engine import TokenizedTexts
+from crossprompt.utils.device import has_fast_bf16
 from tools.tiny_clip import art, pictures, vocabulary
 from tools.tiny_clip.captions import TEMPLATES, Captions
 

@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP, initialise
-from crossprompt.clip.tokenized_texts import TokenizedTexts
-from crossprompt.precision import has_fast_bf16
+from crossprompt.clip.text_engine import TokenizedTexts
+from crossprompt.utils.device import has_fast_bf16
 from tools.pretrain_tiny_clip import (
     EMOJI,
     IMAGE,

@@ -3,7 +3,7 @@
 
 import sys
 
-from crossprompt.starting import leave_on_interrupt
+from crossprompt.utils.process import leave_on_interrupt
 
 
 def main() -> int:

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from crossprompt.artifact import CARD, load
-from crossprompt.classifier import Classifier, freeze
+from crossprompt.classifier.classifier import Classifier, freeze
+from crossprompt.classifier.export import export_classifier
+from crossprompt.classifier.saving import CARD, load
 from crossprompt.clip.model import CLIP
-from crossprompt.data.items import Item
-from crossprompt.export import export_classifier
+from crossprompt.data.dataset import Item
+from crossprompt.inference.base import FileClassifier
 from crossprompt.methods import build_method
-from crossprompt.prediction import FileClassifier
 from tests.backbone import NAMES, with_blocks, write_items
 from tests.clip.random_clip import make_clip
 from tests.saved import train

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from crossprompt.bench.cell import Cell
+from crossprompt.bench.grid import Cell
 from crossprompt.bench.task import Task
 from tests.conftest import write_photos
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from crossprompt.bench.grid import Grid
-from crossprompt.bench.words import parse_method
+from crossprompt.bench.method_spec import parse_method
 from crossprompt.data.registry import DATASETS
 from crossprompt.errors import RequestError
 from tests.bench.cells import a_cell

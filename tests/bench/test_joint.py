@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 
 from crossprompt.bench.grid import Grid
-from crossprompt.bench.sources import parts_of
+from crossprompt.bench.loaders import parts_of
+from crossprompt.bench.method_spec import parse_method
+from crossprompt.bench.report import build_report, read_results
 from crossprompt.bench.task import attempt
-from crossprompt.bench.words import parse_method
 from crossprompt.errors import RequestError
-from crossprompt.job import Job
-from crossprompt.multitask import TasksJob, comparing, fit_tasks
-from crossprompt.report import build_report, read_results
-from crossprompt.state import STATE, TrainingState
+from crossprompt.training.checkpoint import STATE, TrainingState
+from crossprompt.training.config import Job
+from crossprompt.training.multitask import TasksJob, comparing, fit_tasks
 from tests.backbone import even_clip
 from tests.bench.cells import a_cell, a_task
+from tests.bench.report.lines import shown
 from tests.cli.grids import read_lines
 from tests.conftest import write_photos
-from tests.report.lines import shown
 
 CLASSES = {"pets": ("cat", "dogs"), "sky": ("balloon", "hot_air_balloon", "red")}
 TRAINING = {"epochs": 2, "batch_size": 2}

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks import comparison
-from tests.report.lines import line, write_lines
+from tests.bench.report.lines import line, write_lines
 
 
 def test_methods_are_compared_by_cost_and_on_every_test_set(tmp_path: Path) -> None:

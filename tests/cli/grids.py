@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from crossprompt.bench.lines import LINES
+from crossprompt.bench.results import LINES
 from crossprompt.cli import main
-from crossprompt.state import TrainingState
+from crossprompt.training.checkpoint import TrainingState
 
 
 def read_lines(output: Path) -> dict[str, dict[str, Any]]:

@@ -14,12 +14,12 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from crossprompt.bench.lines import LINES
-from crossprompt.bench.ray_engine import Ray
+from crossprompt.bench.engines import Ray
+from crossprompt.bench.results import LINES
 from crossprompt.cli import main
-from crossprompt.data.benchmarks import BENCHMARKS
+from crossprompt.data.benchmarks.catalog import BENCHMARKS
 from crossprompt.errors import RequestError
-from crossprompt.state import STATE
+from crossprompt.training.checkpoint import STATE
 from tests.cli.grids import read_lines
 from tests.data.fake_benchmarks import FAKES
 
@@ -146,7 +146,7 @@ def test_a_request_for_more_than_the_cluster_has_is_refused(monkeypatch) -> None
     Ray(cpus=2, memory=4.0)._check_room(cluster, print)
     with pytest.raises(RequestError, match=r"has 2 CPUs and 0 GPUs; .* with --ray-address"):
         Ray(cpus=2, gpus=1.0)._check_room(cluster, print)
-    monkeypatch.setattr("crossprompt.bench.ray_engine.grows", lambda ray: ray is not cluster)
+    monkeypatch.setattr("crossprompt.bench.engines.grows", lambda ray: ray is not cluster)
     with pytest.raises(RequestError, match=r"has 2 CPUs and 4 GB of memory; .* or add a node"):
         Ray("auto", memory=5.0)._check_room(cluster, print)
     said: list[str] = []
@@ -246,7 +246,7 @@ def test_ctrl_c_keeps_what_is_finished(grid, tmp_path, monkeypatch, capsys) -> N
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("crossprompt.bench.compute.train", interrupt)
+    monkeypatch.setattr("crossprompt.bench.run_cell.train", interrupt)
     assert main(grid(tmp_path)) == 1
     error = capsys.readouterr().err
     assert f"stopped; {tmp_path} keeps the finished cells: the same command goes on" in error

@@ -14,10 +14,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from crossprompt import export, load_onnx
+from crossprompt import load_onnx
+from crossprompt.classifier import export
+from crossprompt.classifier.info import inspect_run
 from crossprompt.cli import main
 from crossprompt.data import list_images
-from crossprompt.inspecting import inspect_run
 
 ENOUGH = {"numpy", "pillow", "rich", "filelock", "onnxruntime"}
 """What docs/export.md says to install."""

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from crossprompt.cli import main
+from crossprompt.cli.console import Terminal
 from crossprompt.cli.fit import chosen_method
-from crossprompt.cli.terminal import Terminal
-from crossprompt.progress import StepReport
-from crossprompt.state import LOG
+from crossprompt.training.checkpoint import LOG
+from crossprompt.utils.progress import StepReport
 
 LEARNED = ("classifier.safetensors", "method.safetensors")
 

@@ -8,12 +8,12 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import pytest
 
 from crossprompt import load
+from crossprompt.classifier.export import export_classifier
 from crossprompt.cli import main
 from crossprompt.cli.info import facts, inspect
-from crossprompt.description import DESCRIPTION, FROZEN, LARGEST, LEARNED
-from crossprompt.export import export_classifier
+from crossprompt.inference.metadata import DESCRIPTION, FROZEN, LARGEST, LEARNED
+from crossprompt.inference.onnx_metadata import EXTRA
 from crossprompt.methods import METHODS
-from crossprompt.onnx_description import EXTRA
 from tests.artifacts.keep import FOLDER, KEPT
 from tests.saved import rewrite
 

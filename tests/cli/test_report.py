@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from crossprompt import report
+from crossprompt.bench import report
 from crossprompt.cli import main
 from crossprompt.cli.report import FORMATS
-from tests.report.lines import line, write_lines
+from tests.bench.report.lines import line, write_lines
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from crossprompt.bench.lines import LINES
+from crossprompt.bench.results import LINES
+from crossprompt.bench.studies import study
 from crossprompt.cli import main
-from crossprompt.clip.weights import save_clip
-from crossprompt.data.benchmarks import BENCHMARKS
-from crossprompt.reproduce import study
+from crossprompt.clip.load import save_clip
+from crossprompt.data.benchmarks.catalog import BENCHMARKS
 from tests.backbone import with_blocks
 from tests.clip.random_clip import make_clip
 from tests.data.fake_benchmarks import FAKES

@@ -12,12 +12,13 @@ import httpx
 import pytest
 
 from crossprompt import load
+from crossprompt.classifier.torch_classifier import TorchClassifier
 from crossprompt.cli import main, serve
-from crossprompt.serve import limits, running
-from crossprompt.serve.access import read_key
-from crossprompt.serve.answers import Envelope
-from crossprompt.serve.served import Array
-from crossprompt.serve.torch_classifier import TorchClassifier
+from crossprompt.inference.base import Array
+from crossprompt.inference.server import limits
+from crossprompt.inference.server import process as running
+from crossprompt.inference.server.auth import read_key
+from crossprompt.inference.server.metrics import Envelope
 
 
 def ready(client: httpx.Client) -> int:
@@ -167,4 +168,6 @@ def test_the_help_needs_none_of_these_packages() -> None:
             names = [alias.name for alias in getattr(node, "names", [])]
             for name in [node.module] if isinstance(node, ast.ImportFrom) else names:
                 assert name.partition(".")[0] not in serve.PACKAGES
-                assert not name.startswith("crossprompt.serve.") or name.endswith(".limits")
+                assert not name.startswith("crossprompt.inference.server.") or name.endswith(
+                    ".limits"
+                )

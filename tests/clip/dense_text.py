@@ -11,7 +11,7 @@ from torch import Tensor
 
 from crossprompt.clip.blocks import TextBlock
 from crossprompt.clip.model import CLIP
-from crossprompt.clip.tokenized_texts import TokenizedTexts
+from crossprompt.clip.text_engine import TokenizedTexts
 
 
 def dense_text_features(

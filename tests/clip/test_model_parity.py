@@ -8,12 +8,12 @@ import torch
 import transformers
 from torch import Tensor
 
-from crossprompt.clip.checkpoints import Checkpoint
 from crossprompt.clip.configs import from_hugging_face, to_hugging_face
+from crossprompt.clip.key_maps import HUGGING_FACE, sources
+from crossprompt.clip.load import build
 from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig
-from crossprompt.clip.renames import HUGGING_FACE, sources
-from crossprompt.clip.tokenized_texts import TokenizedTexts
-from crossprompt.clip.weights import build
+from crossprompt.clip.state_dict import Checkpoint
+from crossprompt.clip.text_engine import TokenizedTexts
 from tests.clip.random_clip import SMALL, random_weights
 
 WIDE = CLIPConfig(

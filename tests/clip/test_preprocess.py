@@ -12,8 +12,8 @@ from PIL import Image
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from crossprompt.clip.preprocess import MEAN, STD, Preprocess, random_box
+from crossprompt.data.transforms import normalise
 from crossprompt.errors import RequestError
-from crossprompt.pixels import normalise
 
 SIZES = [(64, 48), (48, 64), (31, 200), (200, 31), (24, 24), (25, 29), (10, 7), (97, 64), (1, 3)]
 WHOLE, SQUARE = (1.0, 1.0), (1.0, 1.0)

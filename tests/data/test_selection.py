@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crossprompt.data.selection import Selection
+from crossprompt.data.dataset import Selection
 from crossprompt.errors import RequestError
 
 SELECTION = Selection("ab12", shots=2, seed=1, nested=False, train=(3, 1), val=(0,))

@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from benchmarks.counting import count_work
-from crossprompt.classifier import freeze
+from crossprompt.classifier.classifier import freeze
 from crossprompt.clip.blocks import KEY_AND_VALUE, QUERY, Attention
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
-from crossprompt.frozen import Merged
-from crossprompt.memory import Saving, applied
 from crossprompt.methods import build_method
 from crossprompt.methods.clip_lora import CLIPLoRA, LowRank
-from crossprompt.progress import StepReport
-from crossprompt.train import train
-from crossprompt.train_config import TrainConfig
+from crossprompt.methods.heads import Merged
+from crossprompt.training.config import TrainConfig
+from crossprompt.training.memory import Saving, applied
+from crossprompt.training.train import train
+from crossprompt.utils.progress import StepReport
 from tests.backbone import EVEN, NAMES, even_clip, random_images, with_blocks, write_items
 from tests.clip.random_clip import make_clip
 

@@ -6,13 +6,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, relu
 
 from benchmarks.counting import count_work
-from crossprompt.classifier import freeze
+from crossprompt.classifier.classifier import freeze
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
-from crossprompt.frozen import Conditional, conditional
-from crossprompt.memory import GB, Saving, count_kept
 from crossprompt.methods import build_method
 from crossprompt.methods.cocoop import CoCoOp
+from crossprompt.methods.heads import Conditional, conditional
+from crossprompt.training.memory import GB, Saving, count_kept
 from tests.backbone import EVEN, NAMES, VIT_B_16, even_clip, random_images
 from tests.clip.dense_text import dense_text_features
 from tests.clip.random_clip import make_clip, make_tokenizer

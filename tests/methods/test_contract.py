@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossprompt.classifier import freeze
+from crossprompt.classifier.classifier import freeze
 from crossprompt.clip.model import CLIP
-from crossprompt.data.items import Item
+from crossprompt.data.dataset import Item
 from crossprompt.errors import RequestError
-from crossprompt.examples import Examples
 from crossprompt.methods import METHODS, Method, build_method
+from crossprompt.methods.features import Examples
 from tests.backbone import NAMES, even_clip, random_images, write_items
 from tests.methods.cases import Case, cases
 

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, linear, normalize
 
-from crossprompt.artifact import load
-from crossprompt.classifier import freeze
+from crossprompt.classifier.classifier import freeze
+from crossprompt.classifier.saving import load
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
-from crossprompt.examples import Examples
-from crossprompt.methods import build_method, descriptions
-from crossprompt.methods.hicropl import HiCroPL
-from crossprompt.methods.mappers import Mapper, Summary
-from crossprompt.prompted import encode_prompted_images, encode_prompted_texts
+from crossprompt.methods import build_method
+from crossprompt.methods import templates as descriptions
+from crossprompt.methods.features import Examples
+from crossprompt.methods.hicropl import HiCroPL, Mapper, Summary
+from crossprompt.methods.prompted import encode_prompted_images, encode_prompted_texts
 from tests.backbone import EVEN, NAMES, even_clip, random_images
 from tests.clip.random_clip import make_clip
 

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
-from crossprompt.data.items import Item
+from crossprompt.data.dataset import Item
 from crossprompt.errors import RequestError
-from crossprompt.examples import Examples
 from crossprompt.methods import build_method, linear_probe
+from crossprompt.methods.features import Examples
 from crossprompt.methods.linear_probe import C_SEARCHED, LinearProbe
 from tests.backbone import NAMES, even_clip, random_images, write_items
 

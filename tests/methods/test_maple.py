@@ -6,9 +6,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from crossprompt.clip.model import CLIP
-from crossprompt.examples import Examples
-from crossprompt.frozen import StaticPrompts
 from crossprompt.methods import build_method
+from crossprompt.methods.features import Examples
+from crossprompt.methods.heads import StaticPrompts
 from crossprompt.methods.maple import MaPLe
 from tests.backbone import EVEN, NAMES, even_clip, random_images
 from tests.methods.dense_prompts import dense_logits

@@ -9,13 +9,13 @@ from torch import Tensor
 from benchmarks.counting import count_work
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
-from crossprompt.examples import Examples
 from crossprompt.methods import build_method, promptsrc
+from crossprompt.methods.features import Examples
 from crossprompt.methods.promptsrc import PromptSRC, gaussian_weights
-from crossprompt.methods.texts import spell_out
-from crossprompt.progress import EpochReport
-from crossprompt.train import train
-from crossprompt.train_config import TrainConfig
+from crossprompt.methods.templates import spell_out
+from crossprompt.training.config import TrainConfig
+from crossprompt.training.train import train
+from crossprompt.utils.progress import EpochReport
 from tests.backbone import EVEN, NAMES, even_clip, random_images, write_items
 from tests.methods.dense_prompts import dense_logits
 

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from crossprompt import TrainConfig, freeze, train
 from crossprompt.clip.model import CLIP
-from crossprompt.data.items import Item
+from crossprompt.data.dataset import Item
 from crossprompt.errors import RequestError
-from crossprompt.examples import Examples
 from crossprompt.methods import Method, build_method, cache
+from crossprompt.methods.features import Examples
 from crossprompt.methods.tip_adapter import TipAdapter
 from crossprompt.methods.tip_adapter_f import TipAdapterF
-from crossprompt.plan import images_of
-from crossprompt.state import LOG
+from crossprompt.training.batches import images_of
+from crossprompt.training.checkpoint import LOG
 from tests.backbone import NAMES, even_clip, random_images, write_items
 
 BOTH = pytest.mark.parametrize("name", ["tip_adapter", "tip_adapter_f"])

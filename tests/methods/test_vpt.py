@@ -7,11 +7,11 @@ from torch.nn.functional import cross_entropy, normalize
 from benchmarks.counting import count_work
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
-from crossprompt.examples import Examples
 from crossprompt.methods import build_method
+from crossprompt.methods.features import Examples
 from crossprompt.methods.vpt import VPT
-from crossprompt.train import train
-from crossprompt.train_config import TrainConfig
+from crossprompt.training.config import TrainConfig
+from crossprompt.training.train import train
 from tests.backbone import EVEN, NAMES, even_clip, random_images, write_items
 from tests.methods.dense_prompts import dense_image_features
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from crossprompt.data.emoji_art import STYLES, draw
+from crossprompt.data.benchmarks.emoji import STYLES, draw
 
 SIDE = 96
 """Side in pixels of a rendered picture."""

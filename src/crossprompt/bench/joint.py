@@ -6,17 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from crossprompt.bench.cell import Cell
-from crossprompt.bench.compute import Asked, NotApplicableError, Trained, advise, resumed
+from crossprompt.bench.grid import Cell
+from crossprompt.bench.loaders import parts_of
 from crossprompt.bench.protocols import FewShot
-from crossprompt.bench.sources import parts_of
+from crossprompt.bench.run_cell import Asked, NotApplicableError, Trained, advise, resumed
 from crossprompt.errors import JobError
 from crossprompt.methods.mmap import MmAP
-from crossprompt.multitask.comparing import compare_tasks
-from crossprompt.multitask.grouping import choose_groups
-from crossprompt.multitask.job import TasksJob
-from crossprompt.multitask.task import Task
-from crossprompt.multitask.training import train_tasks
+from crossprompt.training.multitask import Task, TasksJob, choose_groups, compare_tasks, train_tasks
 
 
 @dataclass(frozen=True)

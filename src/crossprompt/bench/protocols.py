@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from crossprompt.data.benchmarks import BENCHMARKS
-from crossprompt.data.items import Dataset, Split
-from crossprompt.settings import require
+from crossprompt.data.benchmarks.catalog import BENCHMARKS
+from crossprompt.data.dataset import Dataset, Split
+from crossprompt.utils.config import require
 
 SHIFTED_DATASETS = {name: entry.shifted for name, entry in BENCHMARKS.items() if entry.shifted}
 """Data sets of the same classes, or some of them, in other images."""

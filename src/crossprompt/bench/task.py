@@ -11,14 +11,14 @@ from typing import Any, TypeAlias
 import torch
 from threadpoolctl import threadpool_limits
 
-from crossprompt.bench.cell import Cell
-from crossprompt.bench.compute import Asked, NotApplicableError, Trained, prepare
+from crossprompt.bench.grid import Cell
 from crossprompt.bench.joint import TrainedTogether, prepare_together
-from crossprompt.bench.sources import parts_of
+from crossprompt.bench.loaders import parts_of
+from crossprompt.bench.run_cell import Asked, NotApplicableError, Trained, prepare
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import CrosspromptError
-from crossprompt.progress import StepReport
-from crossprompt.wording import one_line
+from crossprompt.utils.progress import StepReport
+from crossprompt.utils.text import one_line
 
 OnStep: TypeAlias = Callable[[StepReport], None] | None
 """Who is told of every step of a training, if anybody."""

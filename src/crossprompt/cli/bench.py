@@ -6,27 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crossprompt.bench.cell import ORDERS, Cell
 from crossprompt.bench.engines import Engine
-from crossprompt.bench.grid import Grid
-from crossprompt.bench.lines import LINES, Lines
+from crossprompt.bench.grid import ORDERS, Cell, Grid
+from crossprompt.bench.loaders import root_for
+from crossprompt.bench.method_spec import parse_method
 from crossprompt.bench.protocols import PROTOCOLS
-from crossprompt.bench.run import Circumstances, Summary, run_grid
-from crossprompt.bench.sources import root_for
+from crossprompt.bench.results import LINES, Lines
+from crossprompt.bench.run_grid import Circumstances, Summary, run_grid
 from crossprompt.bench.task import Outcome
-from crossprompt.bench.words import parse_method
+from crossprompt.cli.args import add_device_arguments, add_settings, collect, positive
 from crossprompt.cli.bench_engine import (
     SMALL,
     add_engine_arguments,
     choose_engine,
     choose_where,
 )
-from crossprompt.cli.device import add_device_arguments, positive
-from crossprompt.cli.settings import add_settings, collect
-from crossprompt.cli.terminal import print_json, print_table, reporting
+from crossprompt.cli.console import print_json, print_table, reporting
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import JobError, RequestError
-from crossprompt.train_config import TrainConfig
+from crossprompt.training.config import TrainConfig
 
 EXAMPLE = (
     "crossprompt bench --datasets emoji --methods zero_shot coop dcp:variant=released "

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 import joblib
 import torch
 
-from crossprompt.bench.engines import RETRIES, Engine, Local
-from crossprompt.bench.ray_engine import Ray
-from crossprompt.cli.device import not_negative, positive
-from crossprompt.cli.ray_options import LOCAL, RAY, add_engine, check_local
+from crossprompt.bench.engines import RETRIES, Engine, Local, Ray
+from crossprompt.cli.args import LOCAL, RAY, add_engine, check_local, not_negative, positive
 from crossprompt.errors import RequestError
-from crossprompt.precision import DTYPES, choose_device, choose_dtype
+from crossprompt.utils.device import DTYPES, choose_device, choose_dtype
 
 SMALL = "tiny"
 """The backbone that is too small to keep several cores busy."""

@@ -8,10 +8,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossprompt.cli.device import add_device_arguments
-from crossprompt.cli.opening import add_backbone, add_run, open_classifier
-from crossprompt.description import DESCRIPTION
+from crossprompt.cli.args import add_device_arguments
+from crossprompt.cli.load import add_backbone, add_run, open_classifier
 from crossprompt.errors import RequestError
+from crossprompt.inference.metadata import DESCRIPTION
 
 EXAMPLE = "crossprompt classes runs/photos-dcp tabby dog --output runs/others"
 

@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 
-from crossprompt.cli.terminal import print_json, print_table, reporting
-from crossprompt.data.benchmark import SPLITS_PAGE, Benchmark
-from crossprompt.data.benchmarks import BENCHMARKS
-from crossprompt.data.check import Findings, check_benchmark
+from crossprompt.cli.console import print_json, print_table, reporting
+from crossprompt.data.benchmarks.benchmark import SPLITS_PAGE, Benchmark
+from crossprompt.data.benchmarks.catalog import BENCHMARKS
+from crossprompt.data.benchmarks.check import Findings, check_benchmark, draw_tree
 from crossprompt.data.registry import OWN, ROOT_VARIABLE
-from crossprompt.data.tree import draw_tree
 from crossprompt.errors import RequestError
-from crossprompt.progress import NOTE
-from crossprompt.wording import nearest
+from crossprompt.utils.progress import NOTE
+from crossprompt.utils.text import nearest
 
 EXAMPLE = "crossprompt data check caltech101 --root data"
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crossprompt.cli.terminal import print_table, reporting
-from crossprompt.extras import require_extra
+from crossprompt.cli.console import print_table, reporting
+from crossprompt.utils.optional import require_extra
 
 if TYPE_CHECKING:
-    from crossprompt.demo import DemoResult
+    from crossprompt.bench.demo import DemoResult
 
 EXAMPLE = "crossprompt demo --output runs/demo"
 
@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 def run(options: argparse.Namespace) -> int:
     """Run the demo, and print its table and what to try next."""
     require_extra("demo", ["matplotlib"], "the demo")
-    from crossprompt.demo import SEEDS, SHOTS, run_demo
-    from crossprompt.plots import plot_accuracy, plot_predictions, spread
+    from crossprompt.bench.demo import SEEDS, SHOTS, run_demo
+    from crossprompt.bench.demo_plots import plot_accuracy, plot_predictions, spread
 
     shots, seeds = options.shots or SHOTS, options.seeds or SEEDS
     with reporting() as terminal:

@@ -4,15 +4,14 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
-from crossprompt.cli.device import add_batch_size, add_device_arguments
-from crossprompt.cli.opening import add_backbone, add_run, open_classifier
-from crossprompt.cli.results import show_classes, show_results
-from crossprompt.cli.terminal import print_json, reporting
+from crossprompt.classifier.evaluate import evaluate
+from crossprompt.cli.args import add_batch_size, add_device_arguments
+from crossprompt.cli.console import print_json, reporting, show_classes, show_results
+from crossprompt.cli.load import add_backbone, add_run, open_classifier
+from crossprompt.data.held_out import choose_held_out, relabelled
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import RequestError
-from crossprompt.evaluate import evaluate
-from crossprompt.held_out import choose_held_out, relabelled
-from crossprompt.progress import NOTE
+from crossprompt.utils.progress import NOTE
 
 EXAMPLE = "crossprompt evaluate runs/photos-dcp photos --per-class"
 

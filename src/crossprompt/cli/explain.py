@@ -7,16 +7,16 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossprompt.bulk.inputs import open_inputs
-from crossprompt.cli.device import positive
-from crossprompt.cli.opening import add_backbone, add_run, open_classifier
-from crossprompt.cli.terminal import print_json, print_table, reporting, warn_if_silent
-from crossprompt.data.inputs import ImageFile
+from crossprompt.cli.args import positive
+from crossprompt.cli.console import print_json, print_table, reporting, warn_if_silent
+from crossprompt.cli.load import add_backbone, add_run, open_classifier
+from crossprompt.data.image_refs import ImageFile
 from crossprompt.errors import RequestError
+from crossprompt.inference.bulk.inputs import open_inputs
 
 if TYPE_CHECKING:
-    from crossprompt.classifier import Classifier
-    from crossprompt.nearest_words import PromptWords
+    from crossprompt.classifier.classifier import Classifier
+    from crossprompt.classifier.explain import PromptWords
 
 EXAMPLE = "crossprompt explain runs/photos-dcp a.jpg --output explained"
 
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 def run(options: argparse.Namespace) -> int:
     """Draw the pictures, and print what is in them and the words; 1 if an image is unreadable."""
-    from crossprompt.nearest_words import nearest_words  # which imports torch
+    from crossprompt.classifier.explain import nearest_words  # which imports torch
 
     paths = _paths(options.images)
     classifier = open_classifier(options.run, options.backbone, "cpu", "fp32")
@@ -113,10 +113,9 @@ def _outputs(paths: Sequence[Path], folder: Path) -> list[Path]:
 def _draw_one(
     classifier: "Classifier", path: Path, output: Path, options: argparse.Namespace
 ) -> dict[str, Any]:
+    from crossprompt.classifier.explain import explain, overlay
     from crossprompt.data.images import UnreadableImageError, read_image
-    from crossprompt.explain import explain
-    from crossprompt.overlay import overlay
-    from crossprompt.replacing import replace_file, writable_folder
+    from crossprompt.utils.files import replace_file, writable_folder
 
     transform = classifier.clip.preprocess
     try:

@@ -6,15 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crossprompt.cli.opening import add_backbone, add_run, open_classifier
-from crossprompt.cli.terminal import print_json, print_table, reporting
+from crossprompt.cli.console import print_json, print_table, reporting
+from crossprompt.cli.load import add_backbone, add_run, open_classifier
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import RequestError
 
 if TYPE_CHECKING:
-    from crossprompt.classifier import Classifier
-    from crossprompt.data.items import Item
-    from crossprompt.export import Exported, Form
+    from crossprompt.classifier.classifier import Classifier
+    from crossprompt.classifier.export import Exported, Form
+    from crossprompt.data.dataset import Item
 
 EXAMPLE = "crossprompt export runs/photos-dcp photos.onnx --check photos"
 
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 def run(options: argparse.Namespace) -> int:
     """Export, compare, measure, and print a table or JSON."""
-    from crossprompt.export import export_classifier  # which imports torch
+    from crossprompt.classifier.export import export_classifier  # which imports torch
 
     form = _form(options)
     if options.root is not None and options.check is None:
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _form(options: argparse.Namespace) -> "Form":
     """What to write, by the option or the file's ending."""
-    from crossprompt.export import ENDINGS
+    from crossprompt.classifier.export import ENDINGS
 
     ending = options.output.suffix.lower()
     named = next((form for form, known in ENDINGS.items() if known == ending), None)
@@ -93,7 +93,7 @@ def _form(options: argparse.Namespace) -> "Form":
 
 def _pictures(options: argparse.Namespace, classifier: "Classifier") -> "list[Item]":
     """The test images of the data, none where there is no data."""
-    from crossprompt.held_out import choose_held_out
+    from crossprompt.data.held_out import choose_held_out
 
     if options.check is None:
         return []
@@ -105,7 +105,7 @@ def _speeds(classifier: "Classifier", found: "Exported") -> dict[str, float]:
     """Images per second of the classifier and of its export, with as many threads."""
     import torch
 
-    from crossprompt.export import measure_speed, open_exported
+    from crossprompt.classifier.export import measure_speed, open_exported
 
     side = classifier.clip.preprocess.side
     exported = open_exported(found.path, found.form, torch.get_num_threads())

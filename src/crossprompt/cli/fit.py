@@ -6,19 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from crossprompt import distributed
-from crossprompt.cli.device import add_device_arguments
-from crossprompt.cli.results import show_results
-from crossprompt.cli.settings import add_settings, collect
-from crossprompt.cli.terminal import print_json, reporting
+from crossprompt.classifier.evaluate import Result
+from crossprompt.cli.args import add_device_arguments, add_settings, collect
+from crossprompt.cli.console import print_json, reporting, show_results
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import JobError
-from crossprompt.evaluate import Result
-from crossprompt.fitting import fit
-from crossprompt.job import Job
 from crossprompt.methods import METHODS, find_method
-from crossprompt.multitask import TasksJob, fit_tasks
-from crossprompt.train_config import TrainConfig
+from crossprompt.training.config import Job, TrainConfig
+from crossprompt.training.fit import fit
+from crossprompt.training.multitask import TasksJob, fit_tasks
+from crossprompt.utils import distributed
 
 EXAMPLE = "crossprompt fit photos --method dcp --shots 16 --output runs/photos-dcp"
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crossprompt.cli.opening import ONNX, check_finished, find_run
-from crossprompt.cli.terminal import print_facts, print_json
+from crossprompt.classifier.info import inspect_onnx, inspect_program, inspect_run
+from crossprompt.cli.console import print_facts, print_json
+from crossprompt.cli.load import ONNX, check_finished, find_run
 from crossprompt.data.class_names import listed
-from crossprompt.description import DESCRIPTION, FROZEN, LEARNED
-from crossprompt.inspecting import inspect_onnx, inspect_program, inspect_run
+from crossprompt.inference.metadata import DESCRIPTION, FROZEN, LEARNED
 
 EXAMPLE = "crossprompt info runs/photos-dcp"
 
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def inspect(run: Path) -> dict[str, Any]:
-    """What is in a place; see ``crossprompt.inspecting``."""
+    """What is in a place; see ``crossprompt.classifier.info``."""
     if run.suffix.lower() == ONNX and not run.is_dir():
         return inspect_onnx(run)
     if run.suffix.lower() == PROGRAM and not run.is_dir():

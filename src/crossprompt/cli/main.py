@@ -9,11 +9,10 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any, NoReturn
 
-from crossprompt.cli.terminal import say_error
+from crossprompt.cli.console import say_error
 from crossprompt.errors import JobError, RequestError
-from crossprompt.launcher import speaks
-from crossprompt.starting import raise_on_interrupt
-from crossprompt.wording import nearest, one_line
+from crossprompt.utils.process import raise_on_interrupt, speaks
+from crossprompt.utils.text import nearest, one_line
 
 
 class Command:

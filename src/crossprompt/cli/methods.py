@@ -4,13 +4,13 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from crossprompt.cli.device import positive
-from crossprompt.cli.terminal import print_json, print_table
+from crossprompt.cli.args import positive
+from crossprompt.cli.console import print_json, print_table
+from crossprompt.clip.load import load_clip
 from crossprompt.clip.model import CLIP
-from crossprompt.clip.weights import load_clip
 from crossprompt.errors import RequestError
 from crossprompt.methods import METHODS, Method, build_method
-from crossprompt.settings import require
+from crossprompt.utils.config import require
 
 EXAMPLE = "crossprompt methods --backbone tiny --classes 100"
 

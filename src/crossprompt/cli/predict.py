@@ -9,18 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from crossprompt.bulk.engine import Engine, Predictor
-from crossprompt.bulk.extra import import_parquet
-from crossprompt.bulk.inputs import Inputs, open_inputs
-from crossprompt.bulk.partial import PartialFile
-from crossprompt.bulk.predict import grouped, predict_to_file
-from crossprompt.bulk.rows import FORMS
-from crossprompt.cli.device import add_batch_size, add_device_arguments, positive
-from crossprompt.cli.opening import add_backbone, add_run_or_export, open_predictor
+from crossprompt.cli.args import add_batch_size, add_device_arguments, positive
+from crossprompt.cli.console import reporting, warn_if_silent
+from crossprompt.cli.load import add_backbone, add_run_or_export, open_predictor
 from crossprompt.cli.predict_engine import add_engine_arguments, check_engine, choose_engine
-from crossprompt.cli.terminal import reporting, warn_if_silent
 from crossprompt.errors import RequestError
-from crossprompt.prediction import Prediction
+from crossprompt.inference.base import Prediction
+from crossprompt.inference.bulk.inputs import Inputs, open_inputs
+from crossprompt.inference.bulk.output import FORMS, PartialFile
+from crossprompt.inference.bulk.run import Engine, Predictor, grouped, predict_to_file
+from crossprompt.inference.bulk.sources import import_parquet
 
 EXAMPLE = "crossprompt predict runs/photos-dcp more/ shards/{000..099}.tar --output answers.csv"
 

@@ -3,10 +3,9 @@
 import argparse
 from functools import partial
 
-from crossprompt.bulk.engine import Engine, Local, Predictor
-from crossprompt.cli.device import not_negative, positive
-from crossprompt.cli.opening import open_predictor
-from crossprompt.cli.ray_options import LOCAL, add_engine, check_local
+from crossprompt.cli.args import LOCAL, add_engine, check_local, not_negative, positive
+from crossprompt.cli.load import open_predictor
+from crossprompt.inference.bulk.run import Engine, Local, Predictor
 
 OF_RAY = ("workers", "threads", "gpus", "ray_address")
 """Options that mean nothing to another engine."""
@@ -36,7 +35,7 @@ def choose_engine(options: argparse.Namespace, classifier: Predictor, top_k: int
     """The engine that was asked for; Ray's workers open the classifier themselves."""
     if options.engine == LOCAL:
         return Local(classifier, top_k, options.batch_size)
-    from crossprompt.bulk.ray_engine import OnRay
+    from crossprompt.inference.bulk.ray import OnRay
 
     return OnRay(
         partial(open_predictor, options.run, options.backbone, options.device, options.dtype),

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossprompt.cli.opening import check_finished
+from crossprompt.cli.load import check_finished
 
 EXAMPLE = "crossprompt push runs/photos-dcp user/photos-dcp --private"
 
@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 def run(options: argparse.Namespace) -> int:
     """Check the classifier, upload it, and say where it is."""
-    from crossprompt.hub import push_folder
-    from crossprompt.inspecting import inspect_run
+    from crossprompt.classifier.hub import push_folder
+    from crossprompt.classifier.info import inspect_run
 
     check_finished(options.run)
     inspect_run(options.run)  # a damaged one is not shared

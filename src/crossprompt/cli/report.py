@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossprompt.cli.terminal import print_json, reporting
-from crossprompt.extras import require_extra
-from crossprompt.progress import NOTE
+from crossprompt.cli.console import print_json, reporting
+from crossprompt.utils.optional import require_extra
+from crossprompt.utils.progress import NOTE
 
 EXAMPLE = "crossprompt report results --format html latex"
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 def run(options: argparse.Namespace) -> int:
     """Read the lines, write the report, and say where it is."""
     require_extra("report", ["jinja2", "matplotlib"], "the report")
-    from crossprompt.report import build_report, read_results, to_json, write_report
+    from crossprompt.bench.report import build_report, read_results, to_json, write_report
 
     results = read_results(options.results)
     report = build_report(results)

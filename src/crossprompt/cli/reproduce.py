@@ -4,23 +4,22 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossprompt.bench.lines import Lines
-from crossprompt.bench.run import Circumstances
-from crossprompt.bench.sources import root_for
+from crossprompt.bench.loaders import root_for
+from crossprompt.bench.results import Lines
+from crossprompt.bench.run_grid import Circumstances
+from crossprompt.bench.studies.data import missing_data
+from crossprompt.bench.studies.estimate import Estimate, estimate, total
+from crossprompt.bench.studies.parts import Part, parts_of
+from crossprompt.bench.studies.study import BACKBONE, FEW_SHOT, STUDIES
 from crossprompt.bench.task import fixed_threads
+from crossprompt.cli.args import LOCAL, add_device_arguments
 from crossprompt.cli.bench import run_cells
 from crossprompt.cli.bench_engine import add_engine_arguments, choose_engine, choose_where
-from crossprompt.cli.device import add_device_arguments
-from crossprompt.cli.ray_options import LOCAL
-from crossprompt.cli.terminal import print_json, print_table, reporting
-from crossprompt.clip.weights import load_clip
+from crossprompt.cli.console import print_json, print_table, reporting
+from crossprompt.clip.load import load_clip
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import RequestError
-from crossprompt.precision import choose_device
-from crossprompt.reproduce.data import missing_data
-from crossprompt.reproduce.estimate import Estimate, estimate, total
-from crossprompt.reproduce.parts import Part, parts_of
-from crossprompt.reproduce.study import BACKBONE, FEW_SHOT, STUDIES
+from crossprompt.utils.device import choose_device
 
 EXAMPLE = "crossprompt reproduce dcp --data data --estimate"
 _SHOWN = 2

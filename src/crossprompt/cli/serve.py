@@ -8,16 +8,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crossprompt.cli.device import add_device_arguments
-from crossprompt.cli.opening import add_backbone, add_run_or_export, open_predictor
-from crossprompt.cli.settings import add_settings, collect
-from crossprompt.extras import require_extra
-from crossprompt.onnx_classifier import OnnxClassifier
-from crossprompt.serve.limits import Limits
+from crossprompt.cli.args import add_device_arguments, add_settings, collect
+from crossprompt.cli.load import add_backbone, add_run_or_export, open_predictor
+from crossprompt.inference.onnx import OnnxClassifier
+from crossprompt.inference.server.limits import Limits
+from crossprompt.utils.optional import require_extra
 
 if TYPE_CHECKING:
-    from crossprompt.classifier import Classifier
-    from crossprompt.serve.served import Served
+    from crossprompt.classifier.classifier import Classifier
+    from crossprompt.inference.base import Served
 
 EXAMPLE = "crossprompt serve runs/photos-dcp --port 8000"
 
@@ -55,9 +54,9 @@ def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM."""
     require_extra("serve", PACKAGES, "crossprompt serve")
     # what the extra holds is imported from here on
-    from crossprompt.serve.access import read_key
-    from crossprompt.serve.app import build_app
-    from crossprompt.serve.running import address_of, bind, serve
+    from crossprompt.inference.server.app import build_app
+    from crossprompt.inference.server.auth import read_key
+    from crossprompt.inference.server.process import address_of, bind, serve
 
     limits = Limits(**collect(options, Limits))
     key = read_key(options.api_key_file)
@@ -84,7 +83,7 @@ def _as_served(opened: "Classifier | OnnxClassifier") -> "Served":
     """What the server asks of it; an exported classifier has all of it."""
     if isinstance(opened, OnnxClassifier):
         return opened
-    from crossprompt.serve.torch_classifier import TorchClassifier  # which imports torch
+    from crossprompt.classifier.torch_classifier import TorchClassifier  # which imports torch
 
     return TorchClassifier(opened)
 

@@ -15,10 +15,9 @@ from torch.nn import functional
 
 from crossprompt.clip.blocks import ImageBlock, LastImageBlock, LastTextBlock, TextBlock
 from crossprompt.clip.preprocess import Preprocess
-from crossprompt.clip.text_tokens import TextTokens
-from crossprompt.clip.tokenized_texts import TokenizedTexts
+from crossprompt.clip.text_engine import TextTokens, TokenizedTexts
 from crossprompt.clip.tokenizer import Tokenizer
-from crossprompt.shapes import (
+from crossprompt.utils.shapes import (
     ClassFeatures,
     ImageFeatures,
     Images,

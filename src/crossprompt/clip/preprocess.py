@@ -13,8 +13,8 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from crossprompt.data.transforms import MEAN, STD, PictureTransform, normalise
 from crossprompt.errors import RequestError
-from crossprompt.pixels import MEAN, STD, PictureTransform, normalise
 
 Pixels = Float[Tensor, "3 side side"]
 Box = tuple[int, int, int, int]

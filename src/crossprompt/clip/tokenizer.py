@@ -11,7 +11,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors
 
-from crossprompt.clip.tokenized_texts import TokenizedTexts
+from crossprompt.clip.text_engine import TokenizedTexts
 from crossprompt.errors import RequestError
 
 START = "<|startoftext|>"

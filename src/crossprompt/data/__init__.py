@@ -1,9 +1,11 @@
 """Data sets of images with class names: found, checked, divided and drawn from with a seed."""
 
-from crossprompt.data.benchmark import Benchmark
-from crossprompt.data.benchmarks import BENCHMARKS
-from crossprompt.data.checking import check_images
+from crossprompt.data.benchmarks.benchmark import Benchmark
+from crossprompt.data.benchmarks.catalog import BENCHMARKS
+from crossprompt.data.benchmarks.shifted_sets import ShiftedSet, shifted_sets_of
+from crossprompt.data.check_images import check_images
 from crossprompt.data.csv_file import load_csv
+from crossprompt.data.dataset import Dataset, Item, Split
 from crossprompt.data.folder import load_folder
 from crossprompt.data.images import (
     BadImage,
@@ -13,9 +15,7 @@ from crossprompt.data.images import (
     list_images,
     read_image,
 )
-from crossprompt.data.items import Dataset, Item, Split
 from crossprompt.data.registry import DATASETS, load_dataset
-from crossprompt.data.shifted_sets import ShiftedSet, shifted_sets_of
 
 __all__ = [
     "BENCHMARKS",

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crossprompt.data.class_names import ClassNames, composed, listed
-from crossprompt.data.items import Dataset
+from crossprompt.data.dataset import Dataset
+from crossprompt.data.few_shot import Share
 from crossprompt.data.labelled import (
     SPLIT_NAMES,
     LabelledFile,
@@ -15,7 +16,6 @@ from crossprompt.data.labelled import (
     check_division,
     divide,
 )
-from crossprompt.data.sampling import Share
 from crossprompt.errors import RequestError
 
 COLUMNS = ("path", "label", "split")

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crossprompt.data.class_names import ClassNames, composed, listed
+from crossprompt.data.dataset import Dataset
+from crossprompt.data.few_shot import Share
 from crossprompt.data.files import list_files, list_folders
 from crossprompt.data.images import EXTENSIONS
-from crossprompt.data.items import Dataset
 from crossprompt.data.labelled import (
     SPLIT_NAMES,
     LabelledFile,
@@ -17,7 +18,6 @@ from crossprompt.data.labelled import (
     check_division,
     divide,
 )
-from crossprompt.data.sampling import Share
 from crossprompt.errors import RequestError
 
 

@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from crossprompt.data.files import list_files
 from crossprompt.errors import RequestError
-from crossprompt.wording import one_line
+from crossprompt.utils.text import one_line
 
 EXTENSIONS = frozenset(
     f".{ending}"

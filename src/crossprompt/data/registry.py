@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from crossprompt.data.benchmark import load_benchmark, load_domains
-from crossprompt.data.benchmarks import BENCHMARKS
+from crossprompt.data.benchmarks.benchmark import load_benchmark, load_domains
+from crossprompt.data.benchmarks.catalog import BENCHMARKS
 from crossprompt.data.csv_file import load_csv
+from crossprompt.data.dataset import Dataset
 from crossprompt.data.folder import load_folder
-from crossprompt.data.items import Dataset
 from crossprompt.errors import RequestError
-from crossprompt.wording import nearest
+from crossprompt.utils.text import nearest
 
 ROOT_VARIABLE = "CROSSPROMPT_DATA"
 """The environment variable that says where data sets are, if ``root`` does not."""
@@ -31,7 +31,9 @@ class Entry:
 
 
 def _load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
-    from crossprompt.data import emoji  # only who asks for it needs the packages that hold its art
+    from crossprompt.data.benchmarks import (
+        emoji,  # only who asks for it needs the packages that hold its art
+    )
 
     return emoji.load_emoji(root)
 

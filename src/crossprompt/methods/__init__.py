@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from crossprompt.clip.model import CLIP
-from crossprompt.description import check_class_names
 from crossprompt.errors import RequestError
+from crossprompt.inference.metadata import check_class_names
 from crossprompt.methods.base import FeatureMethod, Method, Recipe
 from crossprompt.methods.clip_adapter import CLIPAdapter
 from crossprompt.methods.clip_lora import CLIPLoRA
@@ -28,7 +28,7 @@ from crossprompt.methods.tip_adapter import TipAdapter
 from crossprompt.methods.tip_adapter_f import TipAdapterF
 from crossprompt.methods.vpt import VPT
 from crossprompt.methods.zero_shot import ZeroShot
-from crossprompt.wording import did_you_mean
+from crossprompt.utils.text import did_you_mean
 
 METHODS: dict[str, type[Method]] = {
     method.name: method

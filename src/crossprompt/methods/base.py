@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Literal
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from crossprompt import distributed
 from crossprompt.clip.model import CLIP
-from crossprompt.examples import Examples
-from crossprompt.frozen import Frozen
-from crossprompt.settings import Settings, require
-from crossprompt.shapes import ImageFeatures, Images, Labels, Logits, Scalar
+from crossprompt.methods.features import Examples
+from crossprompt.methods.heads import Frozen
+from crossprompt.utils import distributed
+from crossprompt.utils.config import Settings, require
+from crossprompt.utils.shapes import ImageFeatures, Images, Labels, Logits, Scalar
 
 TRAIN_FIRST = "call train(method, clip, images) first, also where there are no steps"
 """To who freezes a method that knows no images yet."""

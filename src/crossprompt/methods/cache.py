@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from crossprompt.clip.model import CLIP
-from crossprompt.examples import Examples
-from crossprompt.frozen import Cache, Frozen
-from crossprompt.frozen.cache import Keys, Values, ask
 from crossprompt.methods.base import TRAIN_FIRST, FeatureMethod
-from crossprompt.methods.texts import PHOTO, ClassTexts, check_templates
-from crossprompt.plan import encode_crops
-from crossprompt.settings import require
-from crossprompt.shapes import ClassFeatures, ImageFeatures, Logits, Scalar
+from crossprompt.methods.features import Examples
+from crossprompt.methods.heads import Cache, Frozen
+from crossprompt.methods.heads.cache import Keys, Values, ask
+from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
+from crossprompt.training.batches import encode_crops
+from crossprompt.utils.config import require
+from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Logits, Scalar
 
 ALPHA, BETA = 1.17, 1.0
 """Without validation images, and while keys are learned."""

@@ -18,13 +18,13 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
-from crossprompt.examples import Examples
-from crossprompt.frozen import Adapter, Frozen
-from crossprompt.frozen.adapter import adapt
 from crossprompt.methods.base import FeatureMethod, Recipe
-from crossprompt.methods.texts import PHOTO, ClassTexts, check_templates
-from crossprompt.settings import require
-from crossprompt.shapes import ImageFeatures, Logits
+from crossprompt.methods.features import Examples
+from crossprompt.methods.heads import Adapter, Frozen
+from crossprompt.methods.heads.adapter import adapt
+from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
+from crossprompt.utils.config import require
+from crossprompt.utils.shapes import ImageFeatures, Logits
 
 
 class CLIPAdapter(FeatureMethod):

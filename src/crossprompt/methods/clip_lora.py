@@ -25,13 +25,13 @@ from torch.nn.functional import dropout, normalize
 
 from crossprompt.clip.blocks import Attention, Project
 from crossprompt.clip.model import CLIP
-from crossprompt.examples import Examples
-from crossprompt.frozen import Frozen, Merged
-from crossprompt.frozen.merged import encode_images
 from crossprompt.methods.base import Method, Recipe
-from crossprompt.methods.texts import PHOTO, check_templates
-from crossprompt.settings import require
-from crossprompt.shapes import ClassFeatures, Images, Logits
+from crossprompt.methods.features import Examples
+from crossprompt.methods.heads import Frozen, Merged
+from crossprompt.methods.heads.merged import encode_images
+from crossprompt.methods.templates import PHOTO, check_templates
+from crossprompt.utils.config import require
+from crossprompt.utils.shapes import ClassFeatures, Images, Logits
 
 
 class LowRank(nn.Module):

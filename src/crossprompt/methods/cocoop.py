@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from torch import nn
 
 from crossprompt.clip.model import CLIP
-from crossprompt.examples import Examples
-from crossprompt.frozen import Conditional, Frozen
-from crossprompt.frozen.conditional import Down, Up, score, shift, tokens_of
 from crossprompt.methods.base import FeatureMethod, Recipe
+from crossprompt.methods.features import Examples
+from crossprompt.methods.heads import Conditional, Frozen
+from crossprompt.methods.heads.conditional import Down, Up, score, shift, tokens_of
 from crossprompt.methods.prompts import first_text_prompt
-from crossprompt.settings import require
-from crossprompt.shapes import ImageFeatures, Logits
+from crossprompt.utils.config import require
+from crossprompt.utils.shapes import ImageFeatures, Logits
 
 
 class CoCoOp(FeatureMethod):

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crossprompt.clip.model import CLIP
-from crossprompt.examples import Examples
-from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import FeatureMethod, Recipe
+from crossprompt.methods.features import Examples
+from crossprompt.methods.heads import Frozen, StaticPrompts
+from crossprompt.methods.prompted import encode_embedded_texts, encode_prompted_texts
 from crossprompt.methods.prompts import prompt_from_words, random_prompt
-from crossprompt.prompted import encode_embedded_texts, encode_prompted_texts
-from crossprompt.settings import require
-from crossprompt.shapes import ClassFeatures, ImageFeatures, Logits
+from crossprompt.utils.config import require
+from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Logits
 
 
 class CoOp(FeatureMethod):

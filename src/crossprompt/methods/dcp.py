@@ -20,22 +20,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from crossprompt import distributed
 from crossprompt.clip.blocks import QuickGELU
 from crossprompt.clip.model import CLIP
-from crossprompt.examples import Examples
-from crossprompt.frozen import Frozen, StaticPrompts
-from crossprompt.frozen.static_prompts import WordPrompt
 from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.features import Examples
+from crossprompt.methods.heads import Frozen, StaticPrompts
+from crossprompt.methods.heads.static_prompts import WordPrompt
+from crossprompt.methods.prompted import append, encode_prompted_texts, write
 from crossprompt.methods.prompts import (
     check_words,
     depth_within,
     prompt_from_words,
     random_prompt,
 )
-from crossprompt.prompted import append, encode_prompted_texts, write
-from crossprompt.settings import require
-from crossprompt.shapes import (
+from crossprompt.utils import distributed
+from crossprompt.utils.config import require
+from crossprompt.utils.shapes import (
     ClassFeatures,
     ImageFeatures,
     ImagePrompt,

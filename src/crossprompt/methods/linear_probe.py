@@ -16,11 +16,11 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
-from crossprompt.examples import Examples, Features
-from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import TRAIN_FIRST, FeatureMethod, Recipe
-from crossprompt.settings import require
-from crossprompt.shapes import ImageFeatures, Logits
+from crossprompt.methods.features import Examples, Features
+from crossprompt.methods.heads import Frozen, StaticPrompts
+from crossprompt.utils.config import require
+from crossprompt.utils.shapes import ImageFeatures, Logits
 
 Regression = Any
 """scikit-learn's ``LogisticRegression``, which is imported where it is used."""

@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from torch import nn
 
 from crossprompt.clip.model import CLIP
-from crossprompt.examples import Examples
-from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.features import Examples
+from crossprompt.methods.heads import Frozen, StaticPrompts
+from crossprompt.methods.prompted import encode_prompted_images, encode_prompted_texts
 from crossprompt.methods.prompts import deep_prompts, depth_within, first_text_prompt
-from crossprompt.prompted import encode_prompted_images, encode_prompted_texts
-from crossprompt.settings import require
-from crossprompt.shapes import ClassFeatures, ImagePrompt, Images, Logits
+from crossprompt.utils.config import require
+from crossprompt.utils.shapes import ClassFeatures, ImagePrompt, Images, Logits
 
 
 class MaPLe(Method):

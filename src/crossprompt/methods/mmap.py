@@ -9,8 +9,8 @@ and a result is no reproduction. Our choices:
 * Deep prompts in the first 9 blocks, 4 tokens, drawn from N(0, 0.02^2); the class name stands at
   the end.
 * The recipe: SGD as CoOp's, learning rate 0.0035, batch 4, 20 epochs.
-* Several tasks: see ``crossprompt.multitask``. A task's prompt is then that of its group, which the
-  group's tasks train together, followed by its own.
+* Several tasks: see ``crossprompt.training.multitask``. A task's prompt is then that of its group,
+  which the group's tasks train together, followed by its own.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from crossprompt.clip.model import CLIP
-from crossprompt.examples import Examples
-from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.features import Examples
+from crossprompt.methods.heads import Frozen, StaticPrompts
+from crossprompt.methods.prompted import encode_prompted_images, encode_prompted_texts
 from crossprompt.methods.prompts import depth_within, random_prompt
-from crossprompt.prompted import encode_prompted_images, encode_prompted_texts
-from crossprompt.settings import require
-from crossprompt.shapes import ImagePrompt, Images, Logits, TextPrompt
+from crossprompt.utils.config import require
+from crossprompt.utils.shapes import ImagePrompt, Images, Logits, TextPrompt
 
 TextPrompts = Float[Tensor, "depth length text_width"]
 ImagePrompts = Float[Tensor, "depth length image_width"]

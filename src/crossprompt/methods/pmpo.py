@@ -21,14 +21,14 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
-from crossprompt.examples import Examples
-from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.features import Examples
+from crossprompt.methods.heads import Frozen, StaticPrompts
+from crossprompt.methods.prompted import encode_prompted_images, encode_prompted_texts
 from crossprompt.methods.prompts import prompt_from_words, random_prompt
-from crossprompt.methods.texts import PHOTO, ClassTexts, check_templates
-from crossprompt.prompted import encode_prompted_images, encode_prompted_texts
-from crossprompt.settings import require
-from crossprompt.shapes import ClassFeatures, ImagePrompt, Images, Logits
+from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
+from crossprompt.utils.config import require
+from crossprompt.utils.shapes import ClassFeatures, ImagePrompt, Images, Logits
 
 
 class PMPO(Method):

@@ -20,17 +20,17 @@ from torch import Tensor
 from torch.autograd import grad
 from torch.nn.functional import cross_entropy
 
-from crossprompt import distributed
 from crossprompt.clip.model import CLIP
-from crossprompt.examples import Examples
-from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import FeatureMethod, Recipe
 from crossprompt.methods.coop import epochs_for
+from crossprompt.methods.features import Examples
+from crossprompt.methods.heads import Frozen, StaticPrompts
+from crossprompt.methods.prompted import encode_prompted_texts
 from crossprompt.methods.prompts import prompt_ending_in_words, random_prompt
-from crossprompt.methods.texts import PHOTO, ClassTexts, check_templates
-from crossprompt.prompted import encode_prompted_texts
-from crossprompt.settings import require
-from crossprompt.shapes import ClassFeatures, ImageFeatures, Labels, Logits, Scalar
+from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
+from crossprompt.utils import distributed
+from crossprompt.utils.config import require
+from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Labels, Logits, Scalar
 
 
 class ProGrad(FeatureMethod):

@@ -5,7 +5,7 @@ from torch import nn
 
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
-from crossprompt.settings import require
+from crossprompt.utils.config import require
 
 DEVIATION = 0.02
 """Standard deviation that random prompts are drawn with."""

@@ -27,19 +27,19 @@ import torch
 from torch.nn.functional import cross_entropy, kl_div, l1_loss, log_softmax, normalize
 
 from crossprompt.clip.model import CLIP
-from crossprompt.examples import Examples
-from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.features import Examples
+from crossprompt.methods.heads import Frozen, StaticPrompts
+from crossprompt.methods.prompted import encode_prompted_images, encode_prompted_texts
 from crossprompt.methods.prompts import (
     deep_prompts,
     depth_within,
     first_text_prompt,
     random_prompt,
 )
-from crossprompt.methods.texts import ClassTexts, check_templates
-from crossprompt.prompted import encode_prompted_images, encode_prompted_texts
-from crossprompt.settings import require
-from crossprompt.shapes import ClassFeatures, ImageFeatures, Images, Labels, Logits, Scalar
+from crossprompt.methods.templates import ClassTexts, check_templates
+from crossprompt.utils.config import require
+from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Images, Labels, Logits, Scalar
 
 
 class PromptSRC(Method):

@@ -18,12 +18,12 @@ import torch
 from torch import nn
 
 from crossprompt.clip.model import CLIP
-from crossprompt.examples import Examples
-from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import FeatureMethod, Recipe
-from crossprompt.methods.texts import PHOTO, ClassTexts, check_templates
-from crossprompt.settings import require
-from crossprompt.shapes import ClassFeatures, ImageFeatures, Logits
+from crossprompt.methods.features import Examples
+from crossprompt.methods.heads import Frozen, StaticPrompts
+from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
+from crossprompt.utils.config import require
+from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Logits
 
 
 class TaskRes(FeatureMethod):

@@ -16,9 +16,9 @@ code:
 
 from dataclasses import dataclass
 
-from crossprompt.frozen.cache import Keys
 from crossprompt.methods.base import Recipe
 from crossprompt.methods.cache import CacheConfig, CacheMethod
+from crossprompt.methods.heads.cache import Keys
 
 
 class TipAdapter(CacheMethod):

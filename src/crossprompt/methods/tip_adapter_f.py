@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from crossprompt.frozen.cache import Keys
 from crossprompt.methods.base import Recipe
 from crossprompt.methods.cache import SMALLEST_CROP, CacheConfig, CacheMethod
+from crossprompt.methods.heads.cache import Keys
 
 
 class TipAdapterF(CacheMethod):

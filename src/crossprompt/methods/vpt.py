@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crossprompt.clip.model import CLIP
-from crossprompt.examples import Examples
-from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.features import Examples
+from crossprompt.methods.heads import Frozen, StaticPrompts
+from crossprompt.methods.prompted import encode_prompted_images
 from crossprompt.methods.prompts import deep_prompts, random_prompt
-from crossprompt.methods.texts import PHOTO, ClassTexts, check_templates
-from crossprompt.prompted import encode_prompted_images
-from crossprompt.settings import require
-from crossprompt.shapes import Images, Logits
+from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
+from crossprompt.utils.config import require
+from crossprompt.utils.shapes import Images, Logits
 
 
 class VPT(Method):

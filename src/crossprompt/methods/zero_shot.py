@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crossprompt.clip.model import CLIP
-from crossprompt.examples import Examples
-from crossprompt.frozen import Frozen, StaticPrompts
 from crossprompt.methods.base import FeatureMethod, Recipe
-from crossprompt.methods.texts import PHOTO, ClassTexts, check_templates
-from crossprompt.shapes import ImageFeatures, Logits
+from crossprompt.methods.features import Examples
+from crossprompt.methods.heads import Frozen, StaticPrompts
+from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
+from crossprompt.utils.shapes import ImageFeatures, Logits
 
 
 class ZeroShot(FeatureMethod):

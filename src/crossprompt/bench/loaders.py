@@ -1,0 +1,60 @@
+"""What a process needs again and again, loaded once: data sets and backbones."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from crossprompt.clip.load import load_clip
+from crossprompt.clip.model import CLIP
+from crossprompt.data.dataset import Dataset
+from crossprompt.data.registry import DATASETS, ROOT_VARIABLE, load_dataset
+
+
+def root_for(root: str | None) -> str | None:
+    """The absolute folder of the data sets, which other processes can be told.
+
+    Args:
+        root: as the user gave it; by default what ``CROSSPROMPT_DATA`` says.
+    """
+    root = root or os.environ.get(ROOT_VARIABLE) or None
+    return None if root is None else str(Path(root).absolute())
+
+
+@lru_cache(maxsize=32)
+def load_data(name: str, root: str | None) -> Dataset:
+    """A data set as the user of a grid names it.
+
+    Args:
+        name: of a data set, also with one of its domains as in ``pacs:photo``; or a folder or a CSV
+            file.
+        root: of the data sets that are known by name.
+
+    Raises:
+        RequestError: see ``load_dataset``.
+    """
+    entry = DATASETS.get(name) or DATASETS.get(name.partition(":")[0])
+    return load_dataset(name, root if entry is not None and entry.uses_variable else None)
+
+
+JOINT = "+"
+"""Between data sets that are learned together, as in ``caltech101+dtd``."""
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """The data sets of a joint source; else the name alone, also that of a path with a ``+``."""
+    parts = tuple(name.split(JOINT))
+    alone = name in DATASETS or not all(parts) or Path(name).exists()
+    return (name,) if alone else parts
+
+
+def domains_of(name: str) -> list[str]:
+    """Every domain of a data set of several, as in ``pacs:photo``; else the name alone."""
+    return [domain for domain in DATASETS if domain.startswith(f"{name}:")] or [name]
+
+
+@lru_cache(maxsize=2)
+def load_backbone(name: str, device: str, dtype: str) -> CLIP:
+    """A frozen CLIP, see ``load_clip``."""
+    return load_clip(name, device=torch.device(device), dtype=dtype)

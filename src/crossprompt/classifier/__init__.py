@@ -1,0 +1,1 @@
+"""The trained classifier: evaluate, save, load, publish, explain and export it."""

@@ -1,0 +1,209 @@
+"""The classifier that a trained method is frozen to: an image is scored alike in any batch."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import torch
+from PIL.Image import Image
+
+from crossprompt.clip.model import CLIP
+from crossprompt.data.dataset import Item, check_items
+from crossprompt.data.loader import to_device
+from crossprompt.errors import JobError, RequestError
+from crossprompt.inference.base import BATCH as BATCH
+from crossprompt.inference.base import FileClassifier, Top
+from crossprompt.inference.base import Prediction as Prediction
+from crossprompt.methods.base import Method
+from crossprompt.methods.features import Examples
+from crossprompt.methods.heads import Frozen
+from crossprompt.methods.heads.uncalibrated import PerBatch, PerImage
+from crossprompt.utils.shapes import Images, Logits
+
+Inference = Literal["calibrated", "per-image", "batch"]
+
+
+class Classifier(FileClassifier):
+    """A frozen method with its backbone and class names.
+
+    Args:
+        clip: the backbone, of which only the image tower is used.
+        frozen: the method's frozen form.
+        class_names: in the order of the scores.
+        method: the trained method, kept to be saved along.
+        information: what is worth knowing later: settings, data, metrics.
+    """
+
+    def __init__(
+        self,
+        clip: CLIP,
+        frozen: Frozen,
+        class_names: Sequence[str],
+        method: Method,
+        information: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.clip = clip
+        self.frozen = frozen.to(clip.device).eval()
+        self.class_names = tuple(class_names)
+        self.method = method
+        self.information = dict(information or {})
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of all that answers depend on: class names, the backbone's weights, what was
+        learned."""
+        about = [self.class_names, self.clip.weights_hash, self.frozen.form]
+        digest = hashlib.sha256(json.dumps(about).encode())
+        for name, tensor in sorted(self.frozen.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    @torch.no_grad()
+    def logits(self, images: Images) -> Logits:
+        """Score preprocessed ``[batch, 3, side, side]`` images: ``[batch, classes]`` in fp32."""
+        logits: Logits = self.frozen(self.clip, to_device(images, self.clip.device))
+        return logits
+
+    @property
+    def enough(self) -> int:
+        """Shorter side in pixels that an image needs to have."""
+        return self.clip.preprocess.enough
+
+    def prepare(self, image: Image) -> torch.Tensor:
+        """The backbone's test transform: an RGB image to ``[3, side, side]``."""
+        return self.clip.preprocess(image)
+
+    def best(self, images: list[torch.Tensor], top_k: int) -> list[Top]:
+        """The best classes of each of some preprocessed images."""
+        probabilities, labels = self.logits(torch.stack(images)).softmax(-1).topk(top_k)
+        return [
+            [(self.class_names[label], value) for label, value in zip(row_labels, row, strict=True)]
+            for row_labels, row in zip(labels.tolist(), probabilities.tolist(), strict=True)
+        ]
+
+    @torch.no_grad()
+    def with_classes(self, class_names: Sequence[str], **changes: Any) -> "Classifier":
+        """The same frozen prompts for other classes, without training and without images.
+
+        What was measured was of the earlier classes, and is left out.
+
+        Args:
+            class_names: all classes of the new classifier, at least two; to add one:
+                ``[*classifier.class_names, "new"]``.
+            changes: settings that go with them, such as ``template``.
+
+        Raises:
+            RequestError: what the method has learned is of its own classes, the classifier was
+                saved without what this needs, or unusable class names.
+        """
+        if self.information.get("inference", "calibrated") != "calibrated":
+            raise RequestError(
+                f"a classifier with inference {self.frozen.form!r} is for study and takes no other "
+                "classes; freeze it with calibrated"
+            )
+        method = self.method.with_class_names(self.clip, class_names, **changes)
+        frozen = method.freeze_again(self.clip, self.frozen)
+        about = {key: value for key, value in self.information.items() if key != "metrics"}
+        about.setdefault("learned_with", list(self.class_names))
+        return Classifier(self.clip, frozen, method.class_names, method, about)
+
+    def save(self, folder: str | PathLike[str]) -> Path:
+        """Write the classifier to a folder, all or nothing; see ``crossprompt.load``."""
+        from crossprompt.classifier.saving import save  # which itself imports Classifier
+
+        return save(self, Path(folder))
+
+    def _in_words(self) -> str:
+        rule = self.information.get("inference", "calibrated")
+        study = "" if rule == "calibrated" else f", inference {rule!r}"
+        return f"{super()._in_words()}, {self.method.name} on {self.clip.name}{study}"
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = False,
+        token: str | None = None,
+        revision: str | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Put the classifier on the Hugging Face hub, with a model card; returns its address.
+
+        Args:
+            repo_id: ``owner/name``; made if there is none. ``crossprompt.load`` takes it.
+            private: whether a repository that is made is.
+            token: of a user who may write it; the one logged in with by default.
+            revision: branch to write to; the main branch by default.
+            commit_message: what the hub's history says.
+
+        Raises:
+            RequestError: the classifier cannot be saved, or the hub refuses.
+        """
+        from crossprompt.classifier.hub import push_folder
+
+        with TemporaryDirectory() as place:
+            return push_folder(
+                self.save(place),
+                repo_id,
+                private=private,
+                token=token,
+                revision=revision,
+                commit_message=commit_message,
+            )
+
+
+def freeze(
+    method: Method,
+    clip: CLIP,
+    train: Sequence[Item] = (),
+    *,
+    val: Sequence[Item] = (),
+    inference: Inference = "calibrated",
+    seed: int = 1,
+    information: Mapping[str, Any] | None = None,
+) -> Classifier:
+    """Turn a trained method into a classifier.
+
+    Args:
+        method: trained with ``crossprompt.training.train``; put into evaluation mode.
+        clip: the backbone it was trained with.
+        train: the few-shot training images; at most 512, balanced, calibrate prompts that depend
+            on images, and a method without such prompts needs none.
+        val: the few-shot validation images.
+        inference: ``calibrated`` (one image is scored alike in any batch); for study only,
+            ``per-image`` (each image its own batch: slow) and ``batch`` (as released: the answer
+            depends on the neighbours).
+        seed: of the choice of calibration images.
+        information: kept with the classifier when it is saved.
+
+    Raises:
+        RequestError: the method needs training images and there is none, it has not been trained
+            where it holds what training fills, or there is no such inference.
+        JobError: the training went so far that scores would be no numbers.
+    """
+    for items in (train, val):
+        check_items(items, "freeze with")
+    method.eval()
+    frozen: Frozen
+    if inference == "calibrated":
+        with torch.no_grad():
+            frozen = method.freeze(clip, Examples(clip, train, val, seed))
+    elif inference == "per-image":
+        frozen = PerImage(method)
+    elif inference == "batch":
+        frozen = PerBatch(method)
+    else:
+        raise RequestError(f"inference is {inference!r}, expected calibrated, per-image or batch")
+    if not all(bool(x.isfinite().all()) for x in frozen.state_dict().values()):
+        raise JobError(
+            f"what {method.name} has learned gives scores that are no numbers; train it with a "
+            "lower learning rate"
+        )
+    about = {**(information or {}), "inference": inference}
+    return Classifier(clip, frozen, method.class_names, method, about)

@@ -1,0 +1,215 @@
+"""Evaluation of many classifiers on the same images, which are encoded once where that is all."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from crossprompt.classifier.classifier import BATCH, Classifier
+from crossprompt.clip.model import CLIP
+from crossprompt.data.dataset import Item, Split, check_items
+from crossprompt.data.loader import read_batches
+from crossprompt.methods.features import Features, encode_split
+from crossprompt.utils.config import require
+from crossprompt.utils.shapes import ImageFeatures, Logits
+
+BINS = 15
+"""Of equal width, for the calibration error."""
+RESAMPLES = 1000
+"""Of the bootstrap."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How well a classifier does on a set of images. Shares are 0 to 1."""
+
+    accuracy: float
+    """Share of images whose most probable class is right."""
+    interval: tuple[float, float]
+    """95 % bootstrap interval of the accuracy, over the images."""
+    macro_f1: float
+    """Mean of F1 over the classes that have images."""
+    per_class: dict[str, float]
+    """Share of each class's images that are right, for the classes that have images."""
+    ece: float
+    """Expected calibration error: mean gap between confidence and accuracy over 15 bins."""
+    confusion: list[list[int]]
+    """Row true class, column predicted class: number of images."""
+    n: int
+    """Number of images."""
+    inference: str
+    """How the classifier answers; other than ``calibrated``, batch size and order matter."""
+    batch_size: int
+    """Images at a time."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+
+def evaluate(
+    classifier: Classifier,
+    items: Sequence[Item],
+    *,
+    batch_size: int = BATCH,
+    progress: Callable[[int, int], None] | None = None,
+) -> Result:
+    """Classify every image and compare with its label.
+
+    Args:
+        classifier: what to measure.
+        items: labelled images, at least one.
+        batch_size: images at a time.
+        progress: called with (images done, images in all).
+
+    Raises:
+        RequestError: these are no labelled images, there is none, one cannot be read, a label has
+            no class, or ``batch_size`` is less than 1.
+    """
+    check_items(items, "evaluate on")
+    require(batch_size >= 1, f"batch_size is {batch_size}, expected 1 or more")
+    labels = labels_of(items, classifier.class_names)
+    probabilities: list[np.ndarray] = []
+    done = 0
+    paths, transform = [item.path for item in items], classifier.clip.preprocess
+    for batch in read_batches(paths, transform, batch_size, enough=transform.enough):
+        probabilities.append(classifier.logits(batch.images).softmax(-1).cpu().numpy())
+        done += len(batch.paths)
+        if progress is not None:
+            progress(done, len(items))
+    rule = classifier.information.get("inference", "calibrated")
+    return summarise(
+        np.concatenate(probabilities), labels, classifier.class_names, rule, batch_size
+    )
+
+
+def labels_of(items: Sequence[Item], class_names: Sequence[str]) -> np.ndarray:
+    """The label of every image, at least one, each of a class.
+
+    Raises:
+        RequestError: there is no image, or a label has no class.
+    """
+    require(len(items) > 0, "there are no images to evaluate on; the split is empty")
+    labels = [item.label for item in items]
+    first, last, classes = min(labels), max(labels), len(class_names)
+    require(
+        first >= 0 and last < classes,
+        f"found labels from {first} to {last}, expected 0 to {classes - 1}: the classifier has "
+        f"{classes} classes; give the images of those",
+    )
+    return np.array(labels)
+
+
+def summarise(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    inference: str = "calibrated",
+    batch_size: int = BATCH,
+) -> Result:
+    """Compare probabilities with labels.
+
+    Args:
+        probabilities: ``[images, classes]``.
+        labels: ``[images]``, indices of classes.
+        class_names: one per column of ``probabilities``.
+        inference: how the classifier answers, to be kept with the result.
+        batch_size: images at a time, likewise.
+    """
+    # here, as scikit-learn takes a second to import, which training and prediction can spare
+    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+
+    predicted, every = probabilities.argmax(1), range(len(class_names))
+    present = [label for label in every if (labels == label).any()]
+    recall = recall_score(labels, predicted, labels=present, average=None)
+    right = predicted == labels
+    return Result(
+        accuracy=float(accuracy_score(labels, predicted)),
+        interval=bootstrap_interval(right),
+        macro_f1=float(
+            f1_score(labels, predicted, labels=present, average="macro", zero_division=0)
+        ),
+        per_class={class_names[k]: float(r) for k, r in zip(present, recall, strict=True)},
+        ece=calibration_error(probabilities.max(1), right),
+        confusion=confusion_matrix(labels, predicted, labels=every).tolist(),
+        n=len(labels),
+        inference=inference,
+        batch_size=batch_size,
+    )
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
+    """Expected calibration error over 15 bins of equal width (Guo et al., ICML 2017).
+
+    Args:
+        confidence: ``[images]``, probability of the predicted class.
+        right: ``[images]``, whether the predicted class is the true one.
+    """
+    confidence = confidence.astype(np.float64)
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    gaps = [
+        (bins == k).mean() * abs(right[bins == k].mean() - confidence[bins == k].mean())
+        for k in np.unique(bins)
+    ]
+    return float(sum(gaps))
+
+
+def bootstrap_interval(right: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """2.5 and 97.5 percentile of the accuracy over 1,000 resamples of the images.
+
+    Args:
+        right: ``[images]``, whether the predicted class is the true one.
+        seed: of the resamples.
+    """
+    generator = np.random.default_rng(seed)
+    # the number of right answers in a resample is binomial: no need to draw the images one by one
+    means = generator.binomial(len(right), right.mean(), RESAMPLES) / len(right)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+SPLITS = 16
+"""Whose features a process keeps."""
+
+
+@runtime_checkable
+class ScoresFeatures(Protocol):
+    """A frozen form that may do with CLIP's own image features."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether it does."""
+
+    def score(self, features: ImageFeatures) -> Logits:
+        """Score image features, which need not be normalised."""
+
+
+def evaluate_encoded(classifier: Classifier, split: Split, batch_size: int = BATCH) -> Result:
+    """``evaluate``, for which a process encodes the images of a split only once.
+
+    The features are kept by the files' names: for files that do not change while the process runs.
+
+    Args:
+        classifier: what to measure; any, also one whose images pass the tower with prompts.
+        split: labelled images, at least one.
+        batch_size: images at a time, where they are not encoded already.
+
+    Raises:
+        RequestError: see ``evaluate``.
+    """
+    frozen = classifier.frozen
+    rule = classifier.information.get("inference", "calibrated")
+    if not (isinstance(frozen, ScoresFeatures) and frozen.plain):
+        return evaluate(classifier, split, batch_size=batch_size)
+    labels = labels_of(split, classifier.class_names)
+    logits = frozen.score(encode_once(classifier.clip, split).features)
+    probabilities = logits.softmax(-1).cpu().numpy()
+    return summarise(probabilities, labels, classifier.class_names, rule, batch_size)
+
+
+@lru_cache(maxsize=SPLITS)
+def encode_once(clip: CLIP, split: Split) -> Features:
+    """The image features of a split, with the test transform."""
+    return encode_split(clip, split)

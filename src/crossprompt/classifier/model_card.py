@@ -1,0 +1,166 @@
+"""The README.md of a saved classifier."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from crossprompt.methods import METHODS
+from crossprompt.utils.text import one_line
+
+TINY = "tiny"
+LICENCES = {
+    TINY: "cc-by-sa-4.0",
+    "openai/clip-vit-base-patch32": "mit",
+    "openai/clip-vit-base-patch16": "mit",
+    "openai/clip-vit-large-patch14": "mit",
+    "laion/CLIP-ViT-B-16-laion2B-s34B-b88K": "mit",
+}
+"""Name that ``load_clip`` takes to the hub's word for a licence: of OpenAI's weights that of the
+repository openai/CLIP, of the others that of their model cards."""
+LARGEST = 2**20
+"""Characters of a model card that are looked at."""
+
+
+def licence_of(backbone: str) -> str | None:
+    """The licence of a backbone; None where it is not known.
+
+    Args:
+        backbone: its name in a saved classifier. In a folder, the model card is asked.
+    """
+    if backbone in LICENCES:
+        return LICENCES[backbone]
+    card = Path(backbone) / "README.md"
+    if not card.is_file():
+        return None
+    with card.open(encoding="utf-8", errors="replace") as file:
+        start = file.read(LARGEST)
+    front = re.match(r"---\n(.*?)\n---\n", start, re.DOTALL)
+    said = re.search(r"^license: *[\"']?([\w.+-]+)", front[1], re.MULTILINE) if front else None
+    return said[1] if said else None
+
+
+def hub_name(backbone: str) -> str | None:
+    """The repository of a backbone on the hub; None where it has none."""
+    named = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", backbone)
+    return backbone if named and not Path(backbone).exists() else None
+
+
+LIBRARY = "crossprompt"
+CARD = """---
+{front}
+---
+
+# {method} classifier of {count} classes
+
+A frozen CLIP ({backbone}) adapted with `{method}` ({paper}) by crossprompt.
+
+```python
+import crossprompt as xp
+
+classifier = xp.load({place})
+classifier.predict(["image.jpg"])
+```
+
+From the command line: `crossprompt predict {words} image.jpg`, and `crossprompt info {words}` says
+what is inside. It needs the backbone, whose weights are not part of it.
+
+## Classes
+
+{classes}
+
+## Measured
+
+{metrics}
+
+## Settings
+
+```json
+{settings}
+```
+
+## Licence
+
+{licence}
+
+## Intended use and limits
+
+It is meant for sorting images like those it was adapted to into the classes above. It chooses one
+of them for every image, also for an image that shows none of them. It was adapted to a handful of
+images and inherits what its backbone has learned, biases included: measure it on images of your
+own before you rely on it, and do not use it to decide about people.
+"""
+
+
+LICENSED = "The backbone is licensed as {}, and its licence applies to this classifier."
+UNKNOWN = "The backbone's licence applies to it; see where the backbone is from."
+PLACE = "path/to/this/folder"
+"""Where a card does not know better."""
+
+
+def card_text(description: dict[str, Any], place: str = PLACE) -> str:
+    """Markdown for the description that ``classifier.json`` holds.
+
+    Args:
+        description: see ``crossprompt.classifier.saving.describe``, with the caller's information.
+        place: what ``crossprompt.load`` takes, such as a repository of the hub.
+    """
+    names, backbone = description["class_names"], description["backbone"]["name"]
+    method, licence = description["method"]["name"], licence_of(backbone)
+    lines = [f"- {name}: {value:.4g}" for name, value in _metrics(description).items()]
+    known = ("method", "backbone", "training", "data", "inference", "versions")
+    settings = {key: description[key] for key in known if key in description}
+    return CARD.format(
+        front=_front(description, place),
+        place=json.dumps(place),
+        words=place,
+        backbone=backbone,
+        method=method,
+        paper=METHODS[method].paper,
+        count=len(names),
+        classes="\n".join(f"- {one_line(name)}" for name in names),
+        metrics="\n".join(lines) or "Not measured.",
+        settings=json.dumps(settings, indent=2, ensure_ascii=False, default=str),
+        licence=LICENSED.format(licence) if licence else UNKNOWN,
+    )
+
+
+def is_card(path: Path) -> bool:
+    """Whether a file is one that ``card_text`` made, changed or not."""
+    try:
+        front = path.read_text("utf-8", errors="replace").partition("\n---")[0]
+        return re.search(rf"^library_name: .?{LIBRARY}\b", front, re.MULTILINE) is not None
+    except OSError:
+        return False
+
+
+def _front(description: dict[str, Any], place: str) -> str:
+    """What the hub reads, as YAML; a JSON text is a YAML text, whatever is in it."""
+    backbone, data = description["backbone"]["name"], description.get("data") or {}
+    front: dict[str, Any] = {
+        "library_name": LIBRARY,
+        "pipeline_tag": "image-classification",
+        "tags": ["clip", "prompt-learning", "few-shot", "crossprompt"],
+    }
+    if (licence := licence_of(backbone)) is not None:
+        front["license"] = licence
+    if (base := hub_name(backbone)) is not None:
+        front["base_model"] = base
+    if metrics := _metrics(description):
+        name = str(data.get("name", "the test images"))
+        result = {
+            "task": {"type": "image-classification"},
+            "dataset": {"name": name, "type": name},
+            "metrics": [
+                {"type": "f1" if "F1" in key else "accuracy", "value": value, "name": key}
+                for key, value in metrics.items()
+            ],
+        }
+        called = place.rpartition("/")[2] if place != PLACE else description["method"]["name"]
+        front["model-index"] = [{"name": called, "results": [result]}]
+    return "\n".join(f"{key}: {json.dumps(value)}" for key, value in front.items())
+
+
+def _metrics(description: dict[str, Any]) -> dict[str, float]:
+    found = description.get("metrics") or {}
+    return {name: value for name, value in found.items() if isinstance(value, float)}

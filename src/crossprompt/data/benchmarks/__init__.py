@@ -1,0 +1,1 @@
+"""The benchmark data sets of the field, and the ones that are embedded."""

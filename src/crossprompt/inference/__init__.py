@@ -1,0 +1,1 @@
+"""Prediction without torch: the API, ONNX, bulk prediction, the HTTP server."""

@@ -1,0 +1,53 @@
+"""The form of HiCroPL: every image is encoded twice, with the prompts and without."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from crossprompt.clip.model import CLIP
+from crossprompt.methods.heads.base import Frozen
+from crossprompt.methods.heads.static_prompts import StaticPrompts
+from crossprompt.utils.shapes import Images, Logits, Rows
+from crossprompt.utils.tensor_file import Headers
+
+PREFIX = "prompted."
+"""What the keys of a saved state begin with."""
+
+
+class Blended(Frozen):
+    """Cosine of class weights with the sum of two image features, prompted and CLIP's own.
+
+    Args:
+        prompted: the image prompts, and the class weights that the sum is compared with.
+    """
+
+    form = "blended"
+
+    def __init__(self, prompted: StaticPrompts) -> None:
+        super().__init__()
+        self.prompted = prompted
+
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        """Score images, each alike in any batch; two passes of the image tower."""
+        features = blend(self.prompted.encode(clip, images), clip.encode_images(images))
+        return self.prompted.score(features)
+
+    @classmethod
+    def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
+        """Compare with what the backbone and the classes ask for."""
+        if strays := sorted(key for key in found if not key.startswith(PREFIX)):
+            raise ValueError(f"unexpected {', '.join(strays[:3])}; all keys begin with {PREFIX}")
+        own = {key.removeprefix(PREFIX): value for key, value in found.items()}
+        StaticPrompts.check_state(own, clip, classes)
+
+    @classmethod
+    def _rebuild(cls, state: Mapping[str, Tensor], clip: CLIP) -> "Blended":
+        own = {key.removeprefix(PREFIX): value for key, value in state.items()}
+        return cls(StaticPrompts.rebuild(own))
+
+
+def blend(prompted: Rows, known: Rows) -> Rows:
+    """The direction half-way between two features, in fp32 and of length 1: ``[rows, embed]``."""
+    halves = normalize(prompted.float(), dim=-1) + normalize(known.float(), dim=-1)
+    return normalize(halves, dim=-1)

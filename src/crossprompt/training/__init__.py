@@ -1,0 +1,1 @@
+"""Training: the whole job, the loop, batches, checkpoints and run folders."""

@@ -1,0 +1,221 @@
+"""The scikit-learn manner: fit on a folder or on files and labels, predict, score."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from numbers import Integral
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from crossprompt.classifier.classifier import Classifier
+from crossprompt.data.class_names import readable
+from crossprompt.data.dataset import Dataset, Split
+from crossprompt.data.held_out import choose_held_out, relabelled
+from crossprompt.data.images import list_images
+from crossprompt.data.registry import load_dataset
+from crossprompt.errors import RequestError
+from crossprompt.inference.base import Prediction
+from crossprompt.training.config import Job
+from crossprompt.training.fit import fit_data
+from crossprompt.utils.progress import NOTE, Silent
+
+Files = str | PathLike[str] | Sequence[str | PathLike[str]] | np.ndarray
+"""A folder, or image files."""
+Values = Sequence[Any] | np.ndarray
+"""One for each image."""
+
+
+class _Notes(Silent):
+    """Keeps what a user should know."""
+
+    def __init__(self) -> None:
+        self.kept = list[str]()
+
+    def say(self, text: str) -> None:
+        """Keep it, if it is a note."""
+        if text.startswith(NOTE):
+            self.kept.append(text.removeprefix(NOTE))
+
+
+class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Few-shot image classification with a frozen CLIP.
+
+    Args:
+        method: one of ``METHODS``.
+        backbone: what ``load_clip`` takes.
+        shots: training images per class; None uses all.
+        seed: of everything random.
+        options: settings of the method.
+        training: settings of the training, see ``TrainConfig``.
+        device: where to compute.
+        dtype: what the frozen towers compute in.
+        skip_bad_images: leave out images that cannot be read.
+
+    Attributes:
+        classes_: the class names of a folder, or the different labels of a list.
+        classifier_: the frozen ``Classifier``.
+        notes_: sentences about what was found odd, such as fewer images than ``shots``.
+    """
+
+    def __init__(
+        self,
+        method: str = "dcp",
+        backbone: str = "tiny",
+        shots: int | None = 16,
+        seed: int = 1,
+        options: dict[str, Any] | None = None,
+        training: dict[str, Any] | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        skip_bad_images: bool = False,
+    ) -> None:
+        self.method = method
+        self.backbone = backbone
+        self.shots = shots
+        self.seed = seed
+        self.options = options
+        self.training = training
+        self.device = device
+        self.dtype = dtype
+        self.skip_bad_images = skip_bad_images
+
+    def fit(self, X: Files, y: Values | None = None) -> "PromptClassifier":  # noqa: N803 scikit-learn's
+        """Learn from a folder of class folders, or from image files with labels.
+
+        Args:
+            X: a folder, a CSV file or the name of a data set; or image files.
+            y: one label per file, which is its class name; left out for a folder.
+
+        Raises:
+            RequestError: the data cannot be used.
+        """
+        data, classes = _load(X) if y is None else _listed(X, y)
+        job = Job(
+            data=data.name,
+            method=self.method,
+            backbone=self.backbone,
+            shots=_plain(self.shots),
+            seed=_plain(self.seed),
+            options=self.options or {},
+            training=self.training or {},
+            device=self.device,
+            dtype=self.dtype,
+            skip_bad_images=self.skip_bad_images,
+        )
+        notes = _Notes()
+        self.classifier_, _ = fit_data(job, data, reporter=notes)
+        self.classes_, self.notes_ = classes, notes.kept
+        return self
+
+    def predict(self, X: Files) -> np.ndarray:  # noqa: N803
+        """The class of every image of a list or folder."""
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(1)]
+
+    def predict_proba(self, X: Files) -> np.ndarray:  # noqa: N803
+        """Probabilities ``[images, classes]``, columns as in ``classes_``."""
+        check_is_fitted(self)
+        classifier: Classifier = self.classifier_
+        predictions = classifier.predict(_files(X), top_k=len(self.classes_))
+        rows = np.array([_row(prediction, classifier.class_names) for prediction in predictions])
+        rows = rows.reshape(len(predictions), len(self.classes_))
+        return rows / rows.sum(1, keepdims=True)  # exactly: it was computed in fp32
+
+    def score(self, X: Files, y: Values | None = None, sample_weight: Any = None) -> float:  # noqa: N803
+        """Share of images that are right: of a folder of class folders, or of files with labels.
+
+        Args:
+            X: a folder, a CSV file or the name of a data set, whose test images are taken if it
+                says which they are, all otherwise; or image files.
+            y: one label per file; left out for a folder.
+            sample_weight: of each image.
+
+        Raises:
+            RequestError: the data cannot be used, or is of classes that were not learned.
+        """
+        check_is_fitted(self)
+        if y is None:
+            known = self.classifier_.class_names
+            data = choose_held_out(_path(X), {}).data  # as asked, whatever was learned from
+            test = relabelled(data.test, data.class_names, known)
+            X, y = [*test.paths], self.classes_[list(test.labels)]  # noqa: N806
+        return float(super().score(X, y, sample_weight))
+
+
+def _load(source: Files) -> tuple[Dataset, np.ndarray]:
+    """A data set for training: its training images if it says which they are, all otherwise."""
+    source = _path(source)
+    try:
+        data = load_dataset(source, val=0, test=0)
+    except RequestError:  # it has splits of its own, or is at fault, which is told again here
+        data = load_dataset(source)
+    return replace(data, test=Split(), shifted={}), np.array(data.class_names)
+
+
+def _listed(files: Files, labels: Values) -> tuple[Dataset, np.ndarray]:
+    if isinstance(files, (str, PathLike)):
+        raise RequestError(
+            f"found a single path and {len(labels)} labels, expected as many files as labels"
+        )
+    files, labels = _column(files, "files"), _column(labels, "labels")
+    if len(files) != len(labels):
+        raise RequestError(
+            f"found {len(files)} files and {len(labels)} labels, expected as many files as labels"
+        )
+    for file, label in zip(files, labels, strict=True):
+        if not isinstance(file, (str, PathLike)):
+            raise RequestError(f"found a {type(file).__name__} to learn from, expected image files")
+        if np.ndim(label):
+            raise RequestError(f"the label of {file} is {label!r:.80}, expected a single value")
+        if _is_missing(label):  # before numpy makes a text of it, among texts
+            raise RequestError(f"the label of {file} is missing; give one, or leave the file out")
+    classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
+    names = tuple(readable(str(label)) for label in classes)
+    return Dataset("files", names, Split.of(files, numbers.tolist())), classes
+
+
+def _plain(number: Any) -> Any:
+    """Python's own number for numpy's, of which a search through settings is made."""
+    return int(number) if isinstance(number, Integral) else number
+
+
+def _is_missing(label: Any) -> bool:
+    try:
+        return label is None or bool(label != label)
+    except TypeError:  # pandas' NA says neither yes nor no
+        return True
+
+
+def _column(values: Any, what: str) -> list[Any]:
+    """One value for each image, also of a table or an array with a single column."""
+    array = values if isinstance(values, np.ndarray) else getattr(values, "values", None)
+    if not isinstance(array, np.ndarray) or array.ndim == 1:
+        return list(values)
+    if array.ndim == 2 and array.shape[1] == 1:
+        return list(array[:, 0])
+    raise RequestError(f"found {what} in the shape {array.shape}, expected one for each image")
+
+
+def _path(source: Files) -> str | PathLike[str]:
+    if not isinstance(source, (str, PathLike)):
+        raise RequestError("labels are missing: expected y with one label for each file")
+    return source
+
+
+def _files(source: Files) -> Sequence[str | PathLike[str]]:
+    if not isinstance(source, (str, PathLike)):
+        return _column(source, "files")
+    if not Path(source).is_dir():
+        raise RequestError(f"{source} is no folder; give a folder of images, or a list of files")
+    return list_images(source)
+
+
+def _row(prediction: Prediction, class_names: Sequence[str]) -> list[float]:
+    if prediction.error is not None:
+        raise RequestError(f"{prediction.path} cannot be classified: {prediction.error}")
+    probabilities = dict(prediction.top)
+    return [probabilities[name] for name in class_names]

@@ -1,0 +1,223 @@
+"""How much memory a training step keeps, and what it computes again so that it keeps less.
+
+Between its forward and its backward pass a step keeps the inner states of every block. A block can
+instead keep only what goes into it and compute the rest again when the gradient comes by
+(activation checkpointing, Chen et al., 2016, https://arxiv.org/abs/1604.06174): the result is the
+same to the bit, for one more forward pass of that tower. The text tower can besides work on some
+classes at a time, as texts do not see one another.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from crossprompt.clip.blocks import Block, TextBlock
+from crossprompt.clip.model import CLIP
+from crossprompt.utils import distributed
+
+GB = 1e9
+OPTIMISER = 3
+"""Tensors beside each learned one: its gradient and at most two that the optimiser keeps."""
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What is computed again instead of being kept."""
+
+    text: bool = False
+    """The inner states of the text tower's blocks."""
+    image: bool = False
+    """The inner states of the image tower's blocks."""
+    most_tokens: int | None = None
+    """Text tokens that are worked on at once; None for all."""
+
+    def in_words(self) -> str:
+        """For the user, in a few words."""
+        towers = [name for name in ("text", "image") if getattr(self, name)]
+        parts = "" if self.most_tokens is None else f", {self.most_tokens} text tokens at a time"
+        return f"the {' and '.join(towers)} tower's states are computed twice{parts}"
+
+
+LEVELS = (
+    Saving(),
+    Saving(text=True),
+    Saving(text=True, most_tokens=4096),
+    Saving(text=True, image=True, most_tokens=4096),
+    Saving(text=True, image=True, most_tokens=512),
+)
+"""From the fastest to the smallest."""
+
+
+@dataclass
+class Tower:
+    """Bytes that a tower's blocks hold in a step, by the number of the block."""
+
+    inputs: list[int]
+    """What goes in."""
+    inner: list[int]
+    """What the gradient needs, the input included."""
+    tokens: int = 0
+    """Most tokens that go into a block."""
+
+    def kept(self, recompute: bool) -> int:
+        """Between the passes."""
+        return sum(self.inputs if recompute else self.inner)
+
+    def working(self, most_tokens: int | None) -> float:
+        """What one block holds while it works: about as much again as the gradient needs."""
+        share = 1.0 if most_tokens is None else min(1.0, most_tokens / max(self.tokens, 1))
+        return max(self.inner, default=0) * share
+
+
+@dataclass
+class Kept:
+    """Bytes that a step holds beside weights and libraries."""
+
+    image: Tower
+    text: Tower
+    elsewhere: int = 0
+    """Outside the towers' blocks."""
+
+    def peak(self, saving: Saving) -> float:
+        """Bytes at the highest, by what is computed again."""
+        working = max(
+            self.image.working(None),
+            self.text.working(saving.most_tokens if saving.text else None),
+        )
+        towers = self.image.kept(saving.image) + self.text.kept(saving.text)
+        return self.elsewhere + towers + working
+
+
+def choose_saving(
+    loss: Callable[[], Tensor], method: nn.Module, clip: CLIP, limit: float | None
+) -> tuple[Saving, float]:
+    """The fastest way to train within a limit, or the smallest if none is within it.
+
+    Args:
+        loss: of a training step; it is computed once, without keeping anything.
+        method: what is learned.
+        clip: the frozen backbone.
+        limit: bytes of the whole process, on CUDA of what is allocated on the device; by default
+            all that there is, shared evenly by the processes.
+
+    Returns:
+        What to compute again, and the estimated bytes at the highest.
+    """
+    limit = total_memory(clip.device) / distributed.processes() if limit is None else limit
+    learned = sum(x.numel() * x.element_size() for x in method.parameters())
+    held = held_memory(clip.device) + OPTIMISER * learned
+    kept = count_kept(loss, method, clip)
+    peaks = {saving: held + kept.peak(saving) for saving in LEVELS}
+    within = [saving for saving, peak in peaks.items() if peak <= limit]
+    chosen = within[0] if within else min(peaks, key=lambda saving: peaks[saving])
+    return chosen, peaks[chosen]
+
+
+@contextmanager
+def applied(clip: CLIP, saving: Saving) -> Iterator[None]:
+    """Have the blocks compute again what ``saving`` says, for as long as the context is open."""
+    _apply(clip, saving)
+    try:
+        yield
+    finally:
+        _apply(clip, Saving())
+
+
+def _apply(clip: CLIP, saving: Saving) -> None:
+    for block in (*clip.image.blocks, *clip.text.blocks):
+        match block:
+            case TextBlock():
+                block.recompute, block.most_tokens = saving.text, saving.most_tokens
+            case Block():
+                block.recompute = saving.image
+
+
+def count_kept(loss: Callable[[], Tensor], method: nn.Module, clip: CLIP) -> Kept:
+    """Bytes that the gradient of a loss needs, found by computing it and keeping none of them.
+
+    Args:
+        loss: of a training step.
+        method: what is learned; its tensors are there anyway and not counted.
+        clip: the frozen backbone, likewise.
+    """
+    towers = (clip.image.blocks, clip.text.blocks)
+    image, text = (Tower([0] * len(blocks), [0] * len(blocks)) for blocks in towers)
+    counter = _Counter(Kept(image, text))
+    for x in (*method.parameters(), *clip.parameters(), *clip.buffers()):
+        counter.is_new(x)
+    with ExitStack() as stack:
+        for blocks, tower in zip(towers, (image, text), strict=True):
+            for number, block in enumerate(blocks):
+                counter.watch(block, tower, number, stack)
+        stack.enter_context(torch.autograd.graph.saved_tensors_hooks(counter.add, _gone))
+        loss()
+    return counter.kept
+
+
+@dataclass
+class _Counter:
+    """Adds up what is kept for the gradient, each piece of memory once."""
+
+    kept: Kept
+    place: tuple[Tower, int] | None = None
+    """The block that is at work."""
+    seen: dict[int, StorageWeakRef] = field(default_factory=dict)
+
+    def watch(self, block: nn.Module, tower: Tower, number: int, stack: ExitStack) -> None:
+        """Note what a block is given, and when it is at work."""
+
+        def enter(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+            if not torch.is_grad_enabled():
+                return  # nothing of it is kept
+            states = getattr(arguments[0], "states", arguments[0])
+            tower.inputs[number] += states.numel() * states.element_size()
+            tower.tokens = max(tower.tokens, states.shape[:-1].numel())
+            self.place = (tower, number)
+
+        def leave(*_: object) -> None:
+            self.place = None
+
+        stack.callback(block.register_forward_pre_hook(enter).remove)
+        stack.callback(block.register_forward_hook(leave).remove)
+
+    def add(self, tensor: Tensor) -> None:
+        """Count a tensor that would be kept, and let it go."""
+        if not self.is_new(tensor):
+            return
+        size = tensor.untyped_storage().nbytes()
+        if self.place is None:
+            self.kept.elsewhere += size
+        else:
+            tower, number = self.place
+            tower.inner[number] += size
+
+    def is_new(self, tensor: Tensor) -> bool:
+        """Whether its memory was not seen before, or was given to others since."""
+        reference = StorageWeakRef(tensor.untyped_storage())
+        known = self.seen.get(reference.cdata)
+        self.seen[reference.cdata] = reference
+        return known is None or known.expired()
+
+
+def _gone(_: None) -> Tensor:
+    raise RuntimeError("nothing was kept: this loss was computed only to count")
+
+
+def held_memory(device: torch.device) -> float:
+    """Bytes that are taken now: weights, and on a CPU the libraries too."""
+    if device.type == "cuda":
+        return float(torch.cuda.memory_allocated(device))
+    return float(psutil.Process().memory_info().rss)
+
+
+def total_memory(device: torch.device) -> float:
+    """Bytes that the device has; of its machine, for one without memory of its own."""
+    if device.type == "cuda":
+        return float(torch.cuda.get_device_properties(device).total_memory)
+    return float(psutil.virtual_memory().total)

@@ -1,0 +1,119 @@
+"""What one process must know of the others: its share of the work, and how to agree with them.
+
+``accelerate launch``, ``torchrun`` or ``mpirun`` starts the processes; with one process every
+function here is the identity.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, distributed
+
+from crossprompt.utils.process import SIZES, from_launcher
+
+
+def join(device: str = "auto") -> torch.device | None:
+    """Join the group that a launcher prepared; a second call changes nothing.
+
+    Args:
+        device: ``cpu`` keeps to the CPU although there may be GPUs.
+
+    Returns:
+        This process's device, or None where there is no group to join.
+    """
+    if from_launcher(SIZES, 1) < 2:
+        return None
+    from accelerate import PartialState
+
+    return PartialState(cpu=device == "cpu" or not torch.cuda.is_available()).device
+
+
+def launched_in_vain() -> bool:
+    """Whether ``accelerate launch --cpu --num_processes N`` has started one process only.
+
+    Without an MPI host file it does (accelerate 1.15, commands/launch.py:1413); all that is left of
+    the N is the address at which the others were to meet.
+    """
+    alone = from_launcher(SIZES, 1) < 2
+    return alone and "ACCELERATE_USE_CPU" in os.environ and "MASTER_ADDR" in os.environ
+
+
+def leave() -> None:
+    """Leave the group, if there is one."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def processes() -> int:
+    """How many processes work together."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process's number, from 0."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def wait() -> None:
+    """Wait until every process is here."""
+    if distributed.is_initialized():
+        distributed.barrier()
+
+
+def gather(x: Float[Tensor, "*shape"]) -> Float[Tensor, "processes *shape"]:
+    """Every process's ``x``, stacked; gradients flow back to the process they came from.
+
+    One sum over slots that are zero elsewhere: unlike a gather's, its gradient exists on every
+    back end.
+    """
+    if processes() == 1:
+        return x[None]
+    slots = x.new_zeros(processes(), *x.shape)
+    slots = torch.cat([slots[: rank()], x[None], slots[rank() + 1 :]])
+    total: Tensor = _Sum.apply(slots)  # type: ignore[no-untyped-call]
+    return total
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the processes; every process's loss has a gradient by every process's input."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Sum.forward(ctx, gradient)
+
+
+def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Replace each gradient by its mean over the processes, as if all images had been one batch."""
+    average([parameter.grad for parameter in parameters if parameter.grad is not None])
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its mean over the processes."""
+    if processes() == 1 or not tensors:
+        return
+    together = torch.cat([tensor.flatten() for tensor in tensors])  # one message, not thirty
+    distributed.all_reduce(together)
+    together /= processes()
+    parts = together.split([tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view_as(tensor))
+
+
+def mean(value: float) -> float:
+    """The mean of a number over the processes."""
+    if processes() == 1:
+        return value
+    # NCCL sends nothing that is not on the GPU
+    on_gpu = distributed.get_backend() == "nccl"
+    total = torch.tensor(value, dtype=torch.float64, device="cuda" if on_gpu else "cpu")
+    distributed.all_reduce(total)
+    return float(total) / processes()

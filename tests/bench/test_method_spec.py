@@ -1,0 +1,78 @@
+"""Methods with settings, as they are typed."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from crossprompt.bench import method_spec as words
+from crossprompt.bench.method_spec import Choice, parse_method
+from crossprompt.errors import RequestError
+from crossprompt.methods import METHODS
+from crossprompt.methods.coop import CoOp
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("dcp", Choice("dcp")),
+        (
+            "dcp:variant=released,epochs=30",
+            Choice("dcp", {"variant": "released"}, {"epochs": 30}),
+        ),
+        ("dcp:share=false,batch-size=8", Choice("dcp", {"share": False}, {"batch_size": 8})),
+        ("coop:lr=0.1,augment=off", Choice("coop", {}, {"lr": 0.1, "augment": False})),
+        (
+            "zero_shot:template=a photo of a {}, a bird.|red {}",
+            Choice("zero_shot", {"template": ("a photo of a {}, a bird.", "red {}")}),
+        ),
+        ("coop:method.length=2,training.lr=1", Choice("coop", {"length": 2}, {"lr": 1.0})),
+    ],
+)
+def test_settings_go_to_the_method_or_its_training(word, expected) -> None:
+    assert parse_method(word) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("dpc", "there is no method 'dpc'; did you mean 'dcp'"),
+        (
+            "dcp:epoch=3",
+            "nor its training has a setting 'epoch'; did you mean 'epochs'",
+        ),
+        ("dcp:zzz=3", "has a setting 'zzz'; there are length, "),
+        ("dcp:length", "'length' is no setting; expected NAME=VALUE"),
+        ("dcp:length=four", "dcp: length is 'four', expected a whole number"),
+        ("dcp:share=maybe", "dcp: share is 'maybe', expected true or false"),
+        ("dcp:variant=new", "dcp: variant is 'new', expected coupled or released"),
+        ("coop:seed=3", "use --seeds"),
+        ("coop:method.lr=1", "has a setting 'method.lr'; there are length"),
+    ],
+)
+def test_what_is_not_understood_is_told_with_a_suggestion(word, told) -> None:
+    with pytest.raises(RequestError, match=told):
+        parse_method(word)
+
+
+def test_a_name_that_both_have_must_say_which(monkeypatch) -> None:
+    @dataclass(frozen=True)
+    class Config(CoOp.Config):
+        """With a name of the training's."""
+
+        lr: float = 0.1
+        """Of something else."""
+
+    monkeypatch.setattr(CoOp, "Config", Config)
+    assert METHODS["coop"] is CoOp
+    with pytest.raises(RequestError, match=r"write method\.lr or training\.lr"):
+        parse_method("coop:lr=1")
+    assert parse_method("coop:method.lr=1,training.lr=2") == Choice("coop", {"lr": 1}, {"lr": 2})
+
+
+def test_a_value_of_every_kind_of_setting_is_understood() -> None:
+    for name, method in METHODS.items():
+        for setting in method.Config.describe():
+            if setting.default is None or isinstance(setting.default, tuple):
+                continue
+            found = parse_method(f"{name}:{words.OF_METHOD}.{setting.name}={setting.default}")
+            assert found.options == {setting.name: setting.default}

@@ -1,0 +1,285 @@
+"""A run that is stopped, at whatever point, and goes on."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from pyarrow import parquet
+
+from crossprompt.data.image_refs import Input
+from crossprompt.errors import JobError, RequestError
+from crossprompt.inference.base import Prediction
+from crossprompt.inference.bulk import output as partial
+from crossprompt.inference.bulk.inputs import open_inputs
+from crossprompt.inference.bulk.run import Engine, Group
+from crossprompt.utils import files as replacing
+from tests.inference.bulk.numbered import local, picture, predict, write_files
+
+
+class Stopped(BaseException):
+    """What no code expects."""
+
+
+class Counting(Engine):
+    """Counts what is classified, and stops after some groups."""
+
+    def __init__(self, groups: int | None = None) -> None:
+        self.names: list[str] = []
+        self._groups = groups
+
+    def answers(self, groups: Iterable[Group]) -> Iterator[list[Prediction]]:
+        for done, answers in enumerate(local().answers(groups)):
+            if done == self._groups:
+                raise Stopped
+            self.names += [answer.path for answer in answers]
+            yield answers
+
+
+@pytest.fixture
+def safe_at_once(monkeypatch) -> None:
+    """Progress is made safe after every group."""
+    monkeypatch.setattr(partial, "SECONDS", 0.0)
+
+
+@pytest.fixture
+def inputs(tmp_path) -> list[Input]:
+    """22 images, of which two cannot be read."""
+    paths = write_files(tmp_path / "photos", range(20))
+    Path(paths[5]).write_bytes(b"no image")
+    (tmp_path / "photos" / "5b.png").write_bytes(picture(5))
+    (tmp_path / "photos" / "99.png").touch()
+    return list(open_inputs([str(tmp_path / "photos")]))
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_a_file_is_the_same_to_the_byte_wherever_its_run_was_stopped(
+    inputs, tmp_path, ending, safe_at_once
+) -> None:
+    expected = tmp_path / f"expected.{ending}"
+    assert predict(inputs, expected) == (2, [])
+    for groups in range(6):
+        output, first, second = tmp_path / f"{groups}.{ending}", Counting(groups), Counting()
+        with pytest.raises(Stopped):
+            predict(inputs, output, first)
+        assert not output.exists()
+        failed, said = predict(inputs, output, second)
+        assert failed == 2
+        assert output.read_bytes() == expected.read_bytes()
+        assert [*first.names, *second.names] == [given.name for given in inputs]
+        told = [f"going on after the {4 * groups} rows in {output}.partial"] if groups else []
+        assert said == told
+        assert not (tmp_path / f"{output.name}.partial").exists()
+
+
+def test_a_run_that_dies_at_any_touch_of_the_disk_goes_on_to_the_same_bytes(
+    inputs, tmp_path, monkeypatch, safe_at_once
+) -> None:
+    expected = tmp_path / "expected.jsonl"
+    predict(inputs, expected)
+    touches = [(os, "replace"), (os, "fsync"), (shutil, "rmtree"), (Path, "unlink")]
+    dead = 0
+    for place, name in touches:
+        for count in range(30):
+            output = tmp_path / f"{name}-{count}.jsonl"
+            with monkeypatch.context() as patch:
+                calls = dying_after(patch, place, name, count)
+                # nothing is tidied up by a process that is killed
+                patch.setattr(partial.PartialFile, "_remove_empty", lambda self: None)
+                try:
+                    predict(inputs, output)
+                except Stopped:
+                    dead += 1
+            predict(inputs, output)
+            assert output.read_bytes() == expected.read_bytes(), (name, count)
+            if len(calls) <= count:
+                break
+        else:
+            pytest.fail(f"{name} was called more often than expected")
+    assert dead > 20
+
+
+def dying_after(patch: pytest.MonkeyPatch, place: object, name: str, count: int) -> list[str]:
+    """Have a function raise at its call ``count``; returns the list of its calls."""
+    calls: list[str] = []
+    original = getattr(place, name)
+
+    def call(*given, **named):
+        calls.append(name)
+        if len(calls) > count:
+            raise Stopped
+        return original(*given, **named)
+
+    patch.setattr(place, name, call)
+    return calls
+
+
+KILLED = """
+import os, signal, sys
+from crossprompt.inference.bulk import output as partial
+from crossprompt.inference.bulk.inputs import open_inputs
+from pathlib import Path
+from tests.inference.bulk.numbered import predict
+partial.SECONDS = 0.0
+original, done = partial.PartialFile.append, []
+def append(self, *given):
+    done.append(original(self, *given))
+    if len(done) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+partial.PartialFile.append = append
+assert "torch" not in sys.modules
+predict(list(open_inputs([sys.argv[1]])), Path(sys.argv[2]))
+"""
+
+
+def test_a_killed_process_leaves_what_another_goes_on_from(inputs, tmp_path) -> None:
+    expected, output = tmp_path / "expected.csv", tmp_path / "answers.csv"
+    predict(inputs, expected)
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "photos"), str(output)]
+    root = Path(__file__).parents[3]
+    environment = {**os.environ, "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}"}
+    assert subprocess.run(command, env=environment).returncode == -signal.SIGKILL
+    engine = Counting()
+    predict(inputs, output, engine)
+    assert engine.names == [given.name for given in inputs[12:]]
+    assert output.read_bytes() == expected.read_bytes()
+
+
+def test_what_was_written_and_not_yet_safe_is_written_again(inputs, tmp_path, safe_at_once) -> None:
+    expected, output = tmp_path / "expected.csv", tmp_path / "answers.csv"
+    predict(inputs, expected)
+    with pytest.raises(Stopped):
+        predict(inputs, output, Counting(2))
+    with (tmp_path / "answers.csv.partial" / "rows.csv").open("ab") as rows:
+        rows.write(b"photos/8.png,half a r" * 1000)
+    predict(inputs, output)
+    assert output.read_bytes() == expected.read_bytes()
+
+
+def test_a_parquet_file_has_the_rows_of_a_csv_file(inputs, tmp_path, safe_at_once) -> None:
+    output = tmp_path / "answers.parquet"
+    with pytest.raises(Stopped):
+        predict(inputs, output, Counting(3))
+    predict(inputs, output)
+    rows = parquet.read_table(output).to_pylist()
+    assert [row["path"] for row in rows] == [given.name for given in inputs]
+    assert list(rows[0]) == ["path", "label", "probability", "error"]
+    assert rows[0]["label"] == "0"
+    assert isinstance(rows[0]["probability"], float)
+    assert [row["path"] for row in rows if row["error"]] == [inputs[15].name, inputs[21].name]
+    assert rows[15]["label"] is rows[15]["probability"] is None
+
+
+@pytest.fixture
+def stopped(inputs, tmp_path, safe_at_once) -> Path:
+    """An output, of whose rows eight are finished."""
+    output = tmp_path / "answers.csv"
+    with pytest.raises(Stopped):
+        predict(inputs, output, Counting(2), the_classifier="cats", sources={"a.tar": "1"})
+    return output
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"the_classifier": "dogs"}, "the_classifier was cats, is dogs"),
+        ({"top_k": "3"}, "top_k was None, is 3"),
+        ({"sources": {"a.tar": "2"}}, "a.tar changed or came or went"),
+    ],
+)
+def test_other_settings_are_told(inputs, stopped, settings, told) -> None:
+    settings = {"the_classifier": "cats", "sources": {"a.tar": "1"}, **settings}
+    with pytest.raises(RequestError, match=rf"holds rows of another run: {told}.*--restart"):
+        predict(inputs, stopped, **settings)
+    assert predict(inputs, stopped, restart=True, **settings)[0] == 2
+
+
+def test_other_images_are_told(inputs, stopped) -> None:
+    same = {"the_classifier": "cats", "sources": {"a.tar": "1"}}
+    renamed = "of the 8 images that are finished, some were removed or renamed"
+    for others in (inputs[1:], inputs[:5], [*inputs[:3], inputs[9], *inputs[3:]], inputs[::-1]):
+        with pytest.raises(RequestError, match=renamed):
+            predict(others, stopped, **same)
+    Path(inputs[2].name).write_bytes(picture(200) + b" ")
+    with pytest.raises(RequestError, match=r"some have another size or time now.*--restart"):
+        predict(inputs, stopped, **same)
+    Path(inputs[2].name).unlink()
+    with pytest.raises(RequestError, match="some have another size or time now"):
+        predict(inputs, stopped, **same)
+    assert predict(inputs, stopped, restart=True, **same)[0] == 3
+
+
+@pytest.mark.parametrize("damage", ["progress.json", "settings.json", "rows.csv"])
+def test_a_damaged_folder_is_told(inputs, stopped, damage) -> None:
+    path = stopped.with_name("answers.csv.partial") / damage
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(RequestError, match=r"is damaged.*--restart"):
+        predict(inputs, stopped, the_classifier="cats", sources={"a.tar": "1"})
+
+
+def test_two_processes_do_not_write_the_same_file(inputs, stopped) -> None:
+    with (
+        FileLock(stopped.with_name("answers.csv.partial") / ".lock"),
+        pytest.raises(RequestError, match="another process is writing"),
+    ):
+        predict(inputs, stopped)
+
+
+def test_images_added_at_the_end_are_classified_too(inputs, tmp_path, stopped) -> None:
+    more = [*inputs, *open_inputs(write_files(tmp_path / "more", [300, 301]))]
+    predict(more, stopped, the_classifier="cats", sources={"a.tar": "1"})
+    assert stopped.read_text("utf-8").count("\n") == 25
+
+
+def test_a_run_without_a_row_leaves_nothing(inputs, tmp_path) -> None:
+    with pytest.raises(Stopped):
+        predict(inputs, tmp_path / "answers.csv", Counting(0))
+    assert not list(tmp_path.glob("answers*"))
+
+
+def test_an_engine_that_mixes_up_answers_is_caught(inputs, tmp_path) -> None:
+    class Mixed(Engine):
+        def answers(self, groups: Iterable[Group]) -> Iterator[list[Prediction]]:
+            one, two, *_ = local().answers(groups)
+            yield from (two, one)
+
+    with pytest.raises(JobError, match=r"rows 0 to 4 are of .*, expected"):
+        predict(inputs, tmp_path / "answers.csv", Mixed())
+
+
+def test_few_images_are_held_at_once(tmp_path) -> None:
+    taken = 0
+
+    def many() -> Iterator[Input]:
+        nonlocal taken
+        for _ in range(1000):
+            taken += 1
+            yield given
+
+    (given,) = open_inputs(write_files(tmp_path, [7]))
+    furthest = 0
+
+    class Watched(Engine):
+        def answers(self, groups: Iterable[Group]) -> Iterator[list[Prediction]]:
+            nonlocal furthest
+            for done, answers in enumerate(local().answers(groups)):
+                furthest = max(furthest, taken - 4 * done)
+                yield answers
+
+    predict(many(), tmp_path / "answers.csv", Watched())
+    assert taken == 1000
+    assert furthest <= 4 + 8 * 4 + 4  # those answered, those read ahead by every thread, a group
+
+
+def test_a_file_is_flushed_before_its_progress_is_said(inputs, tmp_path, monkeypatch) -> None:
+    order = []
+    fsync, replace = os.fsync, replacing.os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: order.append("fsync") or fsync(file))
+    monkeypatch.setattr(os, "replace", lambda *a: order.append(Path(a[1]).name) or replace(*a))
+    predict(inputs, tmp_path / "answers.csv")
+    assert order[-4:] == ["fsync", "fsync", "progress.json", "answers.csv"]

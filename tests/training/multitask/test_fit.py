@@ -1,0 +1,311 @@
+"""Several data sets in one run."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from crossprompt import load
+from crossprompt.cli import main
+from crossprompt.clip.model import CLIP
+from crossprompt.data.dataset import Item
+from crossprompt.errors import JobError, RequestError
+from crossprompt.methods import build_method
+from crossprompt.methods.mmap import MmAP
+from crossprompt.training.checkpoint import LOG
+from crossprompt.training.config import Job, TrainConfig
+from crossprompt.training.multitask import (
+    Batch,
+    Learned,
+    Task,
+    TasksJob,
+    batches_of,
+    compare_tasks,
+    comparing,
+    fit_tasks,
+    steps_of,
+    train_tasks,
+)
+from crossprompt.training.run_folder import RUN, SELECTION
+from crossprompt.utils import distributed
+from crossprompt.utils.progress import Silent, StepReport
+from tests.backbone import even_clip, write_items
+from tests.conftest import write_photos
+
+CLASSES = {"pets": ("cat", "dogs"), "sky": ("balloon", "hot_air", "red"), "toys": ("cat", "red")}
+
+
+@pytest.fixture(scope="module")
+def clip() -> CLIP:
+    return even_clip()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_comparison() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparing, "WARM_UP", 2)
+        patch.setattr(comparing, "MEASURED", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def job(backbone: str, tmp_path_factory: pytest.TempPathFactory) -> TasksJob:
+    folder = tmp_path_factory.mktemp("several")
+    for name, classes in CLASSES.items():
+        write_photos(folder / name, classes, images=5)
+    options, training = {"length": 2, "depth": 2}, {"epochs": 2, "batch_size": 2}
+    one = Job("", "mmap", backbone, 2, options=options, training=training)
+    return TasksJob(tuple(replace(one, data=str(folder / name)) for name in CLASSES))
+
+
+@pytest.fixture(scope="module")
+def run(job: TasksJob, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Not to be changed."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    fit_tasks(job, folder)
+    return folder
+
+
+def tasks_of(
+    clip: CLIP, tmp_path: Path, sizes: Sequence[int] = (2, 4), **options: Any
+) -> list[Task]:
+    """Tasks of two classes each, with so many images of each class."""
+    tasks = []
+    for number, size in enumerate(sizes):
+        items: list[Item] = write_items(tmp_path / str(number), [0] * size + [1] * size)
+        settings = {"length": 2, "group_length": 1, **options}
+        method = build_method("mmap", clip, ("cat", f"dogs {number}"), **settings)
+        config = TrainConfig(batch_size=2, augment=False, epochs=1)
+        tasks.append(Task.of(str(number), method, items, clip, config))
+    return tasks
+
+
+def content(run: Path) -> dict[str, bytes]:
+    names = ("classifier.safetensors", "method.safetensors", SELECTION)
+    return {
+        f"{task}/{name}": (run / task / name).read_bytes() for task in CLASSES for name in names
+    }
+
+
+def test_each_data_set_ends_in_a_classifier_of_its_own(job, run) -> None:
+    described = json.loads((run / RUN).read_text())
+    groups = described["settings"]["grouping"]["groups"]
+    assert sorted(name for group in groups for name in group) == sorted(CLASSES)
+    assert [one["data"] for one in described["job"]["jobs"]] == [one.data for one in job.jobs]
+    for name, classes in CLASSES.items():
+        classifier = load(run / name)
+        assert classifier.class_names == tuple(x.replace("_", " ") for x in classes)
+        about = classifier.information
+        assert about["group"] == next(group for group in groups if name in group)
+        assert 0 <= about["metrics"]["test accuracy"] <= 1
+        assert len(about["learned_from"]) > 0
+        assert classifier.method.config.group_length == 2
+        assert classifier.predict([write_items(run.parent / "x", [0])[0].path])[0].error is None
+    assert len((run / LOG).read_text().splitlines()) == 2
+
+
+def test_the_tasks_of_a_group_share_its_prompt_and_nothing_else(run) -> None:
+    groups = json.loads((run / RUN).read_text())["settings"]["grouping"]["groups"]
+    owner = {name: number for number, group in enumerate(groups) for name in group}
+    methods = {name: load(run / name).method for name in CLASSES}
+    for one in CLASSES:
+        for other in set(CLASSES) - {one}:
+            a, b = methods[one], methods[other]
+            shared = torch.equal(a.group.prompts, b.group.prompts)
+            assert shared == (owner[one] == owner[other])
+            assert not torch.equal(a.task.prompts, b.task.prompts)
+
+
+class Interrupting(Silent):
+    """Stops a training in the middle of its second epoch."""
+
+    def __init__(self) -> None:
+        self.steps = list[int]()
+
+    def step(self, report: StepReport) -> None:
+        self.steps.append(report.step)
+        if report.step == report.steps - 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_resumes_to_the_same_bits(job, run, tmp_path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit_tasks(job, tmp_path / "run", reporter=Interrupting())
+    assert not (tmp_path / "run" / "pets" / "classifier.json").exists()
+    fit_tasks(job, tmp_path / "run", resume=True)
+    assert content(tmp_path / "run") == content(run)
+
+
+def test_a_run_is_resumed_with_the_groups_that_it_was_begun_with(
+    job, run, monkeypatch, tmp_path
+) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("compared again")
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_tasks(job, tmp_path / "run", reporter=Interrupting())
+    monkeypatch.setattr("crossprompt.training.multitask.compare_tasks", fail)
+    fit_tasks(job, tmp_path / "run", resume=True)
+    other = TasksJob(tuple(replace(one, shots=1) for one in job.jobs))
+    with pytest.raises(RequestError, match=r"tasks\.pets\.shots 2, now 1"):
+        fit_tasks(other, tmp_path / "run", resume=True)
+
+
+def test_a_step_takes_a_batch_of_every_task_and_small_ones_begin_anew(clip, tmp_path) -> None:
+    tasks = tasks_of(clip, tmp_path, (1, 5))
+    steps = list(batches_of(tasks, 1))
+    assert len(steps) == steps_of(tasks) == 5
+    assert all(len(batches) == 2 for batches in steps)
+    whole = [set(labels.tolist()) for _, labels in (batches[0] for batches in steps)]
+    assert whole == [{0, 1}] * 5  # the two images of the small one, in every step
+    large = torch.cat([batches[1][0] for batches in steps])
+    assert len(large.flatten(1).unique(dim=0)) == 10
+
+
+def test_a_task_is_trained_by_its_methods_recipe_with_what_is_changed(clip, tmp_path) -> None:
+    (task,) = tasks_of(clip, tmp_path, (3,))
+    assert task.recipe == replace(MmAP.recipe(3), batch_size=2, augment=False, epochs=1)
+    assert (task.plan.batch_size, task.plan.seed, task.plan.steps) == (2, 1, 3)
+
+
+def test_the_loss_is_the_mean_of_the_tasks_losses(clip, tmp_path) -> None:
+    tasks = tasks_of(clip, tmp_path, (2, 2))
+    learned = Learned(tasks, [[0, 1]])
+    assert tasks[0].method.group is tasks[1].method.group
+    (batches, *_) = batches_of(tasks, 1)
+    losses = [oracle(task, clip, batch) for task, batch in zip(tasks, batches, strict=True)]
+    expected = torch.stack(losses).mean()
+    gradients = torch.autograd.grad(expected, list(learned.parameters()))
+    before = [x.detach().clone() for x in learned.parameters()]
+    said: list[StepReport] = []
+
+    def stop(report: StepReport) -> None:
+        said.append(report)
+        raise KeyboardInterrupt
+
+    recipe = replace(MmAP.recipe(2), epochs=1, first_lr=0.5, momentum=0.0, weight_decay=0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train_tasks(tasks, [[0, 1]], clip, recipe, {}, on_step=stop)
+    assert said[0].loss == pytest.approx(expected.item(), rel=1e-5)
+    for x, was, gradient in zip(learned.parameters(), before, gradients, strict=True):
+        torch.testing.assert_close(x.detach(), was - 0.5 * gradient)
+
+
+def oracle(task: Task, clip: CLIP, batch: Batch) -> Tensor:
+    images, labels = batch
+    return cross_entropy(task.method(clip, images), labels)
+
+
+def test_tasks_are_compared_by_gradients_of_one_prompt(clip, tmp_path) -> None:
+    """One task twice points the same way; with its labels exchanged it points elsewhere."""
+    tasks = tasks_of(clip, tmp_path, (3, 3))
+    (one, _) = tasks
+    plan = one.plan
+    turned = replace(one, plan=type(plan)([1 - x for x in plan.labels], 2, plan.seed, plan.read))
+    before = {key: x.clone() for key, x in one.method.state_dict().items()}
+    done: list[tuple[int, int]] = []
+    found = compare_tasks([one, one, turned], clip, MmAP.recipe(3), 1, lambda *x: done.append(x))
+    assert found[0, 1] == pytest.approx(1.0, abs=1e-5)
+    assert found[0, 2] < 0.9
+    assert done[-1] == (4, 4)
+    assert all(torch.equal(x, before[key]) for key, x in one.method.state_dict().items())
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(clip, tmp_path) -> None:
+    tasks = tasks_of(clip, tmp_path, (2,))
+    recipe = replace(MmAP.recipe(2), epochs=2, first_lr=1e38, batch_size=2)
+    told = r"the loss is nan in epoch 1, step 2; try a lower learning rate \(--lr\)$"
+    with pytest.raises(JobError, match=told):  # in fp32 already, and nothing to overwrite
+        train_tasks(tasks, [[0]], clip, recipe, {})
+
+
+def test_the_last_good_epoch_is_kept_where_there_is_a_folder(clip, tmp_path) -> None:
+    tasks = tasks_of(clip, tmp_path, (2,))
+    recipe = replace(MmAP.recipe(2), epochs=2, lr=1e38, batch_size=2)
+    told = r"epoch 2, step 2; the state of epoch 1 is kept; .* \(--lr\), with --overwrite$"
+    with pytest.raises(JobError, match=told):
+        train_tasks(tasks, [[0]], clip, recipe, {}, folder=tmp_path / "run")
+    assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 1
+
+
+def test_tasks_train_in_training_mode_and_leave_the_global_generator_alone(clip, tmp_path) -> None:
+    tasks, modes = tasks_of(clip, tmp_path), []
+
+    def look(report: StepReport) -> None:
+        modes.extend(task.method.training for task in tasks)
+
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    for task in tasks:
+        task.method.eval()
+    train_tasks(tasks, [[0, 1]], clip, replace(MmAP.recipe(2), epochs=1), {}, on_step=look)
+    assert modes
+    assert all(modes)
+    assert not any(task.method.training for task in tasks)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "coop"}, "coop learns from one data set, found 3: .*mmap, which learns"),
+        ({"options": {"group_length": 0}}, "group_length is 0, expected 1 or more with several"),
+        ({"training": {"memory_limit": 3.0}}, "memory_limit would be ignored"),
+        ({"class_names": "names.txt"}, "class_names is of one data set, found several"),
+        ({"data": "pets"}, "3 data sets are called 'pets'; rename all but one"),
+        ({"options": {"lenght": 2}}, "mmap has no setting 'lenght'"),
+    ],
+)
+def test_what_several_data_sets_cannot_have_is_an_error(job, change, message) -> None:
+    with pytest.raises(RequestError, match=message):
+        TasksJob(tuple(replace(one, **change) for one in job.jobs)).check()
+
+
+def test_several_processes_are_an_error(job, monkeypatch) -> None:
+    monkeypatch.setattr(distributed, "processes", lambda: 2)
+    with pytest.raises(RequestError, match="are learned by one process, found 2; start one"):
+        fit_tasks(job)
+
+
+def test_jobs_that_differ_in_more_than_the_data_are_an_error(job) -> None:
+    first, *others = job.jobs
+    with pytest.raises(RequestError, match="differ in more than the data"):
+        TasksJob((replace(first, seed=9), *others)).check()
+
+
+@pytest.fixture
+def words(job: TasksJob, backbone: str) -> Callable[..., list[str]]:
+    def make(*more: str) -> list[str]:
+        data = [one.data for one in job.jobs]
+        settings = "--method mmap --length 2 --depth 2 --shots 2 --epochs 1 --batch-size 2"
+        return ["fit", *data, "--backbone", backbone, *settings.split(), *more]
+
+    return make
+
+
+def test_fit_takes_several_data_sets(words, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words()) == 0
+    run = Path("runs") / "pets+sky+toys-mmap"
+    found = capsys.readouterr()
+    for name in CLASSES:
+        assert f"Saved in {run / name}." in found.out
+    assert "share" in found.err
+    assert main(words("--json", "--overwrite")) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["tasks"].keys() == CLASSES.keys()
+    assert answer["tasks"]["pets"]["test"]["n"] > 0
+    assert main(words()) == 2
+    assert "holds a run already" in capsys.readouterr().err
+
+
+def test_a_run_of_several_is_no_classifier_but_says_where_they_are(job, run, capsys) -> None:
+    assert main(["evaluate", str(run), job.jobs[0].data]) == 2
+    told = capsys.readouterr().err
+    assert f"a classifier for each of several data sets; give one of {run / 'pets'}" in told

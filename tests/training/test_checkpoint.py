@@ -1,0 +1,149 @@
+"""The state of a training on disk."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from crossprompt.errors import RequestError
+from crossprompt.training.checkpoint import LOG, STATE, TrainingState, clear, differences
+from crossprompt.utils.files import replace_file
+from crossprompt.utils.progress import EpochReport
+
+REPORT = EpochReport(1, 2, 0.5, 1e-5, 10.0)
+
+
+def trained(folder: Path, settings: dict[str, object] | None = None) -> TrainingState:
+    """A state after one step of SGD with momentum."""
+    torch.manual_seed(0)
+    layer = nn.Linear(3, 2)
+    state = TrainingState(
+        folder, layer, torch.optim.SGD(layer.parameters(), 0.1, 0.9), settings or {}
+    )
+    layer(torch.ones(1, 3)).sum().backward()
+    state.optimiser.step()
+    return state
+
+
+def fresh(folder: Path, settings: dict[str, object] | None = None, width: int = 3) -> TrainingState:
+    layer = nn.Linear(width, 2)
+    return TrainingState(
+        folder, layer, torch.optim.SGD(layer.parameters(), 0.1, 0.9), settings or {}
+    )
+
+
+def test_learned_tensors_optimiser_and_reports_come_back(tmp_path) -> None:
+    kept, found = trained(tmp_path), fresh(tmp_path)
+    kept.keep([REPORT])
+    assert [EpochReport(**line) for line in found.begin(resume=True)] == [REPORT]
+    for key, value in kept.method.state_dict().items():
+        assert torch.equal(found.method.state_dict()[key], value)
+    slots, expected = (state.optimiser.state_dict()["state"] for state in (found, kept))
+    assert slots.keys() == expected.keys() == {0, 1}
+    for index, slot in expected.items():
+        assert torch.equal(slots[index]["momentum_buffer"], slot["momentum_buffer"])
+
+
+def test_beginning_afresh_removes_what_an_earlier_training_left(tmp_path) -> None:
+    trained(tmp_path).keep([REPORT])
+    assert sorted(os.listdir(tmp_path)) == [LOG, STATE]
+    assert fresh(tmp_path).begin(resume=False) == []
+    assert os.listdir(tmp_path) == []
+
+
+def test_without_a_state_a_training_begins(tmp_path) -> None:
+    assert fresh(tmp_path / "new").begin(resume=True) == []
+    nowhere = TrainingState(None, nn.Linear(1, 1), fresh(tmp_path).optimiser, {})
+    nowhere.keep([REPORT])
+    assert nowhere.begin(resume=True) == []
+    assert os.listdir(tmp_path) == ["new"]
+
+
+def test_the_log_is_written_again_if_the_process_died_before_it(tmp_path) -> None:
+    trained(tmp_path).keep([REPORT])
+    expected = (tmp_path / LOG).read_text()
+    (tmp_path / LOG).unlink()
+    fresh(tmp_path).begin(resume=True)
+    assert (tmp_path / LOG).read_text() == expected
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 100, -1])
+def test_a_truncated_state_is_a_clear_error(tmp_path, size) -> None:
+    trained(tmp_path).keep([REPORT])
+    content = (tmp_path / STATE).read_bytes()
+    (tmp_path / STATE).write_bytes(content[:size])
+    with pytest.raises(RequestError, match=r"state\.safetensors is damaged .*; start afresh with"):
+        fresh(tmp_path).begin(resume=True)
+
+
+def test_a_state_of_other_shapes_is_a_clear_error(tmp_path) -> None:
+    trained(tmp_path).keep([REPORT])
+    with pytest.raises(RequestError, match="size mismatch for weight") as caught:
+        fresh(tmp_path, width=4).begin(resume=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_state_of_other_settings_says_what_differs(tmp_path) -> None:
+    trained(tmp_path, {"lr": 0.1, "config": {"length": 4, "names": ("a", "b")}}).keep([REPORT])
+    same = fresh(tmp_path, {"lr": 0.1, "config": {"length": 4, "names": ("a", "b")}})
+    assert same.begin(resume=True)
+    with pytest.raises(
+        RequestError, match=r"another training \(lr 0\.1, now 0\.2, config\.length 4, now 8\)"
+    ):
+        fresh(tmp_path, {"lr": 0.2, "config": {"length": 8, "names": ("a", "b")}}).begin(
+            resume=True
+        )
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path) -> None:
+    path = tmp_path / "answers.txt"
+    path.write_text("old")
+
+    def fail(partial: Path) -> None:
+        partial.write_text("half of the n")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        replace_file(path, fail)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["answers.txt"]
+    with path.open() as opened:  # who reads it meanwhile reads the old file to its end
+        replace_file(path, lambda partial: partial.write_text("new"))
+        assert opened.read() == "old"
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["answers.txt"]
+
+
+def test_a_state_holds_tensors_and_text_only(tmp_path) -> None:
+    trained(tmp_path).keep([REPORT])
+    with safe_open(tmp_path / STATE, framework="pt") as file:
+        assert sorted(file.keys()) == [
+            "method.bias",
+            "method.weight",
+            "optimiser.0.momentum_buffer",
+            "optimiser.1.momentum_buffer",
+        ]
+        assert set(file.metadata()) == {"reports", "settings"}
+
+
+def test_clearing_leaves_other_files_alone(tmp_path) -> None:
+    for name in (STATE, LOG, "notes.txt"):
+        (tmp_path / name).touch()
+    clear(tmp_path)
+    assert os.listdir(tmp_path) == ["notes.txt"]
+
+
+def test_differences_are_told_by_their_path() -> None:
+    was = {"a": 1, "b": {"c": [1, 2], "d": None}, "gone": True}
+    now = {"a": 1, "b": {"c": [1, 3], "d": None}, "new": "x"}
+    assert list(differences(was, was)) == []
+    assert list(differences(was, now)) == [
+        "b.c [1, 2], now [1, 3]",
+        "gone true, now null",
+        'new null, now "x"',
+    ]
+    (long,) = differences({"names": ["a" * 99]}, {"names": []})
+    assert len(long) < 70

@@ -1,0 +1,358 @@
+"""The training loop: what is repeatable, what is kept, and what stops it."""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import cache
+from importlib import import_module
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from crossprompt import CLIP, TrainConfig, build_method, train
+from crossprompt.data import loader as ahead
+from crossprompt.data.dataset import Item
+from crossprompt.errors import JobError, RequestError
+from crossprompt.methods import Method
+from crossprompt.methods.coop import CoOp
+from crossprompt.training.checkpoint import LOG, STATE
+from crossprompt.training.config import describe_recipe
+from crossprompt.utils.progress import EpochReport, StepReport
+from tests.backbone import NAMES, with_blocks, write_items
+from tests.clip.random_clip import make_clip
+from tests.unchecked import made
+
+train_module = import_module(
+    "crossprompt.training.train"
+)  # the package's own `train` is the function
+CONFIG = TrainConfig(epochs=3, batch_size=4, lr=0.0035, seed=2)
+STEPS = 6
+"""Of ``CONFIG`` on eight images."""
+
+
+@pytest.fixture
+def items(tmp_path: Path) -> list[Item]:
+    return write_items(tmp_path / "images", [0, 1, 2, 3] * 2)
+
+
+@cache
+def narrow_clip() -> CLIP:
+    return make_clip(with_blocks(2))
+
+
+def make(name: str = "coop") -> Method:
+    return build_method(name, narrow_clip(), NAMES, length=2)
+
+
+def learn(
+    items: list[Item], name: str = "coop", config: TrainConfig = CONFIG, **options: Any
+) -> tuple[dict[str, Tensor], list[float]]:
+    """The learned tensors and the loss of every epoch."""
+    method = make(name)
+    reports = train(method, narrow_clip(), items, config, **options)
+    return method.state_dict(), [report.loss for report in reports]
+
+
+def assert_identical(
+    found: tuple[dict[str, Tensor], list[float]], expected: tuple[dict[str, Tensor], list[float]]
+) -> None:
+    assert found[1] == expected[1]
+    assert found[0].keys() == expected[0].keys()
+    assert all(torch.equal(found[0][key], expected[0][key]) for key in expected[0])
+
+
+def interrupt_at(step: int) -> Callable[[StepReport], None]:
+    def interrupt(report: StepReport) -> None:
+        if report.step == step:
+            raise KeyboardInterrupt
+
+    return interrupt
+
+
+def test_the_learned_tensors_change_and_every_epoch_is_reported(items) -> None:
+    before, method, steps = make("dcp").state_dict(), make("dcp"), list[StepReport]()
+    reports = train(method, narrow_clip(), items, CONFIG, on_step=steps.append)
+    assert all(not torch.equal(value, before[key]) for key, value in method.state_dict().items())
+    assert [report.epoch for report in reports] == [1, 2, 3]
+    assert [report.lr for report in reports] == [1e-5, 0.0035, pytest.approx(0.0035 * 0.75)]
+    assert [(step.step, step.steps, step.images) for step in steps] == [
+        (number, STEPS, 4) for number in range(1, STEPS + 1)
+    ]
+    assert reports[0].loss == pytest.approx((steps[0].loss + steps[1].loss) / 2)
+    assert not method.training
+
+
+def test_the_same_seed_gives_the_same_bits_with_any_number_of_threads(items, monkeypatch) -> None:
+    expected = learn(items)
+    monkeypatch.setattr(ahead, "WORKERS", 1)
+    assert_identical(learn(items), expected)
+    monkeypatch.setattr(ahead, "WORKERS", 7)
+    torch.rand(3)  # nor does the global generator matter
+    assert_identical(learn(items), expected)
+
+
+def test_another_seed_gives_another_result(items) -> None:
+    assert learn(items, config=replace(CONFIG, seed=3))[1] != learn(items)[1]
+
+
+def test_without_augmentation_images_are_as_in_the_test(items) -> None:
+    clip, method = narrow_clip(), make()
+    config = TrainConfig(epochs=1, batch_size=8, augment=False)
+    (report,) = train(method, clip, items, config)
+    from crossprompt.data import read_image
+
+    images = torch.stack([clip.preprocess(read_image(item.path)) for item in items])
+    labels = torch.tensor([item.label for item in items])
+    assert report.loss == pytest.approx(make().loss(clip, images, labels).item(), abs=1e-5)
+    assert train(make(), clip, items, replace(config, augment=True))[0].loss != report.loss
+
+
+@pytest.mark.parametrize(("name", "encoded"), [("coop", 8), ("dcp", 3 * 8 + 4)])
+def test_an_image_that_does_not_change_is_encoded_once(items, name, encoded) -> None:
+    clip = make_clip(with_blocks(2))
+    seen = []
+    clip.image.patches.register_forward_hook(lambda *call: seen.append(len(call[1][0])))
+    method = build_method(name, clip, NAMES, length=2)
+    train(method, clip, items, replace(CONFIG, augment=False))
+    assert sum(seen) == encoded  # of 8 images in 3 epochs; a batch of 4 to measure the memory
+
+
+def test_cached_features_teach_the_same_as_the_images(items, monkeypatch) -> None:
+    config = replace(CONFIG, augment=False)
+    cached, _ = learn(items, config=config)
+    monkeypatch.setattr(train_module, "FeatureMethod", ())  # nothing is one
+    slow, _ = learn(items, config=config)
+    torch.testing.assert_close(cached, slow, atol=1e-5, rtol=0)
+
+
+def test_as_many_views_as_epochs_teach_the_same_as_new_crops(items) -> None:
+    fresh, _ = learn(items)
+    cached, _ = learn(items, config=replace(CONFIG, views=3))
+    torch.testing.assert_close(cached, fresh, atol=1e-5, rtol=0)
+    two, _ = learn(items, config=replace(CONFIG, views=2))
+    assert (two["text_prompt"] - fresh["text_prompt"]).abs().max() > 1e-5
+
+
+def test_views_are_encoded_once(items) -> None:
+    clip, seen = make_clip(with_blocks(2)), []
+    clip.image.patches.register_forward_hook(lambda *call: seen.append(len(call[1][0])))
+    method = build_method("coop", clip, NAMES, length=2)
+    train(method, clip, items, replace(CONFIG, views=2))
+    assert sum(seen) == 2 * 8
+    seen.clear()
+    train(method, clip, items, replace(CONFIG, views=100))  # no more than there are epochs
+    assert sum(seen) == 3 * 8
+
+
+def test_the_learning_rate_may_change_from_step_to_step(items, monkeypatch) -> None:
+    recipe = replace(CoOp.recipe(2), schedule="cosine")
+    monkeypatch.setattr(CoOp, "recipe", classmethod(lambda cls, shots: recipe))
+    steps = list[StepReport]()
+    reports = train(make(), narrow_clip(), items, replace(CONFIG, lr=0.1), on_step=steps.append)
+    expected = [0.05 * (1 + math.cos(math.pi * step / STEPS)) for step in range(STEPS)]
+    assert [step.lr for step in steps] == pytest.approx(expected)
+    assert [report.lr for report in reports] == pytest.approx(expected[::2])
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "adamw"])
+def test_a_run_with_another_optimiser_resumes_to_the_same_bits(
+    items, tmp_path, monkeypatch, optimiser
+) -> None:
+    recipe = replace(CoOp.recipe(2), optimiser=optimiser, schedule="cosine")
+    monkeypatch.setattr(CoOp, "recipe", classmethod(lambda cls, shots: recipe))
+    expected = learn(items)
+    with pytest.raises(KeyboardInterrupt):
+        learn(items, folder=tmp_path, on_step=interrupt_at(4))
+    assert_identical(learn(items, folder=tmp_path, resume=True), expected)
+
+
+def test_everything_of_the_recipe_is_told() -> None:
+    config = TrainConfig(epochs=7, augment=False, seed=3)
+    told = describe_recipe(config.recipe_of(CoOp, 16), config)
+    assert told == {**asdict(replace(CoOp.recipe(16), epochs=7, augment=False)), "seed": 3}
+    assert {"optimiser", "schedule", "eps", "views"} <= told.keys()
+
+
+def test_views_are_refused_where_every_step_needs_the_image_tower(items) -> None:
+    with pytest.raises(RequestError, match="dcp changes the image tower, so views would be ign"):
+        train(make("dcp"), narrow_clip(), items, replace(CONFIG, views=2))
+
+
+def test_training_leaves_the_global_generator_alone(items) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    learn(items)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "step"), [("coop", 1), ("coop", 2), ("coop", 3), ("coop", 6), ("dcp", 5)]
+)
+def test_a_run_interrupted_at_any_step_resumes_to_the_same_bits(
+    items, tmp_path, name, step
+) -> None:
+    expected = learn(items, name)
+    with pytest.raises(KeyboardInterrupt):
+        learn(items, name, folder=tmp_path, on_step=interrupt_at(step))
+    done = list[StepReport]()
+    found = learn(items, name, folder=tmp_path, resume=True, on_step=done.append)
+    assert_identical(found, expected)
+    assert done[0].step == 1 + 2 * ((step - 1) // 2)  # finished epochs are not computed again
+
+
+@pytest.mark.parametrize("name", [STATE, LOG])
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_run_that_dies_while_it_writes_resumes_to_the_same_bits(
+    items, tmp_path, monkeypatch, name, epoch
+) -> None:
+    from crossprompt.training import checkpoint as state
+
+    expected, replace_file, writes = learn(items), state.replace_file, []
+
+    def die(path: Path, write: Callable[[Path], object]) -> None:
+        writes.append(path.name)
+        if writes.count(name) == epoch and path.name == name:
+            path.with_name(f".{path.name}.partial").write_bytes(b"half")
+            raise KeyboardInterrupt
+        replace_file(path, write)
+
+    monkeypatch.setattr(state, "replace_file", die)
+    with pytest.raises(KeyboardInterrupt):
+        learn(items, folder=tmp_path / "run")
+    monkeypatch.undo()
+    assert_identical(learn(items, folder=tmp_path / "run", resume=True), expected)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.suffix) == [LOG, STATE]
+
+
+def test_a_finished_run_resumes_to_itself(items, tmp_path) -> None:
+    expected = learn(items, folder=tmp_path / "run")
+    (tmp_path / "run" / LOG).unlink()
+    assert_identical(learn(items, folder=tmp_path / "run", resume=True), expected)
+    assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 3
+
+
+def test_a_run_without_resume_starts_afresh(items, tmp_path) -> None:
+    learn(items, folder=tmp_path / "run")
+    done = list[StepReport]()
+    learn(items, folder=tmp_path / "run", on_step=done.append)
+    assert len(done) == STEPS
+
+
+def test_the_log_has_a_line_for_every_epoch(items, tmp_path) -> None:
+    seen = list[EpochReport]()
+    train(make(), narrow_clip(), items, CONFIG, folder=tmp_path, on_epoch=seen.append)
+    lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert [line["loss"] for line in lines] == [report.loss for report in seen]
+    assert lines[1]["lr"] == 0.0035
+    assert all(line["images_per_second"] > 0 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"lr": 0.5}, "lr 0.0035, now 0.5"), ({"seed": 9}, "seed 2, now 9"), ({"epochs": 4}, "now 4")],
+)
+def test_a_state_of_other_settings_is_refused(items, tmp_path, change, told) -> None:
+    learn(items, folder=tmp_path)
+    with pytest.raises(RequestError, match=re.escape(told)):
+        learn(items, folder=tmp_path, resume=True, config=replace(CONFIG, **change))
+
+
+def test_a_state_of_other_images_is_refused(items, tmp_path) -> None:
+    learn(items, folder=tmp_path)
+    with pytest.raises(RequestError, match=r"the state of another training .images "):
+        learn(items[::-1], folder=tmp_path, resume=True)
+
+
+def spoiled(at: int) -> Method:
+    """Whose loss is not a number in one step, counted from 1; call 0 measures the memory."""
+    method, calls = make(), count(0)
+
+    class Spoiled(type(method)):  # type: ignore[misc]
+        def loss_on_features(self, clip: CLIP, features: Tensor, labels: Tensor) -> Tensor:
+            loss = super().loss_on_features(clip, features, labels)
+            return loss * (torch.nan if next(calls) == at else 1)
+
+    method.__class__ = Spoiled
+    return method
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_last_good_state_kept(items, tmp_path) -> None:
+    method = spoiled(at=4)
+    with pytest.raises(JobError, match=r"loss is nan in epoch 2, step 2; the state of epoch 1 is"):
+        train(method, narrow_clip(), items, CONFIG, folder=tmp_path)
+    assert all(value.isfinite().all() for value in method.state_dict().values())
+    assert_identical(learn(items, folder=tmp_path, resume=True), learn(items))
+
+
+def test_nothing_is_said_of_a_state_where_there_is_none(items, tmp_path) -> None:
+    for at, folder in ((1, tmp_path), (4, None)):
+        with pytest.raises(JobError) as caught:
+            train(spoiled(at), narrow_clip(), items, CONFIG, folder=folder)
+        assert "kept" not in str(caught.value)
+        assert "--lr" in str(caught.value)
+        assert "fp32" not in str(caught.value)  # it is fp32 already
+
+
+def test_a_tensor_spoiled_in_an_epochs_last_step_is_not_kept(items, tmp_path) -> None:
+    method = make()
+
+    def spoil(report: StepReport) -> None:
+        if report.step == 4:
+            with torch.no_grad():
+                next(method.parameters()).view(-1)[0] = torch.inf
+
+    with pytest.raises(JobError, match=r"not finite after epoch 2; the state of epoch 1 is kept"):
+        train(method, narrow_clip(), items, CONFIG, folder=tmp_path, on_step=spoil)
+    assert_identical(learn(items, folder=tmp_path, resume=True), learn(items))
+
+
+def test_a_method_without_steps_has_no_reports_and_no_ignored_settings(items) -> None:
+    probe = build_method("linear_probe", narrow_clip(), NAMES)
+    assert train(probe, narrow_clip(), items) == []
+    for ignored in (
+        {"epochs": 3},
+        {"lr": 0.1},
+        {"batch_size": 2},
+        {"augment": False},
+        {"smallest_crop": 0.5},
+        {"memory_limit": 8.0},
+        {"views": 3},
+    ):
+        with pytest.raises(RequestError, match=f"so {next(iter(ignored))} would be ignored"):
+            train(probe, narrow_clip(), items, TrainConfig(**ignored))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"epochs": 0}, "epochs is 0, expected 1 or more"),
+        ({"epochs": 2.5}, "train: epochs is 2.5, expected a whole number or nothing"),
+        ({"batch_size": "8"}, "train: batch_size is '8', expected a whole number or nothing"),
+        ({"seed": 10**12}, "seed is 1000000000000, expected 0 to"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"lr": 0.0}, "lr is 0.0, expected a number above 0"),
+        ({"lr": float("inf")}, "lr is inf"),
+        ({"memory_limit": -1.0}, "memory_limit is -1.0, expected a number of GB above 0"),
+        ({"smallest_crop": 0.0}, "smallest_crop is 0.0, expected more than 0, at most 1"),
+        ({"smallest_crop": 0.5, "augment": False}, "no augmentation, so it would be ignored"),
+        ({"views": 3, "augment": False}, "views is set but there is no augmentation"),
+        ({"views": -1}, "views is -1, expected 0 or more"),
+    ],
+)
+def test_an_impossible_setting_is_refused(settings, told) -> None:
+    with pytest.raises(RequestError, match=told):
+        made(TrainConfig, **settings)
+
+
+def test_images_without_a_class_are_refused(items) -> None:
+    with pytest.raises(RequestError, match="labels go from 0 to 4 but the method was built for 4"):
+        train(make(), narrow_clip(), [*items, Item(items[0].path, 4)])
+    with pytest.raises(RequestError, match="no training images"):
+        train(make(), narrow_clip(), [])
