@@ -24,8 +24,8 @@ from benchmarks.timing import Function, alternate, medians
 from benchmarks.workload import Setting, names_of, random_images
 from crossprompt.classifier.classifier import freeze
 from crossprompt.methods import build_method
-from crossprompt.training.memory import Saving, applied, choose_saving
-from crossprompt.training.optimizer import build_optimiser
+from crossprompt.training.memory import Recompute, applied, choose_recompute
+from crossprompt.training.optimizer import build_optimizer
 
 LIMIT = 4 * GB
 """What a training step may take."""
@@ -59,7 +59,7 @@ def measure(which: str, case: str, setting: Setting) -> dict[str, float]:
     return {"peak_gb": machine.peak_memory(setting.device) / GB}
 
 
-def training(case: str, dtype: str, setting: Setting) -> tuple[Function, Saving]:
+def training(case: str, dtype: str, setting: Setting) -> tuple[Function, Recompute]:
     """A training step, and what it computes twice to stay within the limit."""
     clip, names = setting.clip(dtype), names_of(case)
     method = build_method("cocoop", clip, names)
@@ -69,29 +69,29 @@ def training(case: str, dtype: str, setting: Setting) -> tuple[Function, Saving]
     def loss() -> Tensor:
         return method.loss(clip, images, labels)
 
-    saving, _ = choose_saving(loss, method, clip, LIMIT)
+    saving, _ = choose_recompute(loss, method, clip, LIMIT)
     recipe = method.recipe(shots=16)
     # the rate of the first epoch: nothing that is measured drifts
-    optimiser = build_optimiser(method, replace(recipe, lr=recipe.first_lr))
+    optimizer = build_optimizer(method, replace(recipe, lr=recipe.first_lr))
 
     def step() -> None:
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         with applied(clip, saving):
             loss().backward()
-        optimiser.step()
+        optimizer.step()
 
     return step, saving
 
 
-def classifying(case: str, dtype: str, setting: Setting) -> tuple[Function, Saving]:
+def classifying(case: str, dtype: str, setting: Setting) -> tuple[Function, Recompute]:
     """A frozen classifier's answer."""
     clip = setting.clip(dtype)
     classifier = freeze(build_method("cocoop", clip, names_of(case)), clip)
     images = random_images(clip, setting.batch_size)
-    return lambda: classifier.logits(images), Saving()
+    return lambda: classifier.logits(images), Recompute()
 
 
-WAYS: dict[str, Callable[[str, str, Setting], tuple[Function, Saving]]] = {
+WAYS: dict[str, Callable[[str, str, Setting], tuple[Function, Recompute]]] = {
     "training": training,
     "classifying": classifying,
 }
@@ -108,7 +108,7 @@ def _row(case: str, dtype: str, setting: Setting) -> dict[str, Any]:
     return {
         "case": case,
         "dtype": dtype,
-        "saving": "nothing" if saving == Saving() else saving.in_words(),
+        "saving": "nothing" if saving == Recompute() else saving.in_words(),
         "dense_gb": estimated_memory(texts, 0, setting.config) / GB,
         "seconds": seconds,
         "peak_gb": peak,

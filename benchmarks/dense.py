@@ -16,7 +16,7 @@ from crossprompt.clip.model import CLIP, CLIPConfig
 from crossprompt.methods.dcp import DCP
 
 WEIGHTS = 200e6
-"""Of ViT-B/16 with what is learned, its gradient and the optimiser's state."""
+"""Of ViT-B/16 with what is learned, its gradient and the optimizer's state."""
 LIBRARIES = 0.4e9
 """Bytes of Python and PyTorch."""
 

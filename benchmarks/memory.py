@@ -20,7 +20,7 @@ from benchmarks.timing import Function
 from benchmarks.workload import BATCH, Setting, names_of
 
 STEPS = 2
-"""Of training in every process: the optimiser's state exists from the first."""
+"""Of training in every process: the optimizer's state exists from the first."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

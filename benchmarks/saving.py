@@ -16,7 +16,7 @@ from benchmarks.document import Document
 from benchmarks.memory import STEPS, in_a_process
 from benchmarks.timing import alternate, medians
 from benchmarks.workload import BATCH, Setting, Workload, names_of
-from crossprompt.training.memory import LEVELS, Saving, applied
+from crossprompt.training.memory import LEVELS, Recompute, applied
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     document.show(document.document("saving", setting, rows), table, chosen.json)
 
 
-def measure(saving: Saving, case: str, setting: Setting) -> dict[str, float]:
+def measure(saving: Recompute, case: str, setting: Setting) -> dict[str, float]:
     """Run a few steps here and ask how much memory this process has taken."""
     workload = setting.workload(case, setting.dtypes[0])
     step = _step(workload, saving)
@@ -66,7 +66,7 @@ def _rows(case: str, dtype: str, levels: Sequence[int], setting: Setting) -> lis
     ]
 
 
-def _step(workload: Workload, saving: Saving) -> Callable[[], None]:
+def _step(workload: Workload, saving: Recompute) -> Callable[[], None]:
     def step() -> None:
         with applied(workload.clip, saving):
             workload.step()

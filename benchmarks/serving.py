@@ -39,7 +39,7 @@ from crossprompt import Classifier, build_method, freeze, load_clip, load_datase
 from crossprompt.classifier.classifier import BATCH
 from crossprompt.clip.load import save_clip
 from crossprompt.data.images import decode_image
-from crossprompt.data.loader import map_ahead
+from crossprompt.data.prefetch import prefetch
 from crossprompt.inference.server.limits import Limits
 from crossprompt.utils.device import DTYPES, choose_dtype
 
@@ -133,7 +133,7 @@ def offline(classifier: Classifier, contents: Sequence[bytes]) -> numpy.ndarray:
     def read(content: bytes) -> torch.Tensor:
         return transform(decode_image(BytesIO(content), transform.enough))
 
-    read_ahead = map_ahead(read, contents)
+    read_ahead = prefetch(read, contents)
     rows = []
     while batch := list(islice(read_ahead, BATCH)):
         rows.append(classifier.logits(torch.stack(batch)).softmax(-1))

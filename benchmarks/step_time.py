@@ -62,14 +62,14 @@ def too_large(classes: int, setting: Setting) -> str | None:
 
 
 def dense_step(case: str, setting: Setting) -> Function:
-    """The authors' training step, from random pixels to the optimiser, in fp32."""
+    """The authors' training step, from random pixels to the optimizer, in fp32."""
     workload = setting.workload(case, "fp32")
     dense = Dense(workload.clip, workload.method)
 
     def step() -> None:
-        workload.optimiser.zero_grad(set_to_none=True)
+        workload.optimizer.zero_grad(set_to_none=True)
         dense.loss(workload.images, workload.labels).backward()
-        workload.optimiser.step()
+        workload.optimizer.step()
 
     return step
 

@@ -9,12 +9,12 @@ from tokenizers import models, pre_tokenizers
 from torch import Tensor
 
 from crossprompt.bench.studies.names import IMAGENET_TOKENS
-from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig, initialise
+from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig, initialize
 from crossprompt.clip.preprocess import Preprocess
 from crossprompt.clip.tokenizer import END, START, SUFFIX, Tokenizer, clip_backend
 from crossprompt.methods import build_method
 from crossprompt.methods.dcp import DCP
-from crossprompt.training.optimizer import build_optimiser
+from crossprompt.training.optimizer import build_optimizer
 from crossprompt.utils.device import DTYPES
 
 VIT_B_16 = CLIPConfig(
@@ -88,7 +88,7 @@ def random_clip(
     scale = clip.logit_scale
     clip = clip.to(dtype).to_empty(device=device)
     clip.logit_scale.data = torch.empty_like(scale, dtype=torch.float32, device=device)
-    initialise(clip, torch.Generator(device).manual_seed(seed))
+    initialize(clip, torch.Generator(device).manual_seed(seed))
     clip.tokenizer = make_tokenizer()
     clip.preprocess = Preprocess(config.image.side, config.image.side)
     clip.name, clip.weights_hash = "random", "none"
@@ -136,7 +136,7 @@ class Workload:
 
     clip: CLIP
     method: DCP
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     images: Tensor
     labels: Tensor
 
@@ -149,20 +149,20 @@ class Workload:
         assert isinstance(method, DCP)
         recipe = method.recipe(shots=16)
         # the rate of the first epoch: nothing that is measured drifts
-        optimiser = build_optimiser(method, replace(recipe, lr=recipe.first_lr))
+        optimizer = build_optimizer(method, replace(recipe, lr=recipe.first_lr))
         generator = torch.Generator().manual_seed(0)
         labels = torch.randint(len(class_names), (batch,), generator=generator)
-        return cls(clip, method, optimiser, random_images(clip, batch), labels.to(clip.device))
+        return cls(clip, method, optimizer, random_images(clip, batch), labels.to(clip.device))
 
     def backward(self) -> None:
         """Gradients of the loss with respect to all that is learned."""
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         self.method.loss(self.clip, self.images, self.labels).backward()
 
     def step(self) -> None:
         """A training step."""
         self.backward()
-        self.optimiser.step()
+        self.optimizer.step()
 
     def name_tokens(self) -> int:
         """Tokens of all class names, with their full stops and ends of text."""

@@ -47,7 +47,7 @@ def random_images(count: int, seed: int = 0, side: int = EVEN.image.side) -> Ten
 
 
 def write_items(folder: Path, labels: list[int]) -> list[Item]:
-    """One file of random blocks of colour for each label."""
+    """One file of random blocks of color for each label."""
     folder.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(len(labels))
     items = []

@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig, initialise
+from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig, initialize
 from crossprompt.clip.text_engine import TokenizedTexts
 from crossprompt.utils.device import has_fast_bf16
 from tools.tiny_clip import art, pictures, vocabulary
@@ -143,7 +143,7 @@ def schedule(step: int, recipe: Recipe) -> float:
     return warm_up * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
 
 
-def build_optimisers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def build_optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks, which learns several times faster than AdamW here;
     AdamW for everything else, where norms, biases, positions and the scale are not decayed."""
     named = dict(model.named_parameters())
@@ -170,21 +170,21 @@ def save_state(path: Path, state: dict) -> None:
     os.replace(partial, path)
 
 
-def resume(path: Path, model: torch.nn.Module, optimisers: list[torch.optim.Optimizer]) -> int:
+def resume(path: Path, model: torch.nn.Module, optimizers: list[torch.optim.Optimizer]) -> int:
     """Load what ``keep`` wrote, if it did; returns how many steps are done."""
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
     model.load_state_dict(state["model"])
-    for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-        optimiser.load_state_dict(saved)
+    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
     return int(state["step"])
 
 
 def descend(
     loss: Tensor,
     model: torch.nn.Module,
-    optimisers: list[torch.optim.Optimizer],
+    optimizers: list[torch.optim.Optimizer],
     recipe: Recipe,
     step: int,
 ) -> None:
@@ -192,16 +192,16 @@ def descend(
     model.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    for optimiser, lr in zip(optimisers, (recipe.inner_lr, recipe.lr), strict=True):
-        for group in optimiser.param_groups:
+    for optimizer, lr in zip(optimizers, (recipe.inner_lr, recipe.lr), strict=True):
+        for group in optimizer.param_groups:
             group["lr"] = lr * schedule(step, recipe)
-        optimiser.step()
+        optimizer.step()
 
 
 def keep(
     path: Path,
     model: torch.nn.Module,
-    optimisers: list[torch.optim.Optimizer],
+    optimizers: list[torch.optim.Optimizer],
     recipe: Recipe,
     step: int,
 ) -> None:
@@ -209,7 +209,7 @@ def keep(
     if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
         state = {
             "model": model.state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in optimisers],
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
             "step": step + 1,
         }
         save_state(path, state)
@@ -224,12 +224,12 @@ def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
     captions = Captions(emoji)
     config = clip_config(tokenizer.get_vocab_size())
     torch.manual_seed(recipe.seed)
-    clip = initialise(CLIP(config), torch.Generator().manual_seed(recipe.seed))
+    clip = initialize(CLIP(config), torch.Generator().manual_seed(recipe.seed))
     start_positions(clip)
     helper = Helper(emoji)
     both = torch.nn.ModuleDict({"clip": clip, "helper": helper})
-    optimisers = build_optimisers(both, recipe)
-    start = resume(run / "state.pt", both, optimisers)
+    optimizers = build_optimizers(both, recipe)
+    start = resume(run / "state.pt", both, optimizers)
     began = time.time()
     for step in range(start, recipe.steps):
         choice = random.Random(recipe.seed * 1_000_003 + step)
@@ -246,7 +246,7 @@ def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
         contrastive = contrast(clip.logit_scale.exp() * cosines, torch.from_numpy(true))
         naming = helper(image_features, torch.tensor([shown[row] for row in picked]))
         loss = contrastive + recipe.helper * naming
-        descend(loss, both, optimisers, recipe, step)
+        descend(loss, both, optimizers, recipe, step)
         with torch.no_grad():
             clip.logit_scale.clamp_(max=math.log(100))
         if (step + 1) % 20 == 0:
@@ -259,7 +259,7 @@ def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
             }
             with (run / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
-        keep(run / "state.pt", both, optimisers, recipe, step)
+        keep(run / "state.pt", both, optimizers, recipe, step)
     return clip
 
 

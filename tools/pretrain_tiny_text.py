@@ -21,14 +21,14 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from crossprompt.clip.model import CLIP, initialise
+from crossprompt.clip.model import CLIP, initialize
 from crossprompt.clip.text_engine import TokenizedTexts
 from crossprompt.utils.device import has_fast_bf16
 from tools.pretrain_tiny_clip import (
     EMOJI,
     IMAGE,
     Recipe,
-    build_optimisers,
+    build_optimizers,
     clip_config,
     contrast,
     descend,
@@ -49,7 +49,7 @@ the first thing that training a prompt then does is to make all classes alike.""
 
 @torch.no_grad()
 def encode_views(clip: CLIP, pixels: Tensor) -> Tensor:
-    """Normalised features of random views of all pictures: ``[pictures, VIEWS, embed]``."""
+    """Normalized features of random views of all pictures: ``[pictures, VIEWS, embed]``."""
     generator = torch.Generator().manual_seed(1)
     parts = []
     for part in pixels.split(64):
@@ -65,7 +65,7 @@ def train(run: Path, recipe: Recipe) -> None:
     pixels, shown = load_art(emoji, run, run / "art.npz")
     tokenizer = Tokenizer.from_file(str(run / "tokenizer.json"))
     generator = torch.Generator().manual_seed(recipe.seed)
-    clip = initialise(CLIP(clip_config(tokenizer.get_vocab_size())), generator)
+    clip = initialize(CLIP(clip_config(tokenizer.get_vocab_size())), generator)
     start_positions(clip)
     prefix, first = "clip.image.", torch.load(run / "state.pt", weights_only=True)["model"]
     clip.image.load_state_dict(
@@ -75,8 +75,8 @@ def train(run: Path, recipe: Recipe) -> None:
     torch.set_num_threads(1)  # more only wait for each other in a tower as small
     features = encode_views(clip, pixels)
     model = torch.nn.ModuleDict({"clip": clip})  # named as the first stage's, for the export
-    optimisers = build_optimisers(model, recipe)
-    start = resume(run / "text-state.pt", model, optimisers)
+    optimizers = build_optimizers(model, recipe)
+    start = resume(run / "text-state.pt", model, optimizers)
     began = time.time()
     for step in range(start, recipe.steps):
         choice = random.Random(recipe.seed * 1_000_003 + step)
@@ -88,7 +88,7 @@ def train(run: Path, recipe: Recipe) -> None:
         views = torch.tensor([choice.randrange(VIEWS) for _ in picked])
         cosines = features[picked, views] @ normalize(text_features, dim=-1).T
         loss = contrast(SCALE * cosines, torch.from_numpy(true))
-        descend(loss, model, optimisers, recipe, step)
+        descend(loss, model, optimizers, recipe, step)
         if (step + 1) % 20 == 0:
             line = {
                 "step": step + 1,
@@ -97,7 +97,7 @@ def train(run: Path, recipe: Recipe) -> None:
             }
             with (run / "text-log.jsonl").open("a" if step >= 20 else "w") as log:
                 log.write(json.dumps(line) + "\n")
-        keep(run / "text-state.pt", model, optimisers, recipe, step)
+        keep(run / "text-state.pt", model, optimizers, recipe, step)
 
 
 def main() -> None:

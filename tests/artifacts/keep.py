@@ -20,7 +20,7 @@ from crossprompt.classifier.export import export_classifier
 from crossprompt.classifier.saving import CARD, load
 from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Item
-from crossprompt.inference.base import FileClassifier
+from crossprompt.inference.base import ImageClassifier
 from crossprompt.methods import build_method
 from tests.backbone import NAMES, with_blocks, write_items
 from tests.clip.random_clip import make_clip
@@ -55,8 +55,8 @@ def kept_clip() -> CLIP:
             if name == "logit_scale":
                 parameter.fill_(3.0)
             elif parameter.ndim == 1 or "positions" in name or "words" in name:
-                centre = 1.0 if "norm" in name and name.endswith("weight") else 0.0
-                parameter.copy_(0.5 * drawn + centre)
+                center = 1.0 if "norm" in name and name.endswith("weight") else 0.0
+                parameter.copy_(0.5 * drawn + center)
             else:
                 parameter.copy_(1.7 * drawn * parameter[0].numel() ** -0.5)
     clip.name, clip.weights_hash = "kept", "of the kept backbone"
@@ -72,7 +72,7 @@ def write_picture(path: Path) -> Path:
     return path
 
 
-def probabilities(classifier: FileClassifier, picture: Path) -> dict[str, float]:
+def probabilities(classifier: ImageClassifier, picture: Path) -> dict[str, float]:
     (answer,) = classifier.predict([picture], top_k=len(classifier.class_names))
     return dict(answer.top)
 

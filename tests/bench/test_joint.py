@@ -12,9 +12,10 @@ from crossprompt.bench.method_spec import parse_method
 from crossprompt.bench.report import build_report, read_results
 from crossprompt.bench.task import attempt
 from crossprompt.errors import RequestError
-from crossprompt.training.checkpoint import STATE, TrainingState
-from crossprompt.training.config import Job
-from crossprompt.training.multitask import TasksJob, comparing, fit_tasks
+from crossprompt.training import multitask
+from crossprompt.training.checkpoint import STATE, Checkpoint
+from crossprompt.training.config import FitConfig
+from crossprompt.training.multitask import MultiTaskConfig, fit_tasks
 from tests.backbone import even_clip
 from tests.bench.cells import a_cell, a_task
 from tests.bench.report.lines import shown
@@ -27,8 +28,8 @@ TRAINING = {"epochs": 2, "batch_size": 2}
 
 @pytest.fixture(autouse=True)
 def _short_comparison(monkeypatch) -> None:
-    monkeypatch.setattr(comparing, "WARM_UP", 2)
-    monkeypatch.setattr(comparing, "MEASURED", 2)
+    monkeypatch.setattr(multitask, "WARM_UP", 2)
+    monkeypatch.setattr(multitask, "MEASURED", 2)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +47,8 @@ def test_a_joint_cell_is_what_fit_does_with_several_data_sets(folders, backbone,
     outcome = attempt(a_task(tmp_path, joint(folders)), lambda task: even_clip())
     assert outcome.error is None, outcome.details
     (line,) = outcome.lines
-    one = Job("", "mmap", backbone, 2, options={"length": 2}, training=TRAINING, dtype="fp32")
-    fitted = fit_tasks(TasksJob(tuple(replace(one, data=folder) for folder in folders)))
+    one = FitConfig("", "mmap", backbone, 2, options={"length": 2}, training=TRAINING, dtype="fp32")
+    fitted = fit_tasks(MultiTaskConfig(tuple(replace(one, data=folder) for folder in folders)))
     expected = {name: results["test"].to_json() for name, (_, results) in fitted.items()}
     assert [(x["name"], x["dataset"]) for x in line["results"]] == [
         ("test", folder) for folder in folders
@@ -72,16 +73,16 @@ def test_a_joint_training_that_was_interrupted_goes_on_to_the_same_line(
         assert outcome.error is None, outcome.details
         return outcome.lines[0]["results"]
 
-    expected, keep = results(tmp_path / "whole"), TrainingState.keep
+    expected, keep = results(tmp_path / "whole"), Checkpoint.keep
 
-    def stop(self: TrainingState, reports: Any) -> None:
+    def stop(self: Checkpoint, reports: Any) -> None:
         keep(self, reports)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(TrainingState, "keep", stop)
+    monkeypatch.setattr(Checkpoint, "keep", stop)
     with pytest.raises(KeyboardInterrupt):
         results(tmp_path)
-    monkeypatch.setattr(TrainingState, "keep", keep)
+    monkeypatch.setattr(Checkpoint, "keep", keep)
     assert (tmp_path / "cells" / joint(folders).digest / STATE).exists()
     assert results(tmp_path) == expected
 

@@ -9,18 +9,17 @@ import pytest
 import torch
 
 from crossprompt.bench.loaders import load_data
-from crossprompt.bench.run_cell import Asked, Trained, in_order, prepare
+from crossprompt.bench.run_cell import Asked, Trained, in_order, prepare, restrict
 from crossprompt.bench.task import Outcome, attempt, fixed_threads
 from crossprompt.classifier.classifier import freeze
-from crossprompt.classifier.evaluate import summarise
+from crossprompt.classifier.evaluate import summarize
 from crossprompt.data import Split
 from crossprompt.data.loader import read_batches
 from crossprompt.errors import RequestError
 from crossprompt.methods import METHODS
 from crossprompt.methods.base import Method
-from crossprompt.methods.heads.subset import restrict
-from crossprompt.training.checkpoint import STATE, TrainingState
-from crossprompt.training.config import Job
+from crossprompt.training.checkpoint import STATE, Checkpoint
+from crossprompt.training.config import FitConfig
 from crossprompt.training.fit import fit
 from tests.backbone import even_clip
 from tests.bench.cells import FOUR, TRAINING, a_cell, a_task, four_classes
@@ -58,7 +57,7 @@ def test_a_few_shot_cell_is_what_fit_does(method, pets, backbone, tmp_path) -> N
     options = OPTIONS.get(method, {})
     training = TRAINING if METHODS[method].recipe(2).trains else {}
     cell = trained_cell(pets, method=method, options=options, training=training)
-    job = Job(pets, method, backbone, 2, options=options, training=training, dtype="fp32")
+    job = FitConfig(pets, method, backbone, 2, options=options, training=training, dtype="fp32")
     with fixed_threads(1):
         _, expected = fit(job)
     found = results_of(computed(tmp_path, cell))["test"]
@@ -105,9 +104,9 @@ def trained(pets, tmp_path, cell) -> Trained:
 
 def test_cells_that_only_ask_otherwise_are_trained_once(pets, tmp_path, monkeypatch) -> None:
     trainings = []
-    original = TrainingState.begin
+    original = Checkpoint.begin
     monkeypatch.setattr(
-        TrainingState, "begin", lambda *given: trainings.append(given) or original(*given)
+        Checkpoint, "begin", lambda *given: trainings.append(given) or original(*given)
     )
     cells = [
         trained_cell(pets, method="dcp", inference=inference, **asked)
@@ -148,7 +147,7 @@ def test_the_batches_of_a_cell_are_those_of_its_order_and_size(pets, tmp_path) -
     batches = read_batches(test.paths, even_clip().preprocess, 5)
     with torch.no_grad(), fixed_threads(1):
         scores = torch.cat([method(even_clip(), batch.images) for batch in batches])
-    expected = summarise(scores.softmax(-1).numpy(), np.array(test.labels), FOUR)
+    expected = summarize(scores.softmax(-1).numpy(), np.array(test.labels), FOUR)
     assert (found["accuracy"], found["ece"]) == (expected.accuracy, expected.ece)
 
 
@@ -278,23 +277,23 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_line(
 ) -> None:
     cell = trained_cell(pets, method="dcp", training={"epochs": 3, "batch_size": 4})
     expected = without_times(computed(tmp_path / "whole", cell))
-    original = TrainingState.keep
+    original = Checkpoint.keep
 
     def keep(self, reports):
         original(self, reports)
         if len(reports) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(TrainingState, "keep", keep)
+    monkeypatch.setattr(Checkpoint, "keep", keep)
     with pytest.raises(KeyboardInterrupt):
         computed(tmp_path, cell)
     monkeypatch.undo()
     state = tmp_path / "cells" / cell.digest / STATE
     assert state.exists()
     begun = []
-    original_begin = TrainingState.begin
+    original_begin = Checkpoint.begin
     monkeypatch.setattr(
-        TrainingState, "begin", lambda *given: begun.append(original_begin(*given)) or begun[-1]
+        Checkpoint, "begin", lambda *given: begun.append(original_begin(*given)) or begun[-1]
     )
     assert without_times(computed(tmp_path, cell)) == expected
     assert [len(reports) for reports in begun] == [2]

@@ -9,7 +9,7 @@ from crossprompt.classifier.evaluate import (
     bootstrap_interval,
     calibration_error,
     evaluate,
-    summarise,
+    summarize,
 )
 from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Item
@@ -48,7 +48,7 @@ def classifier(clip: CLIP, items: list[Item]) -> Classifier:
 
 
 def test_the_numbers_are_those_worked_out_by_hand() -> None:
-    result = summarise(PROBABILITIES, LABELS, ("a", "b", "c"))
+    result = summarize(PROBABILITIES, LABELS, ("a", "b", "c"))
     assert result.accuracy == pytest.approx(4 / 5)
     # class a: precision 2/2, recall 2/3, F1 4/5; class b: precision 2/3, recall 2/2, F1 4/5
     assert result.macro_f1 == pytest.approx(4 / 5)
@@ -62,7 +62,7 @@ def test_the_numbers_are_those_worked_out_by_hand() -> None:
 
 
 def test_a_class_that_is_never_right_counts_in_macro_f1() -> None:
-    result = summarise(PROBABILITIES, np.array([0, 2, 0, 1, 1]), ("a", "b", "c"))
+    result = summarize(PROBABILITIES, np.array([0, 2, 0, 1, 1]), ("a", "b", "c"))
     # a: 1; b: precision 2/3, recall 1, F1 4/5; c: 0
     assert result.macro_f1 == pytest.approx((1 + 4 / 5 + 0) / 3)
     assert result.per_class["c"] == 0

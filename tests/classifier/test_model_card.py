@@ -3,7 +3,8 @@ from typing import Any
 
 import yaml
 
-from crossprompt.classifier.model_card import LICENCES, card_text, licence_of
+from crossprompt.classifier.info import LICENCES, license_of
+from crossprompt.classifier.model_card import card_text
 from crossprompt.clip.locate import TINY
 
 DESCRIPTION: dict[str, Any] = {
@@ -56,7 +57,7 @@ def test_the_hub_is_told_what_it_asks_for() -> None:
     assert "## Intended use and limits" in card
 
 
-def test_a_backbone_of_this_machine_is_no_base_model_and_its_card_says_the_licence(
+def test_a_backbone_of_this_machine_is_no_base_model_and_its_card_says_the_license(
     tmp_path: Path,
 ) -> None:
     name = 'C:\\a "clip": #1'
@@ -69,6 +70,6 @@ def test_a_backbone_of_this_machine_is_no_base_model_and_its_card_says_the_licen
     assert "base_model" not in front
 
 
-def test_the_embedded_backbones_licence_is_that_of_its_card() -> None:
+def test_the_embedded_backbones_license_is_that_of_its_card() -> None:
     assert front_of(card_text(DESCRIPTION))["license"] == "cc-by-sa-4.0"
-    assert licence_of(str(TINY)) == LICENCES["tiny"]
+    assert license_of(str(TINY)) == LICENCES["tiny"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from crossprompt.bench.results import LINES
 from crossprompt.cli import main
-from crossprompt.training.checkpoint import TrainingState
+from crossprompt.training.checkpoint import Checkpoint
 
 
 def read_lines(output: Path) -> dict[str, dict[str, Any]]:
@@ -23,15 +23,15 @@ def read_lines(output: Path) -> dict[str, dict[str, Any]]:
 
 def die_after(epochs: int) -> None:
     """Kill this process when so many epochs are trained and kept."""
-    keep, kept = TrainingState.keep, list[int]()
+    keep, kept = Checkpoint.keep, list[int]()
 
-    def keep_and_die(self: TrainingState, reports: Any) -> None:
+    def keep_and_die(self: Checkpoint, reports: Any) -> None:
         keep(self, reports)
         kept.append(len(reports))
         if len(kept) == epochs:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    TrainingState.keep = keep_and_die  # type: ignore[method-assign]
+    Checkpoint.keep = keep_and_die  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -2,23 +2,23 @@ import math
 
 import torch
 
-from crossprompt.clip.model import CLIP, initialise
+from crossprompt.clip.model import CLIP, initialize
 from tests.clip.random_clip import SMALL, make_clip
 
 
 def test_initial_weights_come_from_the_generator_alone() -> None:
     torch.manual_seed(0)
-    once = initialise(CLIP(SMALL), torch.Generator().manual_seed(3))
+    once = initialize(CLIP(SMALL), torch.Generator().manual_seed(3))
     torch.manual_seed(1)
-    again = initialise(CLIP(SMALL), torch.Generator().manual_seed(3))
-    other = initialise(CLIP(SMALL), torch.Generator().manual_seed(4))
+    again = initialize(CLIP(SMALL), torch.Generator().manual_seed(3))
+    other = initialize(CLIP(SMALL), torch.Generator().manual_seed(4))
     for name, parameter in once.named_parameters():
         assert torch.equal(parameter, again.state_dict()[name]), name
     assert not torch.equal(once.text.words.weight, other.text.words.weight)
 
 
 def test_initial_weights_have_the_stated_deviations() -> None:
-    clip = initialise(CLIP(SMALL), torch.Generator().manual_seed(0))
+    clip = initialize(CLIP(SMALL), torch.Generator().manual_seed(0))
     text, width = clip.text, SMALL.text.width
     for parameter, deviation in (
         (text.words.weight, 0.02),

@@ -12,7 +12,7 @@ from PIL import Image
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from crossprompt.clip.preprocess import MEAN, STD, Preprocess, random_box
-from crossprompt.data.transforms import normalise
+from crossprompt.data.transforms import normalize
 from crossprompt.errors import RequestError
 
 SIZES = [(64, 48), (48, 64), (31, 200), (200, 31), (24, 24), (25, 29), (10, 7), (97, 64), (1, 3)]
@@ -223,7 +223,7 @@ def test_columns_and_rows_are_not_swapped() -> None:
     assert torch.equal(pixels[1, :, 0].round(), torch.arange(20.0))
 
 
-def test_every_value_is_normalised_as_the_formula_says() -> None:
+def test_every_value_is_normalized_as_the_formula_says() -> None:
     pixels = torch.arange(256, dtype=torch.uint8).view(16, 16, 1).expand(-1, -1, 3)
     mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
     expected = (pixels.permute(2, 0, 1).float() / 255 - mean) / std
@@ -236,7 +236,7 @@ def test_with_numpy_alone_every_value_is_the_same_to_the_bit(seed: int) -> None:
     mean, std = ([generator.uniform(0.05, 0.95) for _ in range(3)] for _ in range(2))
     image = Image.fromarray(numpy.arange(256, dtype=numpy.uint8).repeat(3).reshape(16, 16, 3))
     expected = (torch.arange(256) / 255 - torch.tensor(mean)[:, None]) / torch.tensor(std)[:, None]
-    found = normalise(image, tuple(mean), tuple(std))
+    found = normalize(image, tuple(mean), tuple(std))
     assert numpy.array_equal(found.reshape(3, 256), expected.numpy())
 
 

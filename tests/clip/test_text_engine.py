@@ -5,7 +5,7 @@ from torch import Tensor
 from crossprompt.clip.model import CLIP
 from crossprompt.clip.text_engine import TextTokens, TokenizedTexts
 from crossprompt.errors import RequestError
-from crossprompt.training.memory import Saving, applied
+from crossprompt.training.memory import Recompute, applied
 from tests.clip.dense_text import dense_text_features
 from tests.clip.random_clip import SMALL, make_clip
 
@@ -155,7 +155,7 @@ def test_groups_worked_on_by_parts_equal_the_dense_computation(
     if most >= tokens:  # whole groups: no token is worked on twice
         assert sum(sizes) == groups * tokens
 
-    with applied(clip, Saving(text=True, most_tokens=most)):
+    with applied(clip, Recompute(text=True, most_tokens=most)):
         features = shared_features(clip, names, {0: prompts})
     expected = dense_text_features(clip, names, {0: prompts})
     torch.testing.assert_close(features, expected, atol=1e-5, rtol=0)

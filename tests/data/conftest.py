@@ -1,4 +1,4 @@
-"""Small image files, each of its own colour, so that no two are copies unless a test wants them."""
+"""Small image files, each of its own color, so that no two are copies unless a test wants them."""
 
 from collections.abc import Callable
 from itertools import count
@@ -15,15 +15,15 @@ WriteImages = Callable[[dict[str, int]], Path]
 @pytest.fixture
 def write_images(tmp_path: Path) -> WriteImages:
     """Write so many images into each folder under ``photos`` and return that folder."""
-    colours = count(1)
+    colors = count(1)
 
     def write(images: dict[str, int]) -> Path:
         root = tmp_path / "photos"
         for folder, number in images.items():
             (root / folder).mkdir(parents=True)
             for position in range(number):
-                colour = next(colours)
-                image = Image.new("RGB", (4, 4), (colour % 256, colour // 256, 7))
+                color = next(colors)
+                image = Image.new("RGB", (4, 4), (color % 256, color // 256, 7))
                 image.save(root / folder / f"{position}.png")
         return root
 

@@ -55,7 +55,7 @@ def palette() -> Image.Image:
     return image
 
 
-def greys(path: Path) -> None:
+def grays(path: Path) -> None:
     row("I;16", [0, 511, 65535]).save(path)
 
 
@@ -63,12 +63,12 @@ def pgm(path: Path) -> None:
     path.write_bytes(b"P5 3 1 65535\n" + struct.pack(">3H", 0, 511, 65535))
 
 
-def sixteen_bit_colours(path: Path) -> None:
+def sixteen_bit_colors(path: Path) -> None:
     rows = b"\0" + struct.pack(">6H", 65535, 0, 0, 0, 0, 65535)
-    path.write_bytes(png(2, 1, depth=16, colour_type=2, rows=rows))
+    path.write_bytes(png(2, 1, depth=16, color_type=2, rows=rows))
 
 
-def transparent_grey(path: Path) -> None:
+def transparent_gray(path: Path) -> None:
     row("L", [0, 255, 9]).save(path, transparency=9)
 
 
@@ -81,7 +81,7 @@ def transparent_gif(path: Path) -> None:
 
 
 def animation(path: Path) -> None:
-    frames = [Image.new("RGB", (2, 1), colour) for colour in (RED, GREEN, BLUE)]
+    frames = [Image.new("RGB", (2, 1), color) for color in (RED, GREEN, BLUE)]
     frames[0].save(path, save_all=True, append_images=frames[1:])
 
 
@@ -97,28 +97,28 @@ def saved(mode: str, values: list[object]) -> Make:
     return lambda path: row(mode, values).save(path)
 
 
-def png(width: int, height: int, depth: int, colour_type: int, rows: bytes) -> bytes:
+def png(width: int, height: int, depth: int, color_type: int, rows: bytes) -> bytes:
     def chunk(kind: bytes, content: bytes) -> bytes:
         checksum = zlib.crc32(kind + content)
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
     chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*parts) for parts in chunks)
 
 
 READABLE: dict[str, tuple[Make, Pixels]] = {
-    "16-bit.png": (greys, [BLACK, (2, 2, 2), WHITE]),
-    "16-bit.tif": (greys, [BLACK, (2, 2, 2), WHITE]),
+    "16-bit.png": (grays, [BLACK, (2, 2, 2), WHITE]),
+    "16-bit.tif": (grays, [BLACK, (2, 2, 2), WHITE]),
     "16-bit.pgm": (pgm, [BLACK, (2, 2, 2), WHITE]),
-    "16-bit colours.png": (sixteen_bit_colours, [RED, BLUE]),
+    "16-bit colors.png": (sixteen_bit_colors, [RED, BLUE]),
     "cmyk.tif": (cmyk, [RED, RED]),
     "palette.png": (lambda path: palette().save(path), [RED, GREEN, BLUE]),
     "transparent palette.png": (transparent_palette, [RED, WHITE, BLUE]),
     "transparent.gif": (transparent_gif, [RED, WHITE, BLUE]),
-    "transparent grey.png": (transparent_grey, [BLACK, WHITE, WHITE]),
+    "transparent gray.png": (transparent_gray, [BLACK, WHITE, WHITE]),
     "1-bit.png": (bits, [BLACK, WHITE]),
-    "grey.bmp": (saved("L", [0, 255]), [BLACK, WHITE]),
+    "gray.bmp": (saved("L", [0, 255]), [BLACK, WHITE]),
     "LA.png": (saved("LA", [(0, 255), (0, 0), (0, 51)]), [BLACK, WHITE, (204, 204, 204)]),
     "RGBA.png": (
         saved("RGBA", [(*RED, 255), (*RED, 0), (*RED, 51)]),
@@ -140,7 +140,7 @@ def test_an_image_of_any_kind_is_read_as_rgb(tmp_path: Path, name: str) -> None:
     assert (image.mode, image.height, pixels(image)) == ("RGB", 1, expected)
 
 
-def test_a_cmyk_jpeg_keeps_its_colours(tmp_path: Path) -> None:
+def test_a_cmyk_jpeg_keeps_its_colors(tmp_path: Path) -> None:
     cmyk(tmp_path / "cmyk.jpg")
     with Image.open(tmp_path / "cmyk.jpg") as opened:
         assert opened.mode == "CMYK"

@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from crossprompt.data import loader as ahead
 from crossprompt.data import loader as loading
-from crossprompt.data.loader import ImageCache, map_ahead, read_batches
+from crossprompt.data import prefetch as ahead
+from crossprompt.data.loader import ImageCache, read_batches
+from crossprompt.data.prefetch import prefetch
 from crossprompt.errors import RequestError
 
 
@@ -32,7 +33,7 @@ def test_results_come_in_order_although_later_ones_are_ready_first():
         time.sleep(0.02 if number < 3 else 0)
         return number
 
-    assert list(map_ahead(slow_when_early, range(20))) == list(range(20))
+    assert list(prefetch(slow_when_early, range(20))) == list(range(20))
 
 
 def test_an_endless_source_is_read_only_a_little_ahead():
@@ -44,7 +45,7 @@ def test_an_endless_source_is_read_only_a_little_ahead():
             taken += 1
             yield taken
 
-    results = map_ahead(lambda number: number, source())
+    results = prefetch(lambda number: number, source())
     assert next(results) == 1
     assert taken <= ahead.WORKERS * ahead.AHEAD + 1
     results.close()
@@ -52,7 +53,7 @@ def test_an_endless_source_is_read_only_a_little_ahead():
 
 def test_threads_end_when_the_reader_stops_early():
     before = threading.active_count()
-    results = map_ahead(lambda number: number, iter(range(1000)))
+    results = prefetch(lambda number: number, iter(range(1000)))
     next(results)
     results.close()
     assert threading.active_count() == before

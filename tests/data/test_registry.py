@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import crossprompt.data
+import crossprompt.data.benchmarks
 from crossprompt.data import Dataset, load_csv, load_dataset, load_folder
 from crossprompt.errors import RequestError
 
@@ -61,7 +61,7 @@ def test_emoji_is_loaded_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) ->
         return expected
 
     module = SimpleNamespace(load_emoji=load_emoji)
-    monkeypatch.setattr(crossprompt.data, "emoji", module, raising=False)
+    monkeypatch.setattr(crossprompt.data.benchmarks, "emoji", module, raising=False)
     assert load_dataset("emoji") is expected
     monkeypatch.setenv("CROSSPROMPT_DATA", "art")
     load_dataset("emoji")

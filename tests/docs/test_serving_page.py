@@ -12,7 +12,7 @@ import pytest
 
 from crossprompt.cli.main import build_parser
 from crossprompt.inference.server.limits import FORMATS, Limits
-from tests.inference.server.servers import Colours, picture, running
+from tests.inference.server.servers import Colors, picture, running
 
 SERVING = Path(__file__).parents[2] / "docs" / "serving.md"
 TEXT = SERVING.read_text("utf-8")
@@ -38,7 +38,7 @@ def test_every_curl_example_is_answered(tmp_path: Path) -> None:
     (tmp_path / "cat.jpg").write_bytes(picture(3, "jpeg"))
     (tmp_path / "dog.png").write_bytes(picture(5))
     assert len(ASKED) == 6
-    with running(Colours()) as client:
+    with running(Colors()) as client:
         for command in ASKED:
             here = command.replace("http://127.0.0.1:8000", str(client.base_url))
             asked = here.replace("curl ", "curl --silent --fail --noproxy '*' ")

@@ -42,7 +42,7 @@ def test_at_ratio_0_it_is_zero_shot(clip: CLIP) -> None:
 
 def test_the_recipe_is_the_stated_one() -> None:
     recipe = CLIPAdapter.recipe(16)
-    assert (recipe.batch_size, recipe.epochs, recipe.optimiser) == (32, 200, "sgd")
+    assert (recipe.batch_size, recipe.epochs, recipe.optimizer) == (32, 200, "sgd")
     assert (recipe.lr, recipe.schedule, recipe.views) == (0.002, "warm-up-cosine", 10)
     assert (CLIPAdapter.Config().ratio, CLIPAdapter.Config().reduction) == (0.2, 4)
 

@@ -16,7 +16,7 @@ from crossprompt.methods import build_method
 from crossprompt.methods.clip_lora import CLIPLoRA, LowRank
 from crossprompt.methods.heads import Merged
 from crossprompt.training.config import TrainConfig
-from crossprompt.training.memory import Saving, applied
+from crossprompt.training.memory import Recompute, applied
 from crossprompt.training.train import train
 from crossprompt.utils.progress import StepReport
 from tests.backbone import EVEN, NAMES, even_clip, random_images, with_blocks, write_items
@@ -111,7 +111,7 @@ def test_what_is_dropped_is_the_input_of_a_change() -> None:
     assert sorted(set(found[:, 0].tolist())) == [-16.0, -2.0, 0.0, 14.0]
 
 
-def gradients(method: CLIPLoRA, clip: CLIP, saving: Saving) -> dict[str, Tensor]:
+def gradients(method: CLIPLoRA, clip: CLIP, saving: Recompute) -> dict[str, Tensor]:
     method.zero_grad()
     torch.manual_seed(3)
     with applied(clip, saving):
@@ -125,8 +125,8 @@ def test_blocks_that_are_computed_again_are_changed_and_drop_the_same(
     clip: CLIP, dropout: float
 ) -> None:
     method = build(clip, dropout=dropout).train()
-    kept = gradients(method, clip, Saving())
-    again = gradients(method, clip, Saving(text=True, image=True))
+    kept = gradients(method, clip, Recompute())
+    again = gradients(method, clip, Recompute(text=True, image=True))
     assert set(kept) == {"image.down", "image.up", "text.down", "text.up"}
     for name, x in kept.items():
         assert (x.flatten(2).abs().amax(-1) > 1e-4).all(), name  # every projection of every block
@@ -203,7 +203,7 @@ def test_the_recipe_is_the_published_one() -> None:
     recipe = CLIPLoRA.recipe(16)
     assert [CLIPLoRA.recipe(shots).steps for shots in (1, 4, 16)] == [500, 2000, 8000]
     assert (recipe.batch_size, recipe.lr, recipe.last_lr) == (32, 2e-4, 1e-6)
-    assert (recipe.optimiser, recipe.weight_decay, recipe.schedule) == ("adamw", 0.01, "cosine")
+    assert (recipe.optimizer, recipe.weight_decay, recipe.schedule) == ("adamw", 0.01, "cosine")
     config = CLIPLoRA.Config()
     assert (config.rank, config.alpha, config.dropout) == (2, 1.0, 0.25)
     # 16 shots of 100 classes: 50 steps in an epoch

@@ -12,7 +12,7 @@ from crossprompt.errors import RequestError
 from crossprompt.methods import build_method
 from crossprompt.methods.cocoop import CoCoOp
 from crossprompt.methods.heads import Conditional, conditional
-from crossprompt.training.memory import GB, Saving, count_kept
+from crossprompt.training.memory import GB, Recompute, count_kept
 from tests.backbone import EVEN, NAMES, VIT_B_16, even_clip, random_images
 from tests.clip.dense_text import dense_text_features
 from tests.clip.random_clip import make_clip, make_tokenizer
@@ -115,7 +115,7 @@ def test_a_step_of_8_images_and_100_classes_fits_into_4_gb() -> None:
     weights = sum(4 * x.numel() for x in large.parameters())
     libraries = 0.5 * GB
     assert kept.text.kept(recompute=False) > 1 * GB  # it is counted at all
-    assert weights + libraries + kept.peak(Saving()) < 4 * GB
+    assert weights + libraries + kept.peak(Recompute()) < 4 * GB
 
 
 @pytest.mark.parametrize(("most", "at_once"), [(1, 1), (50, 2), (4096, 5)])
@@ -165,5 +165,5 @@ def test_a_bottleneck_of_no_width_is_refused(clip: CLIP) -> None:
 def test_the_recipe_is_the_published_one() -> None:
     recipe = CoCoOp.recipe(16)
     assert (recipe.epochs, recipe.batch_size, recipe.lr) == (10, 1, 0.002)
-    assert (recipe.optimiser, recipe.schedule, recipe.views) == ("sgd", "warm-up-cosine", 0)
+    assert (recipe.optimizer, recipe.schedule, recipe.views) == ("sgd", "warm-up-cosine", 0)
     assert recipe == CoCoOp.recipe(1)

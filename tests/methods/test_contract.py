@@ -56,14 +56,14 @@ def prepared(case: Case, clip: CLIP, items: list[Item]) -> Method:
 
 def descend(method: Method, clip: CLIP, images: Tensor, steps: int) -> list[float]:
     """Train on one batch; the loss before every step."""
-    optimiser = torch.optim.Adam(method.parameters(), lr=0.01)  # fast at any scale of the gradient
+    optimizer = torch.optim.Adam(method.parameters(), lr=0.01)  # fast at any scale of the gradient
     losses = []
     for step in range(steps):
         torch.manual_seed(step)  # as training does, for methods with dropout
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = method.loss(clip, images, LABELS[: len(images)])
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     return losses
 
@@ -86,12 +86,13 @@ def test_there_is_one_column_per_class(case: Case, clip: CLIP) -> None:
 def test_a_step_moves_every_parameter(case: Case, clip: CLIP, items: list[Item]) -> None:
     method = prepared(case, clip, items)
     before = snapshot(method)
-    optimiser = torch.optim.SGD(method.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
     # not as many of each class: a bias would have no gradient
     method.loss(clip, random_images(3), LABELS[:3]).backward()
-    optimiser.step()
+    optimizer.step()
     gradients = {key: parameter.grad for key, parameter in method.named_parameters()}
-    still = [key for key, gradient in gradients.items() if gradient is None or not gradient.any()]
+    rounding = 1e-7  # a kernel may leave noise where the gradient is exactly 0
+    still = [key for key, x in gradients.items() if x is None or x.abs().max() < rounding]
     assert gradients
     assert not still
     assert [

@@ -165,7 +165,7 @@ def test_cmpa_may_start_as_the_identity(clip: CLIP, share: bool) -> None:
 def test_the_recipe_is_the_published_one() -> None:
     recipe = DCP.recipe(16)
     assert (recipe.epochs, recipe.batch_size, recipe.lr) == (20, 4, 0.0035)
-    assert (recipe.optimiser, recipe.momentum, recipe.weight_decay) == ("sgd", 0.9, 5e-4)
+    assert (recipe.optimizer, recipe.momentum, recipe.weight_decay) == ("sgd", 0.9, 5e-4)
     assert (recipe.first_lr, DCP.Config().length, DCP.Config().depth) == (1e-5, 16, 9)
     config = DCP.Config()
     assert (config.variant, config.share, config.fuse, config.start) == (

@@ -31,7 +31,7 @@ def test_features_are_those_of_the_test_transform_in_order(clip: CLIP, tmp_path:
     images = torch.stack([clip.preprocess(read_image(item.path)) for item in items])
     torch.testing.assert_close(found.features, clip.encode_images(images), atol=1e-5, rtol=0)
     assert found.labels == [2, 0, 1]
-    np.testing.assert_allclose(np.linalg.norm(found.normalised, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(found.normalized, axis=1), 1, atol=1e-6)
 
 
 def test_without_validation_images_there_are_no_features(clip: CLIP) -> None:

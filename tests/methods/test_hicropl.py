@@ -100,9 +100,9 @@ def test_mappers_and_proxies_move(clip: CLIP) -> None:
     """In the authors' code they never do."""
     method, images = build(clip), random_images(4)
     before = {name: x.detach().clone() for name, x in method.named_parameters()}
-    optimiser = torch.optim.SGD(method.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
     method.loss(clip, images, torch.tensor([0, 1, 2, 3])).backward()
-    optimiser.step()
+    optimizer.step()
     still = [name for name, x in method.named_parameters() if torch.equal(x, before[name])]
     assert still == []
     assert "to_image.summaries.0.proxy" in before
@@ -234,7 +234,7 @@ def test_the_default_has_prompts_in_all_blocks_and_turns_in_the_middle(blocks, t
 
 def test_the_recipe_is_the_published_one() -> None:
     recipe = HiCroPL.recipe(16)
-    assert (recipe.optimiser, recipe.lr, recipe.eps) == ("adam", 2.5e-3, 1e-3)
+    assert (recipe.optimizer, recipe.lr, recipe.eps) == ("adam", 2.5e-3, 1e-3)
     assert (recipe.epochs, recipe.batch_size, recipe.schedule) == (50, 32, "warm-up-cosine")
     config = HiCroPL.Config()
     assert (config.length, config.depth, config.weight) == (16, 12, 12.0)

@@ -75,7 +75,7 @@ def test_c_is_the_best_on_the_validation_images_and_the_smallest_of_equals(
 
 def test_the_search_measures_accuracy_on_the_validation_images(clip: CLIP, tmp_path: Path) -> None:
     train = write_items(tmp_path / "train", [0, 1, 2, 3] * 3)
-    # the labels of the validation images are what the most regularised solution says
+    # the labels of the validation images are what the most regularized solution says
     images = write_items(tmp_path / "val", [0] * 12)
     val_images = Examples(clip, images).calibration
     first, *others = (solve(clip, Examples(clip, train), 4, c) for c in C_SEARCHED)

@@ -78,7 +78,7 @@ def test_the_prompt_of_the_group_stands_before_that_of_the_task(uneven: CLIP) ->
 
 def test_the_recipe_is_the_stated_one() -> None:
     recipe = MmAP.recipe(16)
-    assert (recipe.optimiser, recipe.lr, recipe.batch_size, recipe.epochs) == ("sgd", 0.0035, 4, 20)
+    assert (recipe.optimizer, recipe.lr, recipe.batch_size, recipe.epochs) == ("sgd", 0.0035, 4, 20)
     assert (recipe.momentum, recipe.weight_decay, recipe.first_lr) == (0.9, 5e-4, 1e-5)
     assert (MmAP.Config().length, MmAP.Config().depth, MmAP.Config().group_length) == (4, 9, 0)
     assert recipe == MmAP.recipe(1)

@@ -91,5 +91,5 @@ def test_an_impossible_setting_is_an_error_that_names_it(
 
 def test_the_recipe_is_that_of_maple() -> None:
     recipe = PMPO.recipe(16)
-    assert (recipe.optimiser, recipe.lr, recipe.batch_size, recipe.epochs) == ("sgd", 0.0035, 4, 5)
+    assert (recipe.optimizer, recipe.lr, recipe.batch_size, recipe.epochs) == ("sgd", 0.0035, 4, 5)
     assert (PMPO.Config().prompts, PMPO.Config().length, PMPO.Config().noise) == (4, 4, 0.002)

@@ -39,4 +39,4 @@ def test_a_method_learns_as_much_as_published(name: str, expected: int) -> None:
         large.tokenizer = make_tokenizer()
         method = METHODS[name]
         names = [f"class {number}" for number in range(CLASSES)]
-        assert method(large, names, method.Config()).count_learned(SHOTS) == expected
+        assert method(large, names, method.Config()).count_parameters(SHOTS) == expected

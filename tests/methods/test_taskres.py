@@ -41,7 +41,7 @@ def test_the_residual_is_added_to_the_texts_as_they_are(clip: CLIP) -> None:
 def test_the_recipe_is_the_published_one() -> None:
     assert [TaskRes.recipe(shots).epochs for shots in (1, 2, 4, 8, 16)] == [100] * 3 + [200] * 2
     recipe = TaskRes.recipe(16)
-    assert (recipe.optimiser, recipe.lr, recipe.batch_size) == ("adam", 0.002, 256)
+    assert (recipe.optimizer, recipe.lr, recipe.batch_size) == ("adam", 0.002, 256)
     assert (recipe.weight_decay, recipe.schedule) == (5e-4, "warm-up-cosine")
     assert TaskRes.Config().scale == 0.5
 

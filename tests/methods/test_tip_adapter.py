@@ -14,10 +14,9 @@ from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Item
 from crossprompt.errors import RequestError
 from crossprompt.methods import Method, build_method, cache
-from crossprompt.methods.features import Examples
+from crossprompt.methods.features import Examples, images_of
 from crossprompt.methods.tip_adapter import TipAdapter
 from crossprompt.methods.tip_adapter_f import TipAdapterF
-from crossprompt.training.batches import images_of
 from crossprompt.training.checkpoint import LOG
 from tests.backbone import NAMES, even_clip, random_images, write_items
 
@@ -87,7 +86,7 @@ def test_scores_equal_the_formula_written_with_loops(name: str, clip: CLIP, item
 def test_without_passes_a_key_is_the_whole_images_feature(name: str, clip: CLIP, items) -> None:
     examples = Examples(clip, items)
     keys = make(name, clip, examples, passes=0).state_dict()["keys"]
-    expected = torch.from_numpy(examples.train_features.normalised)
+    expected = torch.from_numpy(examples.train_features.normalized)
     torch.testing.assert_close(keys, expected)
 
 
@@ -157,13 +156,13 @@ def test_training_moves_the_keys_and_nothing_else(clip: CLIP, items) -> None:
     after = method.state_dict()
     assert [key for key in before if not torch.equal(before[key], after[key])] == ["keys"]
     assert [key for key, _ in method.named_parameters()] == ["keys"]
-    assert method.count_learned(shots=2) == 2 * len(NAMES) * clip.config.embed
+    assert method.count_parameters(shots=2) == 2 * len(NAMES) * clip.config.embed
 
 
 def test_the_recipe_is_the_published_one() -> None:
     recipe = TipAdapterF.recipe(16)
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.views) == (20, 256, 1e-3, 10)
-    assert (recipe.optimiser, recipe.eps, recipe.weight_decay) == ("adamw", 1e-4, 0.01)
+    assert (recipe.optimizer, recipe.eps, recipe.weight_decay) == ("adamw", 1e-4, 0.01)
     assert (recipe.schedule, recipe.smallest_crop) == ("cosine", 0.5)
     assert recipe == TipAdapterF.recipe(1)
 

@@ -70,7 +70,7 @@ def test_the_text_side_never_changes_and_is_encoded_once(clip: CLIP, tmp_path) -
 def test_the_recipe_is_that_of_maples_code() -> None:
     recipe = VPT.recipe(16)
     assert (recipe.epochs, recipe.batch_size, recipe.lr) == (5, 4, 0.0025)
-    assert (recipe.optimiser, recipe.first_lr) == ("sgd", 1e-5)
+    assert (recipe.optimizer, recipe.first_lr) == ("sgd", 1e-5)
     assert (VPT.Config().length, VPT.Config().deep) == (8, True)
     assert recipe == VPT.recipe(1)
 

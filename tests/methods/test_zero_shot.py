@@ -16,7 +16,7 @@ def clip() -> CLIP:
     return even_clip()
 
 
-def test_several_templates_are_the_normalised_mean_of_normalised_features(clip: CLIP) -> None:
+def test_several_templates_are_the_normalized_mean_of_normalized_features(clip: CLIP) -> None:
     images = random_images(5)
     columns = []
     for name in NAMES:

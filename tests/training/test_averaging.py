@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from crossprompt.errors import RequestError
 from crossprompt.methods import Method, build_method
 from crossprompt.methods.coop import CoOp
-from crossprompt.training.checkpoint import STATE, Averaging, TrainingState
+from crossprompt.training.checkpoint import STATE, Averaging, Checkpoint
 from crossprompt.utils.progress import EpochReport
 from tests.backbone import NAMES, even_clip
 
@@ -27,10 +27,10 @@ def fill(method: Method, value: float) -> None:
             parameter.fill_(value)
 
 
-def state_of(method: Method, folder: Path) -> tuple[TrainingState, Averaging]:
+def state_of(method: Method, folder: Path) -> tuple[Checkpoint, Averaging]:
     averaging = Averaging(method, epochs=2)
-    optimiser = torch.optim.SGD(method.parameters(), 0.1)
-    return TrainingState(folder, method, optimiser, {}, averaging), averaging
+    optimizer = torch.optim.SGD(method.parameters(), 0.1)
+    return Checkpoint(folder, method, optimizer, {}, averaging), averaging
 
 
 @pytest.fixture

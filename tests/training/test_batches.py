@@ -8,14 +8,17 @@ import torch
 
 from crossprompt.data.dataset import Item
 from crossprompt.errors import RequestError
-from crossprompt.training.batches import Plan, encode_crops, features_of, images_of, views_of
+from crossprompt.methods.features import encode_crops, features_of, images_of, views_of
+from crossprompt.training.batches import BatchSampler
 from crossprompt.utils import distributed
 from tests.backbone import even_clip, write_items
 
 
-def plan(items: list[Item], batch_size: int = 4, seed: int = 1, augment: bool = True) -> Plan:
+def plan(
+    items: list[Item], batch_size: int = 4, seed: int = 1, augment: bool = True
+) -> BatchSampler:
     read = images_of(items, even_clip(), seed, 0.08 if augment else None)
-    return Plan([item.label for item in items], batch_size, seed, read)
+    return BatchSampler([item.label for item in items], batch_size, seed, read)
 
 
 def unread(count: int) -> list[Item]:
@@ -65,7 +68,7 @@ def test_augmentation_differs_between_epochs_and_images(tmp_path) -> None:
 
 def test_crops_keep_as_much_as_they_should(tmp_path) -> None:
     items, clip = write_items(tmp_path, [0]), even_clip()
-    whole, _ = next(Plan([0], 1, 1, images_of(items, clip, 1, None)).epoch(1))
+    whole, _ = next(BatchSampler([0], 1, 1, images_of(items, clip, 1, None)).epoch(1))
 
     def nearest(smallest_crop: float) -> float:
         read = images_of(items, clip, 1, smallest_crop)
@@ -96,7 +99,7 @@ def test_views_are_the_crops_of_the_first_epochs_in_turn(tmp_path) -> None:
 
 
 def test_crops_are_encoded_in_the_order_of_epochs_and_images(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("crossprompt.training.batches.BATCH", 4)
+    monkeypatch.setattr("crossprompt.methods.features.BATCH", 4)
     items, clip = write_items(tmp_path, [0, 1, 2]), even_clip()
     pixels, found = images_of(items, clip, 1, 0.3), encode_crops(items, clip, 1, 0.3, [-1, 0, 5])
     assert found.shape == (3, 3, clip.config.embed)

@@ -9,39 +9,35 @@ from safetensors import safe_open
 from torch import nn
 
 from crossprompt.errors import RequestError
-from crossprompt.training.checkpoint import LOG, STATE, TrainingState, clear, differences
-from crossprompt.utils.files import replace_file
+from crossprompt.training.checkpoint import LOG, STATE, Checkpoint, clear, differences
+from crossprompt.utils.files import atomic_write
 from crossprompt.utils.progress import EpochReport
 
 REPORT = EpochReport(1, 2, 0.5, 1e-5, 10.0)
 
 
-def trained(folder: Path, settings: dict[str, object] | None = None) -> TrainingState:
+def trained(folder: Path, settings: dict[str, object] | None = None) -> Checkpoint:
     """A state after one step of SGD with momentum."""
     torch.manual_seed(0)
     layer = nn.Linear(3, 2)
-    state = TrainingState(
-        folder, layer, torch.optim.SGD(layer.parameters(), 0.1, 0.9), settings or {}
-    )
+    state = Checkpoint(folder, layer, torch.optim.SGD(layer.parameters(), 0.1, 0.9), settings or {})
     layer(torch.ones(1, 3)).sum().backward()
-    state.optimiser.step()
+    state.optimizer.step()
     return state
 
 
-def fresh(folder: Path, settings: dict[str, object] | None = None, width: int = 3) -> TrainingState:
+def fresh(folder: Path, settings: dict[str, object] | None = None, width: int = 3) -> Checkpoint:
     layer = nn.Linear(width, 2)
-    return TrainingState(
-        folder, layer, torch.optim.SGD(layer.parameters(), 0.1, 0.9), settings or {}
-    )
+    return Checkpoint(folder, layer, torch.optim.SGD(layer.parameters(), 0.1, 0.9), settings or {})
 
 
-def test_learned_tensors_optimiser_and_reports_come_back(tmp_path) -> None:
+def test_learned_tensors_optimizer_and_reports_come_back(tmp_path) -> None:
     kept, found = trained(tmp_path), fresh(tmp_path)
     kept.keep([REPORT])
     assert [EpochReport(**line) for line in found.begin(resume=True)] == [REPORT]
     for key, value in kept.method.state_dict().items():
         assert torch.equal(found.method.state_dict()[key], value)
-    slots, expected = (state.optimiser.state_dict()["state"] for state in (found, kept))
+    slots, expected = (state.optimizer.state_dict()["state"] for state in (found, kept))
     assert slots.keys() == expected.keys() == {0, 1}
     for index, slot in expected.items():
         assert torch.equal(slots[index]["momentum_buffer"], slot["momentum_buffer"])
@@ -56,7 +52,7 @@ def test_beginning_afresh_removes_what_an_earlier_training_left(tmp_path) -> Non
 
 def test_without_a_state_a_training_begins(tmp_path) -> None:
     assert fresh(tmp_path / "new").begin(resume=True) == []
-    nowhere = TrainingState(None, nn.Linear(1, 1), fresh(tmp_path).optimiser, {})
+    nowhere = Checkpoint(None, nn.Linear(1, 1), fresh(tmp_path).optimizer, {})
     nowhere.keep([REPORT])
     assert nowhere.begin(resume=True) == []
     assert os.listdir(tmp_path) == ["new"]
@@ -107,11 +103,11 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path) -> None:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        replace_file(path, fail)
+        atomic_write(path, fail)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["answers.txt"]
     with path.open() as opened:  # who reads it meanwhile reads the old file to its end
-        replace_file(path, lambda partial: partial.write_text("new"))
+        atomic_write(path, lambda partial: partial.write_text("new"))
         assert opened.read() == "old"
     assert path.read_text() == "new"
     assert os.listdir(tmp_path) == ["answers.txt"]

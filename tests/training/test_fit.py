@@ -13,7 +13,7 @@ from crossprompt.data import folder as folder_of_images
 from crossprompt.data.held_out import describe_data, hash_all
 from crossprompt.errors import RequestError
 from crossprompt.training.checkpoint import LOG, STATE
-from crossprompt.training.config import Job, describe_computation
+from crossprompt.training.config import FitConfig, describe_computation
 from crossprompt.training.fit import ONE_EPOCH, describe_training, fit
 from crossprompt.training.run_folder import RUN, SELECTION
 from crossprompt.utils import distributed
@@ -24,8 +24,8 @@ STEPS = 4
 
 
 @pytest.fixture
-def job(photos: Path, backbone: str) -> Job:
-    return Job(
+def job(photos: Path, backbone: str) -> FitConfig:
+    return FitConfig(
         data=str(photos),
         method="coop",
         backbone=backbone,
@@ -83,7 +83,7 @@ def test_a_job_leaves_a_classifier_and_all_that_is_known_of_it(job, photos, tmp_
 def test_run_json_holds_all_that_is_needed_to_repeat_the_run(job, tmp_path) -> None:
     fit(replace(job, seed=7), tmp_path / "first")
     run = json.loads((tmp_path / "first" / RUN).read_text())
-    fit(Job(**run["job"]), tmp_path / "second")
+    fit(FitConfig(**run["job"]), tmp_path / "second")
     assert content(tmp_path / "second") == content(tmp_path / "first")
     assert run["settings"]["training"]["momentum"] == 0.9
     assert {"torch", "crossprompt", "python"} <= run["versions"].keys()

@@ -18,10 +18,10 @@ from crossprompt.training.config import TrainConfig
 from crossprompt.training.memory import (
     LEVELS,
     Kept,
-    Saving,
+    Recompute,
     Tower,
     applied,
-    choose_saving,
+    choose_recompute,
     count_kept,
 )
 from crossprompt.training.train import train
@@ -35,14 +35,14 @@ UNMOVED = {
     "tip_adapter": "nothing is learned",
     "dcp-variant=released": "14 of 30 tensors have no gradient",
 }
-SMALLEST = Saving(text=True, image=True, most_tokens=1)
+SMALLEST = Recompute(text=True, image=True, most_tokens=1)
 
 
 def narrow_clip() -> CLIP:
     return make_clip(with_blocks(2))
 
 
-def gradients(method: Method, clip: CLIP, saving: Saving) -> tuple[Tensor, dict[str, Tensor]]:
+def gradients(method: Method, clip: CLIP, saving: Recompute) -> tuple[Tensor, dict[str, Tensor]]:
     method.zero_grad()
     torch.manual_seed(0)  # as training does, for methods with dropout
     with applied(clip, saving):
@@ -55,8 +55,8 @@ def gradients(method: Method, clip: CLIP, saving: Saving) -> tuple[Tensor, dict[
 def test_what_is_computed_again_changes_no_bit(case: Case) -> None:
     clip = even_clip()
     method = case.build(clip)
-    loss, kept = gradients(method, clip, Saving())
-    again_loss, again = gradients(method, clip, Saving(text=True, image=True))
+    loss, kept = gradients(method, clip, Recompute())
+    again_loss, again = gradients(method, clip, Recompute(text=True, image=True))
     assert torch.equal(loss, again_loss)
     assert all(torch.equal(again[name], x) for name, x in kept.items())
 
@@ -65,9 +65,9 @@ def test_what_is_computed_again_changes_no_bit(case: Case) -> None:
 def test_texts_worked_on_by_parts_give_the_same_gradients(case: Case) -> None:
     clip = even_clip()
     method = case.build(clip)
-    _, whole = gradients(method, clip, Saving())
+    _, whole = gradients(method, clip, Recompute())
     for most in (1, 20, 45):
-        _, parts = gradients(method, clip, Saving(text=True, most_tokens=most))
+        _, parts = gradients(method, clip, Recompute(text=True, most_tokens=most))
         for name, x in whole.items():
             near = 2e-6 * max(1.0, x.norm().item())
             torch.testing.assert_close(parts[name], x, atol=near, rtol=1e-4)
@@ -95,7 +95,7 @@ def test_a_part_has_as_many_tokens_as_allowed_and_every_text_once(
     assert torch.equal(tokens.join_ends([part.ends() for part in parts]).states, tokens.ends())
 
 
-@pytest.mark.parametrize(("saving", "image", "text"), [(Saving(), 1, 1), (SMALLEST, 2, 2)])
+@pytest.mark.parametrize(("saving", "image", "text"), [(Recompute(), 1, 1), (SMALLEST, 2, 2)])
 def test_a_block_is_computed_twice_only_where_that_saves_memory(saving, image, text) -> None:
     clip = random_clip(torch.float32, torch.device("cpu"), NARROW)
     workload = Workload.of(clip, NAMES)
@@ -132,7 +132,7 @@ def test_what_is_kept_is_counted_without_keeping_it(workload: Workload) -> None:
     known = {x.untyped_storage().data_ptr() for m in (method, clip) for x in m.parameters()}
     total = kept.elsewhere + kept.image.kept(False) + kept.text.kept(False)
     assert total == keep_all(loss, known)
-    with applied(clip, Saving(text=True, image=True)):
+    with applied(clip, Recompute(text=True, image=True)):
         left = keep_all(loss, known)
     inputs = kept.elsewhere + kept.image.kept(True) + kept.text.kept(True)
     assert 0.9 * inputs < left < 1.05 * inputs < total / 4
@@ -169,9 +169,11 @@ def test_the_fastest_level_within_the_limit_is_chosen(monkeypatch) -> None:
     assert found[:2] == [1000 + 200 + 1000 + 500, 1000 + 200 + 20 + 500]
     assert found[2:4] == [1000 + 200 + 20 + 250, 1000 + 20 + 20 + 250]
     for level, peak in zip(LEVELS, found, strict=True):
-        assert choose_saving(loss, nothing, clip, peak) == (level, peak)
-    assert choose_saving(loss, nothing, clip, 1.0) == (LEVELS[-1], found[-1])
-    assert choose_saving(loss, nothing, clip, None)[0] == Saving()  # all of this machine's memory
+        assert choose_recompute(loss, nothing, clip, peak) == (level, peak)
+    assert choose_recompute(loss, nothing, clip, 1.0) == (LEVELS[-1], found[-1])
+    assert (
+        choose_recompute(loss, nothing, clip, None)[0] == Recompute()
+    )  # all of this machine's memory
 
 
 @pytest.fixture
@@ -191,8 +193,8 @@ def test_a_training_within_a_limit_says_so_and_learns_the_same(items, monkeypatc
     free, _ = learn(items, said)
     assert said == []
     monkeypatch.setattr(memory, "held_memory", lambda _: 0.0)
-    monkeypatch.setattr(memory, "LEVELS", (Saving(), SMALLEST))
-    monkeypatch.setattr(Kept, "peak", lambda _, saving: 3e9 if saving == Saving() else 1e9)
+    monkeypatch.setattr(memory, "LEVELS", (Recompute(), SMALLEST))
+    monkeypatch.setattr(Kept, "peak", lambda _, saving: 3e9 if saving == Recompute() else 1e9)
     bound, _ = learn(items, said, memory_limit=2.0)
     assert said == [
         "note: to take about 1 GB, the text and image tower's states are computed twice, "
@@ -219,6 +221,6 @@ def test_a_state_from_another_choice_is_not_resumed(items, tmp_path, monkeypatch
 
     run(None, resume=False)
     run(8.0, resume=True)  # another limit, but the same choice
-    monkeypatch.setattr(Kept, "peak", lambda _, saving: 9e9 if saving == Saving() else 1e3)
+    monkeypatch.setattr(Kept, "peak", lambda _, saving: 9e9 if saving == Recompute() else 1e3)
     with pytest.raises(RequestError, match=r"saving\.text false, now true"):
         run(8.0, resume=True)

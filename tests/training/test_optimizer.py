@@ -1,4 +1,4 @@
-"""The recipe's optimiser and its learning rates."""
+"""The recipe's optimizer and its learning rates."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from crossprompt.methods import METHODS, Recipe, build_method
-from crossprompt.training.optimizer import build_optimiser, learning_rate
+from crossprompt.training.optimizer import build_optimizer, learning_rate
 from tests.backbone import NAMES, even_clip
 
 DCP = METHODS["dcp"].recipe(shots=16)
@@ -20,12 +20,12 @@ def test_dcps_recipe_is_the_published_one() -> None:
 
 def test_a_cosine_follows_pytorchs_schedule_from_step_to_step() -> None:
     recipe = replace(DCP, epochs=3, lr=0.1, schedule="cosine", last_lr=0.001)
-    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 3 * 4, eta_min=0.001)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 3 * 4, eta_min=0.001)
     for step in range(3 * 4):
         found = learning_rate(1 + step // 4, recipe, (step % 4) / 4)
         assert found == pytest.approx(schedule.get_last_lr()[0], rel=1e-6)
-        optimiser.step()
+        optimizer.step()
         schedule.step()
 
 
@@ -43,25 +43,25 @@ def test_the_learning_rates_are_those_of_the_design(epoch, expected) -> None:
     assert f"{learning_rate(epoch, DCP):.3e}" == expected
 
 
-def test_the_optimiser_holds_every_parameter_and_the_recipes_settings() -> None:
+def test_the_optimizer_holds_every_parameter_and_the_recipes_settings() -> None:
     method = build_method("dcp", even_clip(), NAMES)
     recipe = replace(DCP, lr=0.1, momentum=0.5, weight_decay=0.25)
-    (group,) = build_optimiser(method, recipe).param_groups
+    (group,) = build_optimizer(method, recipe).param_groups
     assert [id(x) for x in group["params"]] == [id(x) for x in method.parameters()]
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.1, 0.5, 0.25)
     assert not group["nesterov"]
-    assert isinstance(build_optimiser(method, recipe), torch.optim.SGD)
+    assert isinstance(build_optimizer(method, recipe), torch.optim.SGD)
 
 
 @pytest.mark.parametrize(
     ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
 )
-def test_a_recipe_may_name_another_optimiser(name, kind) -> None:
+def test_a_recipe_may_name_another_optimizer(name, kind) -> None:
     method = build_method("coop", even_clip(), NAMES)
-    recipe = replace(DCP, optimiser=name, lr=0.1, weight_decay=0.25, eps=1e-4)
-    optimiser = build_optimiser(method, recipe)
-    (group,) = optimiser.param_groups
-    assert type(optimiser) is kind
+    recipe = replace(DCP, optimizer=name, lr=0.1, weight_decay=0.25, eps=1e-4)
+    optimizer = build_optimizer(method, recipe)
+    (group,) = optimizer.param_groups
+    assert type(optimizer) is kind
     assert (group["lr"], group["eps"], group["weight_decay"]) == (0.1, 1e-4, 0.25)
 
 

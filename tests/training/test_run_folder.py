@@ -8,7 +8,7 @@ import pytest
 from crossprompt import Dataset
 from crossprompt.data.dataset import Item, Split
 from crossprompt.errors import RequestError
-from crossprompt.training.config import Job
+from crossprompt.training.config import FitConfig
 from crossprompt.training.run_folder import RUN, SELECTION, open_run, read_run
 
 DATA = Dataset("x", ("a", "b"), Split((Item(Path("a"), 0), Item(Path("b"), 1)))).few_shot(1)
@@ -16,12 +16,12 @@ SETTINGS = {"seed": 1, "config": {"words": ("a", "b")}}
 
 
 def begun(path: Path) -> Path:
-    open_run(path).begin(Job("x"), SETTINGS, DATA)
+    open_run(path).begin(FitConfig("x"), SETTINGS, DATA)
     return path
 
 
 def test_a_run_can_be_read_again(tmp_path) -> None:
-    assert not open_run(begun(tmp_path / "run"), resume=True).begin(Job("x"), SETTINGS, DATA)
+    assert not open_run(begun(tmp_path / "run"), resume=True).begin(FitConfig("x"), SETTINGS, DATA)
     run = read_run(tmp_path / "run")
     assert run["settings"] == {"seed": 1, "config": {"words": ["a", "b"]}}
     assert run["job"]["data"] == "x"
@@ -32,7 +32,7 @@ def test_many_differences_are_counted(tmp_path) -> None:
     begun(tmp_path)
     many = {f"setting {number}": 1 for number in range(30)}
     with pytest.raises(RequestError, match=r"setting 7 null, now 1; and 22 more; resume it with"):
-        open_run(tmp_path, resume=True).begin(Job("x"), many, DATA)
+        open_run(tmp_path, resume=True).begin(FitConfig("x"), many, DATA)
 
 
 def test_other_versions_are_told_but_no_obstacle(tmp_path) -> None:
@@ -40,7 +40,7 @@ def test_other_versions_are_told_but_no_obstacle(tmp_path) -> None:
     run = read_run(tmp_path)
     run["versions"]["torch"] = "1.0"
     (tmp_path / RUN).write_text(json.dumps(run))
-    (note,) = open_run(tmp_path, resume=True).begin(Job("x"), SETTINGS, DATA)
+    (note,) = open_run(tmp_path, resume=True).begin(FitConfig("x"), SETTINGS, DATA)
     assert 'torch "1.0", now' in note
 
 
@@ -48,7 +48,7 @@ def test_other_versions_are_told_but_no_obstacle(tmp_path) -> None:
 def test_a_damaged_run_is_a_clear_error(tmp_path, text) -> None:
     (tmp_path / RUN).write_text(text)
     with pytest.raises(RequestError, match=r"run\.json is damaged .*--overwrite"):
-        open_run(tmp_path, resume=True).begin(Job("x"), SETTINGS, DATA)
+        open_run(tmp_path, resume=True).begin(FitConfig("x"), SETTINGS, DATA)
 
 
 def test_a_classifier_is_not_taken_for_a_run(tmp_path) -> None:
@@ -69,6 +69,6 @@ def test_a_file_is_no_run_folder(tmp_path) -> None:
 
 def test_other_files_in_the_folder_stay(tmp_path) -> None:
     (tmp_path / "notes.txt").touch()
-    open_run(begun(tmp_path), overwrite=True).begin(Job("y"), SETTINGS, DATA)
+    open_run(begun(tmp_path), overwrite=True).begin(FitConfig("y"), SETTINGS, DATA)
     assert (tmp_path / "notes.txt").exists()
     assert read_run(tmp_path)["job"]["data"] == "y"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from crossprompt import CLIP, TrainConfig, build_method, train
-from crossprompt.data import loader as ahead
+from crossprompt.data import prefetch as ahead
 from crossprompt.data.dataset import Item
 from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import Method
@@ -160,11 +160,11 @@ def test_the_learning_rate_may_change_from_step_to_step(items, monkeypatch) -> N
     assert [report.lr for report in reports] == pytest.approx(expected[::2])
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "adamw"])
-def test_a_run_with_another_optimiser_resumes_to_the_same_bits(
-    items, tmp_path, monkeypatch, optimiser
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_a_run_with_another_optimizer_resumes_to_the_same_bits(
+    items, tmp_path, monkeypatch, optimizer
 ) -> None:
-    recipe = replace(CoOp.recipe(2), optimiser=optimiser, schedule="cosine")
+    recipe = replace(CoOp.recipe(2), optimizer=optimizer, schedule="cosine")
     monkeypatch.setattr(CoOp, "recipe", classmethod(lambda cls, shots: recipe))
     expected = learn(items)
     with pytest.raises(KeyboardInterrupt):
@@ -175,7 +175,9 @@ def test_a_run_with_another_optimiser_resumes_to_the_same_bits(
 def test_everything_of_the_recipe_is_told() -> None:
     config = TrainConfig(epochs=7, augment=False, seed=3)
     told = describe_recipe(config.recipe_of(CoOp, 16), config)
-    assert told == {**asdict(replace(CoOp.recipe(16), epochs=7, augment=False)), "seed": 3}
+    expected = asdict(replace(CoOp.recipe(16), epochs=7, augment=False))
+    expected["optimiser"] = expected.pop("optimizer")  # the key that files have
+    assert told == {**expected, "seed": 3}
     assert {"optimiser", "schedule", "eps", "views"} <= told.keys()
 
 
@@ -213,16 +215,16 @@ def test_a_run_that_dies_while_it_writes_resumes_to_the_same_bits(
 ) -> None:
     from crossprompt.training import checkpoint as state
 
-    expected, replace_file, writes = learn(items), state.replace_file, []
+    expected, atomic_write, writes = learn(items), state.atomic_write, []
 
     def die(path: Path, write: Callable[[Path], object]) -> None:
         writes.append(path.name)
         if writes.count(name) == epoch and path.name == name:
             path.with_name(f".{path.name}.partial").write_bytes(b"half")
             raise KeyboardInterrupt
-        replace_file(path, write)
+        atomic_write(path, write)
 
-    monkeypatch.setattr(state, "replace_file", die)
+    monkeypatch.setattr(state, "atomic_write", die)
     with pytest.raises(KeyboardInterrupt):
         learn(items, folder=tmp_path / "run")
     monkeypatch.undo()

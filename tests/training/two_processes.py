@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # which the optimiser imports late: once here, not in every child
+import torch._dynamo  # which the optimizer imports late: once here, not in every child
 from torch import distributed as torch_distributed
 from torch import multiprocessing
 

@@ -31,7 +31,7 @@ ICONIFY = {
     "emojione-v1": "EmojiOne 1, CC-BY-SA 4.0",
     "emojione-monotone": "EmojiOne monotone, CC-BY 4.0",
 }
-"""Iconify set to its name and licence."""
+"""Iconify set to its name and license."""
 
 
 def render_all(emoji: list[dict[str, str]], iconify: Path) -> dict[str, dict[str, np.ndarray]]:

@@ -22,7 +22,7 @@ LONG_TEMPLATES = (
     "this is a small and simple picture of a {}.",
     "here you can see what people draw when they think of a {}.",
     "one of the many little pictures that are sent in messages, which shows a {}.",
-    "a drawing, not a photo, in a few lines and colours, of what is called a {}.",
+    "a drawing, not a photo, in a few lines and colors, of what is called a {}.",
 )
 """For the second stage: they put the name where a prompt may put it."""
 LONG_SHARE = 1 / 4

@@ -1,4 +1,4 @@
-"""Batches of pre-training pictures: random place, size, turn, background and colour."""
+"""Batches of pre-training pictures: random place, size, turn, background and color."""
 
 import math
 
@@ -11,7 +11,7 @@ DEVIATION = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
 
 
 def batch(pictures: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """Draw normalised training images.
+    """Draw normalized training images.
 
     Args:
         pictures: ``[batch, 4, height, width]`` uint8, RGB and opacity.
@@ -19,7 +19,7 @@ def batch(pictures: Tensor, side: int, generator: torch.Generator) -> Tensor:
         generator: source of every random choice.
 
     Returns:
-        ``[batch, 3, side, side]``, normalised as CLIP's images are.
+        ``[batch, 3, side, side]``, normalized as CLIP's images are.
     """
     count = pictures.shape[0]
 
@@ -34,12 +34,12 @@ def batch(pictures: Tensor, side: int, generator: torch.Generator) -> Tensor:
     rows = [torch.stack([cosine * flip, -sine * flip, shift[:, 0]], 1)]
     rows += [torch.stack([sine, cosine, shift[:, 1]], 1)]
     grid = affine_grid(torch.stack(rows, 1), [count, 4, side, side], align_corners=False)
-    colour, opacity = (pictures / 255).split((3, 1), 1)
-    moved = grid_sample(torch.cat([colour * opacity, opacity], 1), grid, align_corners=False)
+    color, opacity = (pictures / 255).split((3, 1), 1)
+    moved = grid_sample(torch.cat([color * opacity, opacity], 1), grid, align_corners=False)
     white = uniform(0, 1, 1, 1, 1) < 0.5
     background = torch.where(white, torch.ones(()), uniform(0.35, 1, 3, 1, 1))
     images = moved[:, :3] + (1 - moved[:, 3:]) * background
-    grey = uniform(0, 1, 1, 1, 1) < 0.15
-    images = torch.where(grey, images.mean(1, keepdim=True).expand_as(images), images)
+    gray = uniform(0, 1, 1, 1, 1) < 0.15
+    images = torch.where(gray, images.mean(1, keepdim=True).expand_as(images), images)
     images = (images * uniform(0.8, 1.2, 3, 1, 1) + uniform(-0.1, 0.1, 1, 1, 1)).clamp(0, 1)
     return (images - MEAN) / DEVIATION

@@ -25,7 +25,7 @@ from crossprompt.methods import build_method
 from crossprompt.training.config import TrainConfig
 from crossprompt.training.train import train
 from crossprompt.utils.device import choose_dtype
-from crossprompt.utils.files import replace_file
+from crossprompt.utils.files import atomic_write
 from crossprompt.utils.progress import Reporter, Silent
 
 SHOTS = (1, 8)
@@ -214,4 +214,4 @@ def write_results(path: Path, rows: Sequence[Row], classes: int, seconds: float)
     """Write the numbers as JSON."""
     results = {"rows": [asdict(row) for row in rows], "classes": classes, "seconds": seconds}
     text = json.dumps(results, indent=1) + "\n"
-    replace_file(path, lambda partial: partial.write_text(text, "utf-8"))
+    atomic_write(path, lambda partial: partial.write_text(text, "utf-8"))

@@ -36,9 +36,9 @@ def plot_accuracy(result: DemoResult, path: Path) -> None:
     width = 0.8 / len(methods)
     for place, method in enumerate(methods):
         rows = [result.row(method, style, shots) for style in styles]
-        centres = [index + (place - (len(methods) - 1) / 2) * width for index in range(len(styles))]
+        centers = [index + (place - (len(methods) - 1) / 2) * width for index in range(len(styles))]
         bars = axes.bar(
-            centres,
+            centers,
             [100 * mean(row.accuracy) for row in rows],
             width * 0.94,
             yerr=[100 * deviation(row.accuracy) for row in rows],

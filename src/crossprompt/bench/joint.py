@@ -12,7 +12,13 @@ from crossprompt.bench.protocols import FewShot
 from crossprompt.bench.run_cell import Asked, NotApplicableError, Trained, advise, resumed
 from crossprompt.errors import JobError
 from crossprompt.methods.mmap import MmAP
-from crossprompt.training.multitask import Task, TasksJob, choose_groups, compare_tasks, train_tasks
+from crossprompt.training.multitask import (
+    MultiTaskConfig,
+    Task,
+    choose_groups,
+    compare_tasks,
+    train_tasks,
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def _train(asked: Asked, states: Path, resume: bool) -> TrainedTogether:
     began = time.perf_counter()
     names = parts_of(asked.cell.dataset)
     parts = [replace(asked, cell=replace(asked.cell, dataset=name)) for name in names]
-    jobs = TasksJob(tuple(part.job for part in parts)).check().jobs
+    jobs = MultiTaskConfig(tuple(part.job for part in parts)).check().jobs
     tasks = []
     for name, job, part in zip(names, jobs, parts, strict=True):
         few = part.trial.few

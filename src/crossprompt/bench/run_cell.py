@@ -4,7 +4,7 @@ import os
 import platform
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +21,9 @@ from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Dataset, Split
 from crossprompt.errors import JobError, RequestError, UnsuitableError
 from crossprompt.methods import Method
-from crossprompt.methods.heads.subset import restrict
+from crossprompt.methods.heads.subset import ClassSubset
 from crossprompt.training.checkpoint import STATE
-from crossprompt.training.config import Job
+from crossprompt.training.config import FitConfig
 from crossprompt.training.fit import describe_training
 from crossprompt.training.run_folder import library_versions
 from crossprompt.training.train import train
@@ -52,10 +52,10 @@ class Asked:
     """Called after every step of the training."""
 
     @property
-    def job(self) -> Job:
+    def job(self) -> FitConfig:
         """The training as ``fit`` knows it."""
         cell = self.cell
-        return Job(
+        return FitConfig(
             data=cell.dataset,
             method=cell.method,
             backbone=cell.backbone,
@@ -250,3 +250,23 @@ def describe_machine(device: torch.device) -> str:
     """Operating system, processor, cores and GPU."""
     gpu = f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores{gpu}"
+
+
+def restrict(classifier: Classifier, class_names: Sequence[str]) -> Classifier:
+    """A classifier that tells apart only the classes ``class_names``, in that order.
+
+    Raises:
+        RequestError: it does not know one of them.
+    """
+    numbers = {name: number for number, name in enumerate(classifier.class_names)}
+    if unknown := [name for name in class_names if name not in numbers]:
+        raise RequestError(
+            f"the classifier does not know the class {unknown[0]!r}"
+            f"{f' and {len(unknown) - 1} more' if unknown[1:] else ''}; it can be restricted only "
+            "to classes that it was trained on"
+        )
+    columns = [numbers[name] for name in class_names]
+    frozen = ClassSubset(classifier.frozen, columns)
+    return Classifier(
+        classifier.clip, frozen, class_names, classifier.method, classifier.information
+    )

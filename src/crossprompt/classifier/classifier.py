@@ -17,7 +17,7 @@ from crossprompt.data.dataset import Item, check_items
 from crossprompt.data.loader import to_device
 from crossprompt.errors import JobError, RequestError
 from crossprompt.inference.base import BATCH as BATCH
-from crossprompt.inference.base import FileClassifier, Top
+from crossprompt.inference.base import ImageClassifier, Top
 from crossprompt.inference.base import Prediction as Prediction
 from crossprompt.methods.base import Method
 from crossprompt.methods.features import Examples
@@ -28,7 +28,7 @@ from crossprompt.utils.shapes import Images, Logits
 Inference = Literal["calibrated", "per-image", "batch"]
 
 
-class Classifier(FileClassifier):
+class Classifier(ImageClassifier):
     """A frozen method with its backbone and class names.
 
     Args:
@@ -178,7 +178,7 @@ def freeze(
         val: the few-shot validation images.
         inference: ``calibrated`` (one image is scored alike in any batch); for study only,
             ``per-image`` (each image its own batch: slow) and ``batch`` (as released: the answer
-            depends on the neighbours).
+            depends on the neighbors).
         seed: of the choice of calibration images.
         information: kept with the classifier when it is saved.
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Item, Split, check_items
 from crossprompt.data.loader import read_batches
 from crossprompt.methods.features import Features, encode_split
+from crossprompt.methods.heads.base import ScoresFeatures
 from crossprompt.utils.config import require
-from crossprompt.utils.shapes import ImageFeatures, Logits
 
 BINS = 15
 """Of equal width, for the calibration error."""
@@ -80,7 +80,7 @@ def evaluate(
         if progress is not None:
             progress(done, len(items))
     rule = classifier.information.get("inference", "calibrated")
-    return summarise(
+    return summarize(
         np.concatenate(probabilities), labels, classifier.class_names, rule, batch_size
     )
 
@@ -102,7 +102,7 @@ def labels_of(items: Sequence[Item], class_names: Sequence[str]) -> np.ndarray:
     return np.array(labels)
 
 
-def summarise(
+def summarize(
     probabilities: np.ndarray,
     labels: np.ndarray,
     class_names: Sequence[str],
@@ -174,18 +174,6 @@ SPLITS = 16
 """Whose features a process keeps."""
 
 
-@runtime_checkable
-class ScoresFeatures(Protocol):
-    """A frozen form that may do with CLIP's own image features."""
-
-    @property
-    def plain(self) -> bool:
-        """Whether it does."""
-
-    def score(self, features: ImageFeatures) -> Logits:
-        """Score image features, which need not be normalised."""
-
-
 def evaluate_encoded(classifier: Classifier, split: Split, batch_size: int = BATCH) -> Result:
     """``evaluate``, for which a process encodes the images of a split only once.
 
@@ -206,7 +194,7 @@ def evaluate_encoded(classifier: Classifier, split: Split, batch_size: int = BAT
     labels = labels_of(split, classifier.class_names)
     logits = frozen.score(encode_once(classifier.clip, split).features)
     probabilities = logits.softmax(-1).cpu().numpy()
-    return summarise(probabilities, labels, classifier.class_names, rule, batch_size)
+    return summarize(probabilities, labels, classifier.class_names, rule, batch_size)
 
 
 @lru_cache(maxsize=SPLITS)

@@ -185,8 +185,8 @@ def overlay(picture: Image.Image, weights: Map, caption: str) -> Image.Image:
     side = picture.width * -(-SIDE // picture.width)  # whole pixels, so that small ones stay sharp
     seen = picture.resize((side, side), Image.Resampling.NEAREST)
     strength = STRENGTH * _enlarged(weights, side)[..., None]
-    grey = np.asarray(seen.convert("L"), dtype=np.float32)[..., None]
-    mixed = (1 - strength) * (0.6 * grey + 90) + strength * np.array(RED)
+    gray = np.asarray(seen.convert("L"), dtype=np.float32)[..., None]
+    mixed = (1 - strength) * (0.6 * gray + 90) + strength * np.array(RED)
     looked = Image.fromarray(mixed.astype(np.uint8))
     sheet = Image.new("RGB", (2 * side + CAPTION, side + 2 * CAPTION), "white")
     sheet.paste(seen, (0, 0))

@@ -10,7 +10,8 @@ from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from crossprompt.classifier.model_card import TINY, card_text, hub_name
+from crossprompt.classifier.info import TINY, hub_name
+from crossprompt.classifier.model_card import card_text
 from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import (
     CARD,

@@ -1,5 +1,6 @@
 """What is inside a saved or exported classifier, without its backbone."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from math import prod
@@ -7,7 +8,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from zipfile import ZipFile
 
-from crossprompt.classifier.model_card import licence_of
 from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import (
     DESCRIPTION,
@@ -24,6 +24,43 @@ from crossprompt.inference.metadata import (
 from crossprompt.inference.onnx_metadata import EXTRA
 from crossprompt.inference.onnx_metadata import read_description as read_exported
 from crossprompt.utils.files import hash_file
+
+TINY = "tiny"
+LICENCES = {
+    TINY: "cc-by-sa-4.0",
+    "openai/clip-vit-base-patch32": "mit",
+    "openai/clip-vit-base-patch16": "mit",
+    "openai/clip-vit-large-patch14": "mit",
+    "laion/CLIP-ViT-B-16-laion2B-s34B-b88K": "mit",
+}
+"""Name that ``load_clip`` takes to the hub's word for a license: of OpenAI's weights that of the
+repository openai/CLIP, of the others that of their model cards."""
+LONGEST_CARD = 2**20
+"""Characters of a model card that are looked at."""
+
+
+def license_of(backbone: str) -> str | None:
+    """The license of a backbone; None where it is not known.
+
+    Args:
+        backbone: its name in a saved classifier. In a folder, the model card is asked.
+    """
+    if backbone in LICENCES:
+        return LICENCES[backbone]
+    card = Path(backbone) / "README.md"
+    if not card.is_file():
+        return None
+    with card.open(encoding="utf-8", errors="replace") as file:
+        start = file.read(LONGEST_CARD)
+    front = re.match(r"---\n(.*?)\n---\n", start, re.DOTALL)
+    said = re.search(r"^license: *[\"']?([\w.+-]+)", front[1], re.MULTILINE) if front else None
+    return said[1] if said else None
+
+
+def hub_name(backbone: str) -> str | None:
+    """The repository of a backbone on the hub; None where it has none."""
+    named = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", backbone)
+    return backbone if named and not Path(backbone).exists() else None
 
 
 def inspect_onnx(path: Path) -> dict[str, Any]:
@@ -132,7 +169,7 @@ def _said(description: Mapping[str, Any]) -> dict[str, Any]:
         "method": method["name"],
         "settings": method["config"],
         "classes": description["class_names"],
-        "backbone": {**backbone, "licence": licence_of(backbone["name"])},
+        "backbone": {**backbone, "licence": license_of(backbone["name"])},
         "training": description.get("training"),
         "data": description.get("data"),
         "learned_from": len(description.get("learned_from", ())),

@@ -5,46 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from crossprompt.classifier.info import hub_name, license_of
 from crossprompt.methods import METHODS
 from crossprompt.utils.text import one_line
-
-TINY = "tiny"
-LICENCES = {
-    TINY: "cc-by-sa-4.0",
-    "openai/clip-vit-base-patch32": "mit",
-    "openai/clip-vit-base-patch16": "mit",
-    "openai/clip-vit-large-patch14": "mit",
-    "laion/CLIP-ViT-B-16-laion2B-s34B-b88K": "mit",
-}
-"""Name that ``load_clip`` takes to the hub's word for a licence: of OpenAI's weights that of the
-repository openai/CLIP, of the others that of their model cards."""
-LARGEST = 2**20
-"""Characters of a model card that are looked at."""
-
-
-def licence_of(backbone: str) -> str | None:
-    """The licence of a backbone; None where it is not known.
-
-    Args:
-        backbone: its name in a saved classifier. In a folder, the model card is asked.
-    """
-    if backbone in LICENCES:
-        return LICENCES[backbone]
-    card = Path(backbone) / "README.md"
-    if not card.is_file():
-        return None
-    with card.open(encoding="utf-8", errors="replace") as file:
-        start = file.read(LARGEST)
-    front = re.match(r"---\n(.*?)\n---\n", start, re.DOTALL)
-    said = re.search(r"^license: *[\"']?([\w.+-]+)", front[1], re.MULTILINE) if front else None
-    return said[1] if said else None
-
-
-def hub_name(backbone: str) -> str | None:
-    """The repository of a backbone on the hub; None where it has none."""
-    named = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", backbone)
-    return backbone if named and not Path(backbone).exists() else None
-
 
 LIBRARY = "crossprompt"
 CARD = """---
@@ -79,9 +42,9 @@ what is inside. It needs the backbone, whose weights are not part of it.
 {settings}
 ```
 
-## Licence
+## License
 
-{licence}
+{license}
 
 ## Intended use and limits
 
@@ -92,8 +55,8 @@ own before you rely on it, and do not use it to decide about people.
 """
 
 
-LICENSED = "The backbone is licensed as {}, and its licence applies to this classifier."
-UNKNOWN = "The backbone's licence applies to it; see where the backbone is from."
+LICENSED = "The backbone is licensed as {}, and its license applies to this classifier."
+UNKNOWN = "The backbone's license applies to it; see where the backbone is from."
 PLACE = "path/to/this/folder"
 """Where a card does not know better."""
 
@@ -106,7 +69,7 @@ def card_text(description: dict[str, Any], place: str = PLACE) -> str:
         place: what ``crossprompt.load`` takes, such as a repository of the hub.
     """
     names, backbone = description["class_names"], description["backbone"]["name"]
-    method, licence = description["method"]["name"], licence_of(backbone)
+    method, license = description["method"]["name"], license_of(backbone)
     lines = [f"- {name}: {value:.4g}" for name, value in _metrics(description).items()]
     known = ("method", "backbone", "training", "data", "inference", "versions")
     settings = {key: description[key] for key in known if key in description}
@@ -121,7 +84,7 @@ def card_text(description: dict[str, Any], place: str = PLACE) -> str:
         classes="\n".join(f"- {one_line(name)}" for name in names),
         metrics="\n".join(lines) or "Not measured.",
         settings=json.dumps(settings, indent=2, ensure_ascii=False, default=str),
-        licence=LICENSED.format(licence) if licence else UNKNOWN,
+        license=LICENSED.format(license) if license else UNKNOWN,
     )
 
 
@@ -142,8 +105,8 @@ def _front(description: dict[str, Any], place: str) -> str:
         "pipeline_tag": "image-classification",
         "tags": ["clip", "prompt-learning", "few-shot", "crossprompt"],
     }
-    if (licence := licence_of(backbone)) is not None:
-        front["license"] = licence
+    if (license := license_of(backbone)) is not None:
+        front["license"] = license
     if (base := hub_name(backbone)) is not None:
         front["base_model"] = base
     if metrics := _metrics(description):

@@ -33,7 +33,7 @@ from crossprompt.inference.metadata import (
 )
 from crossprompt.methods import Method, build_hollow
 from crossprompt.methods.heads import FORMS, check_tensors
-from crossprompt.utils.files import hash_file, writable_folder
+from crossprompt.utils.files import ensure_writable, hash_file
 from crossprompt.utils.tensor_file import read_headers, read_tensors
 
 SAVING = ".saving"
@@ -48,7 +48,7 @@ def save(classifier: Classifier, folder: Path) -> Path:
         folder: where; other files in it are left alone, also a README.md that is no model card.
 
     Raises:
-        RequestError: the classifier answers by its neighbours, which is for study only, its
+        RequestError: the classifier answers by its neighbors, which is for study only, its
             information has keys that are taken, or ``folder`` is a file or cannot be
             written in.
     """
@@ -64,7 +64,7 @@ def save(classifier: Classifier, folder: Path) -> Path:
         check_information(classifier.information)
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"{folder} is a file; give a folder to save the classifier in")
-    writable_folder(folder)
+    ensure_writable(folder)
     written = folder / SAVING
     shutil.rmtree(written, ignore_errors=True)  # of a process that was killed
     written.mkdir()

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -18,10 +18,12 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from crossprompt.classifier.evaluate import Result
 from crossprompt.utils.process import speaks
 from crossprompt.utils.progress import StepReport
-from crossprompt.utils.text import harmless
+from crossprompt.utils.text import escape_control_characters
+
+if TYPE_CHECKING:
+    from crossprompt.classifier.evaluate import Result  # imports torch
 
 MEMORY = 24 * 3600.0
 """Seconds that count for the time left: a step may take a minute, a training hours."""
@@ -145,11 +147,13 @@ def print_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
 
     Nothing in them is taken for markup, or for a command to the terminal.
     """
-    table = Table(title=Text(harmless(title)), title_justify="left", show_header=False)
+    table = Table(
+        title=Text(escape_control_characters(title)), title_justify="left", show_header=False
+    )
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(name, Text(harmless(value)))
+        table.add_row(name, Text(escape_control_characters(value)))
     Console().print(table)
 
 
@@ -162,7 +166,7 @@ def warn_if_silent() -> None:
 COLUMNS = ["images", "number", "accuracy %", "95 % interval", "macro F1 %", "ECE %"]
 
 
-def show_results(results: Mapping[str, Result]) -> None:
+def show_results(results: Mapping[str, "Result"]) -> None:
     """A row per test set."""
     rows = [
         [
@@ -178,12 +182,12 @@ def show_results(results: Mapping[str, Result]) -> None:
     print_table("Accuracy", COLUMNS, rows)
 
 
-def show_classes(results: Mapping[str, Result]) -> None:
+def show_classes(results: Mapping[str, "Result"]) -> None:
     """A row per class, a column per test set; a class without images there has none."""
     names = dict.fromkeys(name for result in results.values() for name in result.per_class)
     rows = [[name, *(_share(result, name) for result in results.values())] for name in names]
     print_table("Accuracy of every class in %", ["class", *results], rows)
 
 
-def _share(result: Result, name: str) -> str:
+def _share(result: "Result", name: str) -> str:
     return f"{100 * result.per_class[name]:.1f}" if name in result.per_class else "-"

@@ -115,7 +115,7 @@ def _draw_one(
 ) -> dict[str, Any]:
     from crossprompt.classifier.explain import explain, overlay
     from crossprompt.data.images import UnreadableImageError, read_image
-    from crossprompt.utils.files import replace_file, writable_folder
+    from crossprompt.utils.files import atomic_write, ensure_writable
 
     transform = classifier.clip.preprocess
     try:
@@ -125,8 +125,8 @@ def _draw_one(
     found = explain(classifier, transform(image), options.label)
     seen = transform.crop(image)
     picture = overlay(seen, found.map, f"{found.label} {100 * found.probability:.1f} %")
-    writable_folder(output.parent)  # not before there is something to write
-    replace_file(output, lambda partial: picture.save(partial, format="PNG"))
+    ensure_writable(output.parent)  # not before there is something to write
+    atomic_write(output, lambda partial: picture.save(partial, format="PNG"))
     about = {"label": found.label, "probability": found.probability, "map": found.map.tolist()}
     return {"path": str(path), "picture": str(output), **about, "error": None}
 

@@ -12,9 +12,9 @@ from crossprompt.cli.console import print_json, reporting, show_results
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import JobError
 from crossprompt.methods import METHODS, find_method
-from crossprompt.training.config import Job, TrainConfig
+from crossprompt.training.config import FitConfig, TrainConfig
 from crossprompt.training.fit import fit
-from crossprompt.training.multitask import TasksJob, fit_tasks
+from crossprompt.training.multitask import MultiTaskConfig, fit_tasks
 from crossprompt.utils import distributed
 
 EXAMPLE = "crossprompt fit photos --method dcp --shots 16 --output runs/photos-dcp"
@@ -78,7 +78,7 @@ def chosen_method(words: Sequence[str]) -> str:
 
 def run(options: argparse.Namespace) -> int:
     """Fit, and print how good the result is."""
-    job = Job(
+    job = FitConfig(
         data=options.data[0],
         method=options.method,
         backbone=options.backbone,
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
         device=options.device,
         dtype=options.dtype,
     )
-    several = TasksJob(tuple(replace(job, data=data) for data in options.data))
+    several = MultiTaskConfig(tuple(replace(job, data=data) for data in options.data))
     together = len(several.jobs) > 1
     output = options.output or (several if together else job).default_output()
     how = {"resume": options.resume, "overwrite": options.overwrite}

@@ -88,7 +88,7 @@ def describe(method: type[Method], clip: CLIP, classes: int, shots: int) -> Line
     names = [f"class {number}" for number in range(classes)]
     learned, problem = None, None
     try:
-        learned = build_method(method.name, clip, names).count_learned(shots)
+        learned = build_method(method.name, clip, names).count_parameters(shots)
     except RequestError as error:  # for example it needs as many blocks in both towers
         problem = str(error)
     return Line(

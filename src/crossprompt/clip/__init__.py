@@ -6,7 +6,7 @@ from crossprompt.clip.model import CLIP as CLIP
 from crossprompt.clip.model import CLIPConfig as CLIPConfig
 from crossprompt.clip.model import ImageConfig as ImageConfig
 from crossprompt.clip.model import TextConfig as TextConfig
-from crossprompt.clip.model import initialise as initialise
+from crossprompt.clip.model import initialize as initialize
 from crossprompt.clip.preprocess import Preprocess as Preprocess
 from crossprompt.clip.text_engine import TextTokens as TextTokens
 from crossprompt.clip.text_engine import TokenizedTexts as TokenizedTexts

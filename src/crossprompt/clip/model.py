@@ -180,14 +180,14 @@ class CLIP(nn.Module):
         return self.image.projection.weight.dtype
 
     def encode_images(self, images: Images) -> ImageFeatures:
-        """Features of unprompted images, not normalised."""
+        """Features of unprompted images, not normalized."""
         tokens = self.image.enter(self.image.embed(images))
         for block in self.image.blocks:
             tokens = block(tokens)
         return self.image.pool(tokens)
 
     def encode_texts(self, texts: TokenizedTexts) -> TextFeatures:
-        """Features of unprompted texts, not normalised: ``[1, texts, embed]``."""
+        """Features of unprompted texts, not normalized: ``[1, texts, embed]``."""
         tokens = self.text.enter(self.text.embed(texts))
         for block in self.text.blocks:
             tokens = block(tokens)
@@ -201,7 +201,7 @@ class CLIP(nn.Module):
         )
 
 
-def initialise(clip: CLIP, generator: torch.Generator) -> CLIP:
+def initialize(clip: CLIP, generator: torch.Generator) -> CLIP:
     """Draw every weight, for training from scratch and tests.
 
     Source: openai/CLIP, clip/model.py:299, whose rule for the text tower's blocks is used in both

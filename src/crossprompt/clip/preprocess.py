@@ -13,7 +13,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from crossprompt.data.transforms import MEAN, STD, PictureTransform, normalise
+from crossprompt.data.transforms import MEAN, STD, PictureTransform, normalize
 from crossprompt.errors import RequestError
 
 Pixels = Float[Tensor, "3 side side"]
@@ -43,7 +43,7 @@ class Preprocess(PictureTransform):
         return max(self.enough, math.ceil(GAP_OF_CROPS * self.side / math.sqrt(smallest)))
 
     def __call__(self, image: Image.Image) -> Pixels:
-        """The test transform: resize the shorter side, crop the centre, normalise.
+        """The test transform: resize the shorter side, crop the center, normalize.
 
         Args:
             image: RGB.
@@ -79,7 +79,7 @@ class Preprocess(PictureTransform):
             cropped = cropped.resize((self.side, self.side), self.interpolation)
         if flip and generator.random() < 0.5:
             cropped = cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return torch.from_numpy(normalise(cropped, self.mean, self.std))
+        return torch.from_numpy(normalize(cropped, self.mean, self.std))
 
     @classmethod
     def from_file(cls, path: str | PathLike[str]) -> "Preprocess":

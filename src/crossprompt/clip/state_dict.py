@@ -133,7 +133,7 @@ def _open_pickle(path: Path) -> Checkpoint:
 
 def _from_state(path: Path, state: Any, torchscript: bool) -> Checkpoint:
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
-        state = state["state_dict"]  # open_clip's training checkpoints also hold the optimiser
+        state = state["state_dict"]  # open_clip's training checkpoints also hold the optimizer
     if not isinstance(state, Mapping) or not all(
         isinstance(value, Tensor) for value in state.values()
     ):

@@ -73,8 +73,8 @@ class UndecodableImageError(RequestError):
 def read_image(path: str | os.PathLike[str], enough: int | None = None) -> Image.Image:
     """Read an image file as 8-bit RGB, upright.
 
-    The EXIF rotation is applied, 16-bit greys are scaled to 8 bits, transparency is laid on white,
-    and of an animation or a file of several pages the first is taken. Colour profiles are not
+    The EXIF rotation is applied, 16-bit grays are scaled to 8 bits, transparency is laid on white,
+    and of an animation or a file of several pages the first is taken. Color profiles are not
     applied.
 
     Args:
@@ -193,8 +193,8 @@ def _orientation(image: Image.Image) -> int | None:
 
 def _flatten(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in _SIXTEEN_BIT_IN_I):
-        grey = image.convert("I").point(lambda value: value * (1 / 257) + 0.5)  # 65535 -> 255
-        return grey.convert("L").convert("RGB")
+        gray = image.convert("I").point(lambda value: value * (1 / 257) + 0.5)  # 65535 -> 255
+        return gray.convert("L").convert("RGB")
     if image.mode in ("I", "F"):
         raise _RefusedError(
             f"32-bit pixels (mode {image.mode}) have no fixed range; save it with 8 or 16 bits"

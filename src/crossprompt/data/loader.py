@@ -1,45 +1,16 @@
-"""Read images ahead of the computation, in order, with a bounded number in memory."""
+"""Load images as tensors: batches of any number of files, and a cache of decoded images."""
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from PIL.Image import Image
 
 from crossprompt.data.images import read_image
+from crossprompt.data.prefetch import prefetch
 from crossprompt.utils.shapes import Images
-
-Task = TypeVar("Task")
-Value = TypeVar("Value")
-
-WORKERS = max(1, min(8, os.cpu_count() or 1))
-"""Threads that decode; Pillow lets go of the interpreter's lock while it does."""
-AHEAD = 4
-"""Tasks in flight per thread."""
-
-
-def map_ahead(function: Callable[[Task], Value], tasks: Iterable[Task]) -> Iterator[Value]:
-    """``map`` in threads, in order, which never holds more than a few results that were not asked
-    for."""
-    with ThreadPoolExecutor(WORKERS) as pool:
-        source = iter(tasks)
-        waiting: deque[Future[Value]] = deque(
-            pool.submit(function, task) for task in islice(source, WORKERS * AHEAD)
-        )
-        try:
-            while waiting:
-                value = waiting.popleft().result()
-                waiting.extend(pool.submit(function, task) for task in islice(source, 1))
-                yield value
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 @dataclass(frozen=True)
@@ -74,7 +45,7 @@ def read_batches(
     def read(path: Path) -> tuple[Path, torch.Tensor]:
         return path, transform(read_image(path, enough))
 
-    results = map_ahead(read, paths)
+    results = prefetch(read, paths)
     while group := list(islice(results, batch_size)):
         yield Batch([path for path, _ in group], torch.stack([image for _, image in group]))
 

@@ -23,7 +23,7 @@ STD: Three = (0.26862954, 0.26130258, 0.27577711)
 
 @dataclass(frozen=True)
 class PictureTransform:
-    """Resize the shorter side, crop the centre, normalise: what a checkpoint does to a picture that
+    """Resize the shorter side, crop the center, normalize: what a checkpoint does to a picture that
     is to be classified; ``RequestError`` if it cannot be done to any."""
 
     side: int
@@ -62,7 +62,7 @@ class PictureTransform:
         return GAP * self.resize
 
     def crop(self, image: Image.Image) -> Image.Image:
-        """The part that is seen, ``side`` pixels high and wide: resized, and the centre of that."""
+        """The part that is seen, ``side`` pixels high and wide: resized, and the center of that."""
         width, height = image.size
         shorter = min(width, height)
         size = (self.resize * width // shorter, self.resize * height // shorter)
@@ -72,10 +72,10 @@ class PictureTransform:
 
     def pixels(self, image: Image.Image) -> numpy.ndarray:
         """``[3, side, side]`` in fp32; ``RequestError`` if the picture is not RGB."""
-        return normalise(self.crop(image), self.mean, self.std)
+        return normalize(self.crop(image), self.mean, self.std)
 
 
-def normalise(image: Image.Image, mean: Three, std: Three) -> numpy.ndarray:
+def normalize(image: Image.Image, mean: Three, std: Three) -> numpy.ndarray:
     """Subtract the mean, divide by the deviation: ``[3, height, width]`` in fp32.
 
     Args:
@@ -89,13 +89,13 @@ def normalise(image: Image.Image, mean: Three, std: Three) -> numpy.ndarray:
     if image.mode != "RGB":
         raise RequestError(f"expected an RGB picture, found mode {image.mode!r}; convert it first")
     pixels, result = numpy.asarray(image), numpy.empty((3, *image.size[::-1]), numpy.float32)
-    for channel, values in enumerate(_normalised_bytes(mean, std)):
+    for channel, values in enumerate(_normalized_bytes(mean, std)):
         numpy.take(values, pixels[..., channel], out=result[channel])
     return result
 
 
 @cache
-def _normalised_bytes(mean: Three, std: Three) -> numpy.ndarray:
+def _normalized_bytes(mean: Three, std: Three) -> numpy.ndarray:
     """What each of a channel's 256 values becomes, ``[3, 256]``: a look-up replaces four passes."""
     values = numpy.arange(256, dtype=numpy.float32) / numpy.float32(255)
     rows = [(values - numpy.float32(m)) / numpy.float32(s) for m, s in zip(mean, std, strict=True)]

@@ -18,7 +18,7 @@ from crossprompt.data.class_names import listed
 from crossprompt.data.dataset import Item
 from crossprompt.data.image_refs import ImageFile, Input, Picture
 from crossprompt.data.images import UnreadableImageError
-from crossprompt.data.loader import map_ahead
+from crossprompt.data.prefetch import prefetch
 from crossprompt.errors import RequestError
 from crossprompt.utils.config import require
 
@@ -79,7 +79,7 @@ class Prediction:
     """What is wrong with the image, if it could not be read."""
 
 
-class FileClassifier(ABC):
+class ImageClassifier(ABC):
     """A classifier of image files, whatever computes it: subclasses read and score."""
 
     class_names: tuple[str, ...]
@@ -190,7 +190,7 @@ def predict_images(
         except (RequestError, OSError) as error:
             return given.name, None, str(error)
 
-    results = map_ahead(read, _inputs(images))
+    results = prefetch(read, _inputs(images))
     while group := list(islice(results, batch_size)):
         readable = [pixels for _, pixels, _ in group if pixels is not None]
         rows = iter(score(readable) if readable else [])

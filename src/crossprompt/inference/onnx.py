@@ -11,7 +11,7 @@ import numpy
 from PIL.Image import Image
 
 from crossprompt.errors import JobError, RequestError
-from crossprompt.inference.base import FileClassifier, Top
+from crossprompt.inference.base import ImageClassifier, Top
 from crossprompt.inference.onnx_metadata import KEY, read_description, read_transform
 from crossprompt.utils.files import hash_file
 from crossprompt.utils.optional import require_extra
@@ -21,7 +21,7 @@ DEVICES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 """What ONNX Runtime calls them."""
 
 
-class OnnxClassifier(FileClassifier):
+class OnnxClassifier(ImageClassifier):
     """What ``crossprompt export`` writes, opened; it predicts as ``Classifier`` does.
 
     Args:

@@ -31,8 +31,8 @@ class Recipe:
     """Images in a step, over all processes."""
     lr: float
     """Highest learning rate."""
-    optimiser: Literal["sgd", "adam", "adamw"] = "sgd"
-    """Which optimiser."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """Which optimizer."""
     momentum: float = 0.9
     """Of SGD."""
     eps: float = 1e-8
@@ -40,7 +40,7 @@ class Recipe:
     weight_decay: float = 5e-4
     """Of every learned tensor."""
     schedule: Literal["warm-up-cosine", "cosine"] = "warm-up-cosine"
-    """How the learning rate changes; see ``optimiser.SCHEDULES``."""
+    """How the learning rate changes; see ``optimizer.SCHEDULES``."""
     first_lr: float = 1e-5
     """Learning rate of the first epoch, where the schedule warms up."""
     last_lr: float = 0.0
@@ -75,7 +75,7 @@ class Recipe:
 class Method(nn.Module, ABC):
     """Holds only what it learns: CLIP is handed to each call and never stored.
 
-    So ``parameters()`` is what the optimiser gets and ``state_dict()`` is the checkpoint.
+    So ``parameters()`` is what the optimizer gets and ``state_dict()`` is the checkpoint.
     Subclasses are final.
 
     Args:
@@ -122,7 +122,7 @@ class Method(nn.Module, ABC):
     def recipe(cls, shots: int) -> Recipe:
         """The published recipe for ``shots`` training images per class."""
 
-    def count_learned(self, shots: int) -> int:
+    def count_parameters(self, shots: int) -> int:
         """How many numbers it learns from ``shots`` training images per class."""
         return sum(parameter.numel() for parameter in self.parameters())
 
@@ -180,7 +180,7 @@ class Method(nn.Module, ABC):
         return cross_entropy(self(clip, images), labels)
 
     def backward(self, clip: CLIP, images: Images, labels: Labels) -> Scalar:
-        """Leave in the parameters what the optimiser follows: the gradient of the loss.
+        """Leave in the parameters what the optimizer follows: the gradient of the loss.
 
         On several processes it is that of all their images; see ``average_gradients``.
 
@@ -264,7 +264,7 @@ class FeatureMethod(Method):
 
     @abstractmethod
     def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
-        """Score image features ``[batch, embed]``, not normalised: ``[batch, classes]``."""
+        """Score image features ``[batch, embed]``, not normalized: ``[batch, classes]``."""
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
         """Score images by their features."""
@@ -279,7 +279,7 @@ class FeatureMethod(Method):
 
         Args:
             clip: the frozen backbone.
-            features: ``[batch, embed]``, not normalised.
+            features: ``[batch, embed]``, not normalized.
             labels: ``[batch]``, indices of classes.
         """
         return cross_entropy(self.score(clip, features), labels)
@@ -293,7 +293,7 @@ class FeatureMethod(Method):
 
         Args:
             clip: the frozen backbone.
-            features: ``[batch, embed]``, not normalised, of this process's share.
+            features: ``[batch, embed]``, not normalized, of this process's share.
             labels: ``[batch]``, indices of classes.
         """
         return follow(self, self.loss_on_features(clip, features, labels))

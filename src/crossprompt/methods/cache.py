@@ -12,11 +12,10 @@ from torch.nn.functional import normalize, one_hot
 
 from crossprompt.clip.model import CLIP
 from crossprompt.methods.base import TRAIN_FIRST, FeatureMethod
-from crossprompt.methods.features import Examples
+from crossprompt.methods.features import Examples, encode_crops
 from crossprompt.methods.heads import Cache, Frozen
 from crossprompt.methods.heads.cache import Keys, Values, ask
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
-from crossprompt.training.batches import encode_crops
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Logits, Scalar
 

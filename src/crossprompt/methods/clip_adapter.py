@@ -3,7 +3,7 @@
 Gao et al., IJCV 2024, https://arxiv.org/abs/2110.04544. *Reconstruction* of the recipe: the public
 code has the model but no settings of its training. Deviations and choices:
 
-* The batch of 32 is the paper's. For optimiser, learning rate and schedule the public code calls
+* The batch of 32 is the paper's. For optimizer, learning rate and schedule the public code calls
   Dassl's builders; these are CoOp's settings of them, with which its trainer is shared: SGD, 0.002,
   one epoch of warm-up. Its 200 epochs are what Tip-Adapter's paper reports of it (table 1).
 * The ratio is 0.2, as in the code; the paper chooses one for each data set.

@@ -130,7 +130,7 @@ class CLIPLoRA(Method):
             steps=500 * shots,
             batch_size=32,
             lr=2e-4,
-            optimiser="adamw",
+            optimizer="adamw",
             weight_decay=1e-2,
             schedule="cosine",
             last_lr=1e-6,

@@ -1,21 +1,28 @@
 """The few-shot images as a method may see them outside the training loop."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Item
-from crossprompt.data.loader import read_batches, to_device
+from crossprompt.data.loader import ImageCache, read_batches, to_device
+from crossprompt.data.prefetch import prefetch
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import ImageFeatures, Images
 
+Crops = Float[Tensor, "epochs images embed"]
+"""Features of one crop of every image for every epoch."""
+Read = Callable[[int, int], Tensor]
+"""What a method is shown of the item at a position in an epoch."""
 CALIBRATION_IMAGES = 512
 """At most, in the batch that dynamic prompts are frozen on."""
 BATCH = 64
@@ -27,12 +34,12 @@ class Features:
     """Frozen image features of a split, with the test transform."""
 
     features: ImageFeatures
-    """``[images, embed]``, fp32, not normalised."""
+    """``[images, embed]``, fp32, not normalized."""
     labels: list[int]
     """One per image."""
 
     @property
-    def normalised(self) -> np.ndarray:
+    def normalized(self) -> np.ndarray:
         """``[images, embed]`` of length 1, on the CPU."""
         return normalize(self.features, dim=-1).cpu().numpy()
 
@@ -109,3 +116,72 @@ def balanced(items: Sequence[Item], count: int, seed: int) -> list[Item]:
         group[turn] for turn in range(count) for group in by_label.values() if turn < len(group)
     ]
     return turns[:count]
+
+
+def images_of(items: Sequence[Item], clip: CLIP, seed: int, smallest_crop: float | None) -> Read:
+    """Pixels ``[3, side, side]``.
+
+    Args:
+        items: labelled training images.
+        clip: for the transform.
+        seed: of the augmentation.
+        smallest_crop: part of an image's area; None for the test transform, without augmentation.
+    """
+    preprocess = clip.preprocess
+    cache = ImageCache(
+        preprocess.enough if smallest_crop is None else preprocess.enough_for_crops(smallest_crop)
+    )
+
+    def read(position: int, epoch: int) -> Tensor:
+        image = cache.read(items[position].path)
+        if smallest_crop is None:
+            return clip.preprocess(image)
+        # seeded by the image and the epoch, not by when a thread comes to it
+        generator = random.Random(f"{seed}:{epoch}:{position}")
+        return clip.preprocess.train(image, generator, scale=(smallest_crop, 1.0))
+
+    return read
+
+
+def features_of(items: Sequence[Item], clip: CLIP) -> Read:
+    """Features ``[embed]`` with the test transform, of images that are encoded once and for all."""
+    features = encode_split(clip, items).features
+    return lambda position, epoch: features[position]
+
+
+def views_of(
+    items: Sequence[Item], clip: CLIP, seed: int, smallest_crop: float, views: int
+) -> Read:
+    """Features ``[embed]`` of the crops of the first ``views`` epochs, shown again in their turn.
+
+    Args:
+        items: labelled training images.
+        clip: for the transform and the image tower.
+        seed: of the augmentation.
+        smallest_crop: part of an image's area.
+        views: crops of each image.
+    """
+    features = encode_crops(items, clip, seed, smallest_crop, range(1, 1 + views))
+    return lambda position, epoch: features[(epoch - 1) % views, position]
+
+
+@torch.no_grad()
+def encode_crops(
+    items: Sequence[Item], clip: CLIP, seed: int, smallest_crop: float, epochs: Sequence[int]
+) -> Crops:
+    """Features of the crops that ``images_of`` shows in some epochs, not normalized, in fp32.
+
+    Args:
+        items: labelled training images.
+        clip: for the transform and the image tower.
+        seed: of the augmentation.
+        smallest_crop: part of an image's area.
+        epochs: which; those before 1 are never trained on.
+    """
+    read = images_of(items, clip, seed, smallest_crop)
+    wanted = [(position, epoch) for epoch in epochs for position in range(len(items))]
+    crops = prefetch(lambda task: read(*task), wanted)
+    parts = []
+    while batch := list(islice(crops, BATCH)):
+        parts.append(clip.encode_images(torch.stack(batch).to(clip.device)).float())
+    return torch.cat(parts).unflatten(0, (len(epochs), len(items)))

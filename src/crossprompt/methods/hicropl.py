@@ -204,7 +204,7 @@ class HiCroPL(Method):
     @classmethod
     def recipe(cls, shots: int) -> Recipe:
         """Adam as published, the same for every number of shots."""
-        return Recipe(epochs=50, batch_size=32, lr=2.5e-3, optimiser="adam", eps=1e-3)
+        return Recipe(epochs=50, batch_size=32, lr=2.5e-3, optimizer="adam", eps=1e-3)
 
     def prepare(self, clip: CLIP, examples: Examples) -> None:
         """Encode the descriptions."""
@@ -252,7 +252,7 @@ class HiCroPL(Method):
 
 @torch.no_grad()
 def known(clip: CLIP, images: Images) -> ImageFeatures:
-    """Features of frozen CLIP, not normalised: ``[batch, embed]``."""
+    """Features of frozen CLIP, not normalized: ``[batch, embed]``."""
     return clip.encode_images(images)
 
 

@@ -1,7 +1,7 @@
 """Linear probe: logistic regression on frozen image features, the baseline that uses no text.
 
 Radford et al., ICML 2021, https://arxiv.org/abs/2103.00020, appendix A.3. Deviations: features are
-normalised, and the inverse regularisation C is searched on the validation images alone, on a log
+normalized, and the inverse regularization C is searched on the validation images alone, on a log
 scale.
 """
 
@@ -45,7 +45,7 @@ class LinearProbe(FeatureMethod):
         """Settings of the linear probe."""
 
         c: float | None = None
-        """Inverse strength of the regularisation; by default searched on the validation images."""
+        """Inverse strength of the regularization; by default searched on the validation images."""
 
         def __post_init__(self) -> None:
             require(
@@ -88,7 +88,7 @@ class LinearProbe(FeatureMethod):
             solution = _fit(train, C_WITHOUT_VALIDATION)
         else:
             fits = [_fit(train, c) for c in C_SEARCHED]
-            # the first of equals is the most regularised
+            # the first of equals is the most regularized
             solution = max(fits, key=lambda fit: _accuracy(fit, validation))
         weight, bias = _per_class(solution)
         with torch.no_grad():
@@ -96,7 +96,7 @@ class LinearProbe(FeatureMethod):
             self.bias.copy_(torch.from_numpy(bias))
 
     def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
-        """Score normalised image features alone."""
+        """Score normalized image features alone."""
         return normalize(features.float(), dim=-1) @ self.weight.T + self.bias
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
@@ -116,11 +116,11 @@ def _fit(features: Features, c: float) -> Regression:
         warnings.simplefilter("ignore", ConvergenceWarning)
         # with one image of each class, scikit-learn wonders whether labels are numbers
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-        return regression.fit(features.normalised, features.labels)
+        return regression.fit(features.normalized, features.labels)
 
 
 def _accuracy(regression: Regression, features: Features) -> float:
-    return float(regression.score(features.normalised, features.labels))
+    return float(regression.score(features.normalized, features.labels))
 
 
 def _per_class(regression: Regression) -> tuple[np.ndarray, np.ndarray]:

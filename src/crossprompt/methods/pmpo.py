@@ -6,7 +6,7 @@ the paper: there is no public code, and a result is no reproduction. Our choices
 * The image tower's blocks are cut into as many segments as there are prompts, nearly equal where
   they cannot be equal; in every block of a segment the image prompt is one linear layer of that
   segment's text prompt.
-* A class is the mean of its normalised features under all text prompts and of the hand-written one,
+* A class is the mean of its normalized features under all text prompts and of the hand-written one,
   each counting as one (``--template-weight`` for another weight).
 * Text prompts start from "a photo of a", each with noise of its own (deviation 0.002).
 * The recipe is MaPLe's.

@@ -36,7 +36,7 @@ def write(tokens: ImageTokens, prompt: ImagePrompt) -> ImageTokens:
 def encode_prompted_images(
     clip: CLIP, images: Images, prompts: Mapping[int, ImagePrompt]
 ) -> ImageFeatures:
-    """Image features, not normalised.
+    """Image features, not normalized.
 
     Args:
         clip: the frozen backbone.
@@ -59,7 +59,7 @@ def encode_prompted_images(
 def encode_prompted_texts(
     clip: CLIP, texts: TokenizedTexts, prompts: Mapping[int, TextPrompt]
 ) -> TextFeatures:
-    """Text features of every group, ``[groups, texts, embed]``, not normalised.
+    """Text features of every group, ``[groups, texts, embed]``, not normalized.
 
     Args:
         clip: the frozen backbone.

@@ -9,8 +9,8 @@ authors' public code (https://github.com/muzairkhattak/PromptSRC, trainers/promp
 over all elements of features of length 1; the divergence KL(frozen || prompted), summed and divided
 by the number of logits. Deviations from it:
 
-* Frozen texts: every template's feature is normalised before the mean is taken, as in zero-shot
-  CLIP; theirs is the normalised mean of unnormalised features.
+* Frozen texts: every template's feature is normalized before the mean is taken, as in zero-shot
+  CLIP; theirs is the normalized mean of unnormalized features.
 * One Gaussian for all data sets, theirs for six of eleven: mean 30 and deviation 30, of 50 epochs.
   Theirs are 45 and 5 for StanfordCars, Flowers102, FGVCAircraft, DTD and EuroSAT.
 * What is learned is kept in fp32 throughout; there it is fp16.

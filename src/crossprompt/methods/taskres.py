@@ -62,7 +62,7 @@ class TaskRes(FeatureMethod):
     def recipe(cls, shots: int) -> Recipe:
         """Adam, longer with more shots, as published."""
         epochs = 100 if shots <= 4 else 200
-        return Recipe(epochs=epochs, batch_size=256, lr=0.002, optimiser="adam", views=10)
+        return Recipe(epochs=epochs, batch_size=256, lr=0.002, optimizer="adam", views=10)
 
     def prepare(self, clip: CLIP, examples: Examples) -> None:
         """Encode the class texts."""

@@ -102,9 +102,9 @@ class ClassTexts:
         return self._kept
 
     def features(self, clip: CLIP) -> ClassFeatures:
-        """Those kept, if there are any: ``[classes, embed]`` in fp32, not normalised.
+        """Those kept, if there are any: ``[classes, embed]`` in fp32, not normalized.
 
-        Of several templates, the direction is the mean of their normalised features, the length
+        Of several templates, the direction is the mean of their normalized features, the length
         the mean of their lengths.
         """
         return self._encode(clip) if self._kept is None else self._kept
@@ -155,7 +155,7 @@ class Descriptions:
     def features(self, clip: CLIP) -> ClassFeatures:
         """Those kept, if there are any: ``[classes, embed]`` in fp32, of length 1.
 
-        Each is the mean of the sentences' normalised features, normalised again.
+        Each is the mean of the sentences' normalized features, normalized again.
         """
         return self._encode(clip) if self._kept is None else self._kept
 

@@ -42,7 +42,7 @@ class TipAdapterF(CacheMethod):
             epochs=20,
             batch_size=256,
             lr=0.001,
-            optimiser="adamw",
+            optimizer="adamw",
             eps=1e-4,
             weight_decay=0.01,
             schedule="cosine",
@@ -50,7 +50,7 @@ class TipAdapterF(CacheMethod):
             views=10,
         )
 
-    def count_learned(self, shots: int) -> int:
+    def count_parameters(self, shots: int) -> int:
         """A key for every training image."""
         return shots * len(self.class_names) * self.keys.shape[1]
 

@@ -1,7 +1,7 @@
 """Zero-shot CLIP: the class names in hand-written sentences.
 
 Radford et al., ICML 2021, https://arxiv.org/abs/2103.00020, section 3.1: with several templates,
-the classifier is the normalised mean of the normalised features.
+the classifier is the normalized mean of the normalized features.
 """
 
 from collections.abc import Sequence

@@ -1,24 +1,15 @@
 """Which images make up each step of a training, the same for any number of processes."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from crossprompt.clip.model import CLIP
-from crossprompt.data.dataset import Item
-from crossprompt.data.loader import ImageCache, map_ahead
+from crossprompt.data.prefetch import prefetch
 from crossprompt.errors import RequestError
-from crossprompt.methods.features import BATCH, encode_split
+from crossprompt.methods.features import Read
 from crossprompt.utils import distributed
-
-Crops = Float[Tensor, "epochs images embed"]
-"""Features of one crop of every image for every epoch."""
-Read = Callable[[int, int], Tensor]
-"""What a method is shown of the item at a position in an epoch."""
 
 
 def share_of(batch_size: int) -> int:
@@ -36,76 +27,7 @@ def share_of(batch_size: int) -> int:
     return batch_size // processes
 
 
-def images_of(items: Sequence[Item], clip: CLIP, seed: int, smallest_crop: float | None) -> Read:
-    """Pixels ``[3, side, side]``.
-
-    Args:
-        items: labelled training images.
-        clip: for the transform.
-        seed: of the augmentation.
-        smallest_crop: part of an image's area; None for the test transform, without augmentation.
-    """
-    preprocess = clip.preprocess
-    cache = ImageCache(
-        preprocess.enough if smallest_crop is None else preprocess.enough_for_crops(smallest_crop)
-    )
-
-    def read(position: int, epoch: int) -> Tensor:
-        image = cache.read(items[position].path)
-        if smallest_crop is None:
-            return clip.preprocess(image)
-        # seeded by the image and the epoch, not by when a thread comes to it
-        generator = random.Random(f"{seed}:{epoch}:{position}")
-        return clip.preprocess.train(image, generator, scale=(smallest_crop, 1.0))
-
-    return read
-
-
-def features_of(items: Sequence[Item], clip: CLIP) -> Read:
-    """Features ``[embed]`` with the test transform, of images that are encoded once and for all."""
-    features = encode_split(clip, items).features
-    return lambda position, epoch: features[position]
-
-
-def views_of(
-    items: Sequence[Item], clip: CLIP, seed: int, smallest_crop: float, views: int
-) -> Read:
-    """Features ``[embed]`` of the crops of the first ``views`` epochs, shown again in their turn.
-
-    Args:
-        items: labelled training images.
-        clip: for the transform and the image tower.
-        seed: of the augmentation.
-        smallest_crop: part of an image's area.
-        views: crops of each image.
-    """
-    features = encode_crops(items, clip, seed, smallest_crop, range(1, 1 + views))
-    return lambda position, epoch: features[(epoch - 1) % views, position]
-
-
-@torch.no_grad()
-def encode_crops(
-    items: Sequence[Item], clip: CLIP, seed: int, smallest_crop: float, epochs: Sequence[int]
-) -> Crops:
-    """Features of the crops that ``images_of`` shows in some epochs, not normalised, in fp32.
-
-    Args:
-        items: labelled training images.
-        clip: for the transform and the image tower.
-        seed: of the augmentation.
-        smallest_crop: part of an image's area.
-        epochs: which; those before 1 are never trained on.
-    """
-    read = images_of(items, clip, seed, smallest_crop)
-    wanted = [(position, epoch) for epoch in epochs for position in range(len(items))]
-    crops = map_ahead(lambda task: read(*task), wanted)
-    parts = []
-    while batch := list(islice(crops, BATCH)):
-        parts.append(clip.encode_images(torch.stack(batch).to(clip.device)).float())
-    return torch.cat(parts).unflatten(0, (len(epochs), len(items)))
-
-
-class Plan:
+class BatchSampler:
     """A seeded order for every epoch, cut into batches; an incomplete last one is dropped.
 
     Args:
@@ -135,7 +57,7 @@ class Plan:
         mine = slice(distributed.rank() * self.share, (distributed.rank() + 1) * self.share)
         batches = [batch[mine] for batch in self.batches(epoch)]
         positions = [position for batch in batches for position in batch]
-        shown = map_ahead(lambda position: self.read(position, epoch), positions)
+        shown = prefetch(lambda position: self.read(position, epoch), positions)
         for batch in batches:
             labels = torch.tensor([self.labels[position] for position in batch])
             yield torch.stack([next(shown) for _ in batch]), labels

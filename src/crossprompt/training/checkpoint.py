@@ -15,7 +15,7 @@ from crossprompt.errors import RequestError
 from crossprompt.methods.base import Method
 from crossprompt.methods.heads import check_tensors
 from crossprompt.utils import distributed
-from crossprompt.utils.files import replace_file
+from crossprompt.utils.files import atomic_write
 from crossprompt.utils.text import one_line
 
 
@@ -60,13 +60,13 @@ _SHOWN = 30
 """Characters of a value that an error shows."""
 
 
-class TrainingState:
-    """Learned tensors, optimiser and reports of the last finished epoch, in one file.
+class Checkpoint:
+    """Learned tensors, optimizer and reports of the last finished epoch, in one file.
 
     Args:
         folder: where it is kept; None keeps nothing.
         method: what is trained.
-        optimiser: over its parameters.
+        optimizer: over its parameters.
         settings: plain values that the result depends on; a state of other settings is refused.
         averaging: of the learned tensors over the epochs, where there is one.
     """
@@ -75,11 +75,11 @@ class TrainingState:
         self,
         folder: Path | None,
         method: nn.Module,
-        optimiser: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer,
         settings: Mapping[str, Any],
         averaging: Averaging | None = None,
     ) -> None:
-        self.folder, self.method, self.optimiser = folder, method, optimiser
+        self.folder, self.method, self.optimizer = folder, method, optimizer
         self.averaging = averaging
         self.settings = json.loads(json.dumps(settings))  # as they are when read again
 
@@ -118,7 +118,7 @@ class TrainingState:
         tensors = {f"method.{key}": value for key, value in self.method.state_dict().items()}
         if self.averaging is not None:
             tensors |= {f"average.{key}": value for key, value in self.averaging.total.items()}
-        for index, slots in self.optimiser.state_dict()["state"].items():
+        for index, slots in self.optimizer.state_dict()["state"].items():
             for slot, value in slots.items():
                 tensors[f"optimiser.{index}.{slot}"] = torch.as_tensor(value)
         tensors = {key: value.detach().contiguous() for key, value in tensors.items()}
@@ -126,14 +126,14 @@ class TrainingState:
         about = {"reports": json.dumps(lines), "settings": json.dumps(self.settings)}
         # not save_file, which lets nobody but the user read the file, whatever the umask
         data = save(tensors, metadata=about)
-        replace_file(self.folder / STATE, lambda path: path.write_bytes(data))
+        atomic_write(self.folder / STATE, lambda path: path.write_bytes(data))
         self._write_log(lines)
 
     def _write_log(self, reports: Sequence[Mapping[str, Any]]) -> None:
         if self.folder is None or distributed.rank() != 0:
             return
         text = "".join(json.dumps(report) + "\n" for report in reports)
-        replace_file(self.folder / LOG, lambda path: path.write_text(text, "utf-8"))
+        atomic_write(self.folder / LOG, lambda path: path.write_text(text, "utf-8"))
 
     def _load(self, path: Path) -> list[dict[str, Any]]:
         try:
@@ -173,7 +173,7 @@ class TrainingState:
         self.method.load_state_dict(learned, strict=True)
         if self.averaging is not None:
             self.averaging.restore(total)
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
 
 
 def clear(folder: Path) -> None:

@@ -104,7 +104,10 @@ class TrainConfig(Settings):
 
 def describe_recipe(recipe: Recipe, config: TrainConfig) -> dict[str, Any]:
     """Every setting of a training as plain values; only the seed where there are no steps."""
-    settings = asdict(recipe) if recipe.epochs else {"epochs": 0}
+    if not recipe.epochs:
+        return {"epochs": 0, "seed": config.seed}
+    # files have the key "optimiser" since format 1
+    settings = {("optimiser" if k == "optimizer" else k): x for k, x in asdict(recipe).items()}
     return {**settings, "seed": config.seed}
 
 
@@ -123,7 +126,7 @@ def describe_computation(clip: CLIP) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Job:
+class FitConfig:
     """What to fit on what; everything that the result depends on."""
 
     data: str

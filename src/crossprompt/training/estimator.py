@@ -19,7 +19,7 @@ from crossprompt.data.images import list_images
 from crossprompt.data.registry import load_dataset
 from crossprompt.errors import RequestError
 from crossprompt.inference.base import Prediction
-from crossprompt.training.config import Job
+from crossprompt.training.config import FitConfig
 from crossprompt.training.fit import fit_data
 from crossprompt.utils.progress import NOTE, Silent
 
@@ -94,7 +94,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             RequestError: the data cannot be used.
         """
         data, classes = _load(X) if y is None else _listed(X, y)
-        job = Job(
+        job = FitConfig(
             data=data.name,
             method=self.method,
             backbone=self.backbone,

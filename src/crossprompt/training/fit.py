@@ -12,7 +12,7 @@ from crossprompt.data.held_out import describe_data, hash_all
 from crossprompt.methods import Method, find_method
 from crossprompt.methods.base import Recipe
 from crossprompt.training.batches import share_of
-from crossprompt.training.config import Job, describe_computation, describe_recipe
+from crossprompt.training.config import FitConfig, describe_computation, describe_recipe
 from crossprompt.training.run_folder import RunFolder, open_run
 from crossprompt.training.train import count_shots, train
 from crossprompt.utils import distributed
@@ -31,7 +31,7 @@ ONE_EPOCH = (
 
 
 def fit(
-    job: Job,
+    job: FitConfig,
     output: Path | None = None,
     *,
     resume: bool = False,
@@ -69,7 +69,7 @@ def fit(
 
 
 def fit_data(
-    job: Job, data: Dataset, folder: RunFolder | None = None, reporter: Reporter | None = None
+    job: FitConfig, data: Dataset, folder: RunFolder | None = None, reporter: Reporter | None = None
 ) -> tuple[Classifier, dict[str, Result]]:
     """Do a job on data that is loaded already; see ``fit``.
 
@@ -120,7 +120,7 @@ def fit_data(
     return classifier, results
 
 
-def check_batches(job: Job, few: Dataset) -> None:
+def check_batches(job: FitConfig, few: Dataset) -> None:
     """Find what is wrong with the batches that the images would make.
 
     Args:
@@ -135,7 +135,7 @@ def check_batches(job: Job, few: Dataset) -> None:
         share_of(min(recipe.batch_size, len(few.train)))
 
 
-def check_data(job: Job, data: Dataset, reporter: Reporter) -> Dataset:
+def check_data(job: FitConfig, data: Dataset, reporter: Reporter) -> Dataset:
     """Read every image once, and say what there is."""
     data = data.checked(job.skip_bad_images, reporter.count("Checking images"))
     for note in data.notes:
@@ -175,7 +175,7 @@ def note_metrics(classifier: Classifier, results: Mapping[str, Result]) -> None:
 
 
 def describe_settings(
-    job: Job, clip: CLIP, method: Method, few: Dataset, about_data: Mapping[str, Any]
+    job: FitConfig, clip: CLIP, method: Method, few: Dataset, about_data: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Plain values that the result depends on, to the bit.
 
@@ -202,7 +202,7 @@ def describe_settings(
     }
 
 
-def describe_training(job: Job, few: Dataset) -> dict[str, Any]:
+def describe_training(job: FitConfig, few: Dataset) -> dict[str, Any]:
     """Every setting of a job's training as plain values.
 
     Args:
@@ -212,7 +212,7 @@ def describe_training(job: Job, few: Dataset) -> dict[str, Any]:
     return describe_recipe(_recipe_of(job, few), job.train_config())
 
 
-def _recipe_of(job: Job, few: Dataset) -> Recipe:
+def _recipe_of(job: FitConfig, few: Dataset) -> Recipe:
     shots = count_shots(few.train) if few.train else 1
     recipe = job.train_config().recipe_of(find_method(job.method), shots)
     return recipe.for_images(len(few.train))

@@ -23,11 +23,11 @@ from crossprompt.utils import distributed
 
 GB = 1e9
 OPTIMISER = 3
-"""Tensors beside each learned one: its gradient and at most two that the optimiser keeps."""
+"""Tensors beside each learned one: its gradient and at most two that the optimizer keeps."""
 
 
 @dataclass(frozen=True)
-class Saving:
+class Recompute:
     """What is computed again instead of being kept."""
 
     text: bool = False
@@ -45,11 +45,11 @@ class Saving:
 
 
 LEVELS = (
-    Saving(),
-    Saving(text=True),
-    Saving(text=True, most_tokens=4096),
-    Saving(text=True, image=True, most_tokens=4096),
-    Saving(text=True, image=True, most_tokens=512),
+    Recompute(),
+    Recompute(text=True),
+    Recompute(text=True, most_tokens=4096),
+    Recompute(text=True, image=True, most_tokens=4096),
+    Recompute(text=True, image=True, most_tokens=512),
 )
 """From the fastest to the smallest."""
 
@@ -84,7 +84,7 @@ class Kept:
     elsewhere: int = 0
     """Outside the towers' blocks."""
 
-    def peak(self, saving: Saving) -> float:
+    def peak(self, saving: Recompute) -> float:
         """Bytes at the highest, by what is computed again."""
         working = max(
             self.image.working(None),
@@ -94,9 +94,9 @@ class Kept:
         return self.elsewhere + towers + working
 
 
-def choose_saving(
+def choose_recompute(
     loss: Callable[[], Tensor], method: nn.Module, clip: CLIP, limit: float | None
-) -> tuple[Saving, float]:
+) -> tuple[Recompute, float]:
     """The fastest way to train within a limit, or the smallest if none is within it.
 
     Args:
@@ -120,16 +120,16 @@ def choose_saving(
 
 
 @contextmanager
-def applied(clip: CLIP, saving: Saving) -> Iterator[None]:
+def applied(clip: CLIP, saving: Recompute) -> Iterator[None]:
     """Have the blocks compute again what ``saving`` says, for as long as the context is open."""
     _apply(clip, saving)
     try:
         yield
     finally:
-        _apply(clip, Saving())
+        _apply(clip, Recompute())
 
 
-def _apply(clip: CLIP, saving: Saving) -> None:
+def _apply(clip: CLIP, saving: Recompute) -> None:
     for block in (*clip.image.blocks, *clip.text.blocks):
         match block:
             case TextBlock():

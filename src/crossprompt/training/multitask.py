@@ -23,10 +23,11 @@ from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import DESCRIPTION
 from crossprompt.methods import build_method
 from crossprompt.methods.base import Method, Recipe
+from crossprompt.methods.features import images_of
 from crossprompt.methods.mmap import MmAP, Source
-from crossprompt.training.batches import Plan, images_of
-from crossprompt.training.checkpoint import TrainingState
-from crossprompt.training.config import Job, TrainConfig
+from crossprompt.training.batches import BatchSampler
+from crossprompt.training.checkpoint import Checkpoint
+from crossprompt.training.config import FitConfig, TrainConfig
 from crossprompt.training.fit import (
     check_data,
     describe_result,
@@ -34,7 +35,7 @@ from crossprompt.training.fit import (
     measure,
     note_metrics,
 )
-from crossprompt.training.optimizer import build_optimiser
+from crossprompt.training.optimizer import build_optimizer
 from crossprompt.training.run_folder import SELECTION, RunFolder, open_run, read_run
 from crossprompt.training.train import Loop, Steps, count_shots
 from crossprompt.utils import distributed
@@ -145,7 +146,7 @@ class Task:
     """With a prompt of its own and one of its group."""
     recipe: Recipe
     """By which it is trained."""
-    plan: Plan
+    plan: BatchSampler
     """Of its batches."""
 
     @classmethod
@@ -157,7 +158,7 @@ class Task:
         clip: CLIP,
         config: TrainConfig,
     ) -> "Task":
-        """Plan the batches that the method's recipe asks for.
+        """BatchSampler the batches that the method's recipe asks for.
 
         Args:
             name: what its run is called.
@@ -169,7 +170,7 @@ class Task:
         assert isinstance(method, MmAP)
         recipe, seed = config.recipe_of(MmAP, count_shots(items)), config.seed
         read = images_of(items, clip, seed, recipe.smallest_crop if recipe.augment else None)
-        plan = Plan([item.label for item in items], recipe.batch_size, seed, read)
+        plan = BatchSampler([item.label for item in items], recipe.batch_size, seed, read)
         return cls(name, method, recipe, plan)
 
     def loss(self, clip: CLIP, batch: Batch) -> Scalar:
@@ -192,7 +193,7 @@ def batches_of(tasks: Sequence[Task], epoch: int) -> Iterator[tuple[Batch, ...]]
     """
     steps = steps_of(tasks)
 
-    def batches(plan: Plan) -> Iterator[Batch]:
+    def batches(plan: BatchSampler) -> Iterator[Batch]:
         rounds = math.ceil(steps / plan.steps)
         for number in range((epoch - 1) * rounds + 1, epoch * rounds + 1):
             yield from plan.epoch(number)
@@ -249,8 +250,8 @@ def train_tasks(
         JobError: the loss is not finite; the state of the last good epoch is kept.
     """
     learned = Learned(tasks, groups)
-    optimiser = build_optimiser(learned, recipe)
-    state = TrainingState(folder, learned, optimiser, settings)
+    optimizer = build_optimizer(learned, recipe)
+    state = Checkpoint(folder, learned, optimizer, settings)
     methods = [task.method for task in tasks]
     return Loop(_steps(tasks, clip), methods, clip, recipe, state, on_step).run(resume)
 
@@ -285,7 +286,7 @@ def compare_tasks(
     Args:
         tasks: whose own prompts are left alone.
         clip: the frozen backbone.
-        recipe: whose optimiser warms up, at the highest learning rate.
+        recipe: whose optimizer warms up, at the highest learning rate.
         seed: of the shared prompt.
         progress: called with (steps done, steps in all).
     """
@@ -293,7 +294,7 @@ def compare_tasks(
     first = sharing[0].method
     for task in sharing:
         task.method.task = first.task
-    optimiser = build_optimiser(first, recipe)
+    optimizer = build_optimizer(first, recipe)
     steps = (step for epoch in count(1) for step in batches_of(sharing, epoch))
     compared = []
     for number, batches in enumerate(islice(steps, WARM_UP + MEASURED)):
@@ -302,7 +303,7 @@ def compare_tasks(
         ]
         if number < WARM_UP:
             _leave(torch.stack(gradients).mean(0), first.task)
-            optimiser.step()
+            optimizer.step()
         else:
             compared.append(gradients)
         if progress is not None:
@@ -324,7 +325,7 @@ def _gradient(task: Task, clip: CLIP, batch: Batch) -> Tensor:
 
 
 def _leave(gradient: Tensor, shared: Source) -> None:
-    """Put a flat gradient where the optimiser looks for it."""
+    """Put a flat gradient where the optimizer looks for it."""
     parameters = list(shared.parameters())
     parts = gradient.split([x.numel() for x in parameters])
     for parameter, part in zip(parameters, parts, strict=True):
@@ -332,16 +333,16 @@ def _leave(gradient: Tensor, shared: Source) -> None:
 
 
 @dataclass(frozen=True)
-class TasksJob:
+class MultiTaskConfig:
     """One job for each data set; they differ in nothing but the data.
 
     Args:
         jobs: at least two.
     """
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[FitConfig, ...]
 
-    def check(self) -> "TasksJob":
+    def check(self) -> "MultiTaskConfig":
         """Find what is wrong with the words alone, before any work.
 
         Returns:
@@ -379,7 +380,7 @@ class TasksJob:
             job.check()
             if replace(job, data="", root=None) != replace(jobs[0], data="", root=None):
                 raise RequestError("the jobs of several data sets differ in more than the data")
-        return TasksJob(jobs)
+        return MultiTaskConfig(jobs)
 
     @property
     def names(self) -> list[str]:
@@ -401,14 +402,14 @@ class _Part:
     """What is known of a task before it is trained."""
 
     task: Task
-    job: Job
+    job: FitConfig
     few: Dataset
     settings: dict[str, Any]
     about_data: dict[str, Any]
 
 
 def fit_tasks(
-    job: TasksJob,
+    job: MultiTaskConfig,
     output: Path | None = None,
     *,
     resume: bool = False,
@@ -463,7 +464,7 @@ def fit_tasks(
     }
 
 
-def _prepare(job: TasksJob, clip: CLIP, reporter: Reporter) -> list[_Part]:
+def _prepare(job: MultiTaskConfig, clip: CLIP, reporter: Reporter) -> list[_Part]:
     whole = [one.load_data() for one in job.jobs]
     few = [
         data if one.shots is None else data.few_shot(one.shots, one.seed)
@@ -477,7 +478,7 @@ def _prepare(job: TasksJob, clip: CLIP, reporter: Reporter) -> list[_Part]:
 
 def _part(
     name: str,
-    job: Job,
+    job: FitConfig,
     method: Method,
     whole: Dataset,
     few: Dataset,
@@ -527,7 +528,7 @@ def _in_words(group: Sequence[str], cosines: Mapping[str, Mapping[str, float]]) 
 
 def _begin(
     folder: RunFolder | None,
-    job: TasksJob,
+    job: MultiTaskConfig,
     parts: Sequence[_Part],
     grouping: Grouping,
     reporter: Reporter,

@@ -1,4 +1,4 @@
-"""How a recipe moves what is learned: the optimiser, and its learning rate at every step."""
+"""How a recipe moves what is learned: the optimizer, and its learning rate at every step."""
 
 import math
 from collections.abc import Callable
@@ -44,11 +44,11 @@ def learning_rate(epoch: int, recipe: Recipe, part: float = 0.0) -> float:
     return SCHEDULES[recipe.schedule](epoch, part, recipe)
 
 
-def build_optimiser(method: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser, over everything that the method learns."""
+def build_optimizer(method: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer, over everything that the method learns."""
     learned = [parameter for parameter in method.parameters() if parameter.requires_grad]
     lr, decay = recipe.lr, recipe.weight_decay
-    match recipe.optimiser:
+    match recipe.optimizer:
         case "sgd":
             return torch.optim.SGD(learned, lr, momentum=recipe.momentum, weight_decay=decay)
         case "adam":

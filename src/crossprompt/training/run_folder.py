@@ -14,7 +14,7 @@ from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import DESCRIPTION
 from crossprompt.training.checkpoint import clear, differences
 from crossprompt.utils import distributed
-from crossprompt.utils.files import replace_file
+from crossprompt.utils.files import atomic_write
 
 RUN, SELECTION = "run.json", "selection.json"
 LIBRARIES = ("crossprompt", "torch", "numpy", "pillow", "scikit-learn")
@@ -79,7 +79,7 @@ class RunFolder:
             if data is not None and data.selection is not None:
                 data.save_selection(self.path / SELECTION)
             text = json.dumps(run, indent=2, ensure_ascii=False) + "\n"
-            replace_file(self.path / RUN, lambda partial: partial.write_text(text, "utf-8"))
+            atomic_write(self.path / RUN, lambda partial: partial.write_text(text, "utf-8"))
         return []
 
     def _compare(self, run: Mapping[str, Any]) -> list[str]:

@@ -18,12 +18,12 @@ from crossprompt.data.dataset import Item, Split, check_items, fingerprint_of
 from crossprompt.data.loader import to_device
 from crossprompt.errors import JobError
 from crossprompt.methods.base import FeatureMethod, Method, Recipe
-from crossprompt.methods.features import Examples
-from crossprompt.training.batches import Plan, Read, features_of, images_of, views_of
-from crossprompt.training.checkpoint import Averaging, TrainingState
+from crossprompt.methods.features import Examples, Read, features_of, images_of, views_of
+from crossprompt.training.batches import BatchSampler
+from crossprompt.training.checkpoint import Averaging, Checkpoint
 from crossprompt.training.config import TrainConfig, describe_computation, describe_recipe
-from crossprompt.training.memory import GB, Saving, applied, choose_saving
-from crossprompt.training.optimizer import build_optimiser, learning_rate
+from crossprompt.training.memory import GB, Recompute, applied, choose_recompute
+from crossprompt.training.optimizer import build_optimizer, learning_rate
 from crossprompt.utils import distributed
 from crossprompt.utils.config import require
 from crossprompt.utils.progress import NOTE, EpochReport, StepReport
@@ -59,8 +59,8 @@ class Loop(Generic[Batch]):
     """The frozen backbone."""
     recipe: Recipe
     """Whose learning rates they are, and how many epochs."""
-    state: TrainingState
-    """Of all that is learned, with its optimiser."""
+    state: Checkpoint
+    """Of all that is learned, with its optimizer."""
     on_step: Callable[[StepReport], None] | None = None
     """Called after every step."""
     on_epoch: Callable[[EpochReport], None] | None = None
@@ -111,16 +111,16 @@ class Loop(Generic[Batch]):
 
     def _set_learning_rate(self, epoch: int, number: int) -> float:
         lr = learning_rate(epoch, self.recipe, (number - 1) / self.steps.count)
-        for group in self.state.optimiser.param_groups:
+        for group in self.state.optimizer.param_groups:
             group["lr"] = lr
         return lr
 
     def _step(self, batch: Batch, epoch: int, number: int) -> float:
-        self.state.optimiser.zero_grad(set_to_none=True)
+        self.state.optimizer.zero_grad(set_to_none=True)
         loss = self.steps.backward(batch)
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss} in epoch {epoch}, step {number}", epoch)
-        self.state.optimiser.step()
+        self.state.optimizer.step()
         return loss
 
     def _diverged(self, what: str, epoch: int) -> JobError:
@@ -195,14 +195,16 @@ def train(
     reports: list[EpochReport] = []
     if recipe.epochs:
         shown = _choose_shown(method, clip, train, recipe, config.seed)
-        plan = Plan([item.label for item in train], recipe.batch_size, config.seed, shown.read)
+        plan = BatchSampler(
+            [item.label for item in train], recipe.batch_size, config.seed, shown.read
+        )
         saving = _choose_saving(method, clip, shown.loss, plan, config.memory_limit, say)
-        optimiser = build_optimiser(method, recipe)
+        optimizer = build_optimizer(method, recipe)
         circumstances = _circumstances(method, clip, train, saving)
         settings = {**describe_recipe(recipe, config), **circumstances}
         averaging = Averaging(method, recipe.epochs)
         place = None if folder is None else Path(folder)
-        state = TrainingState(place, method, optimiser, settings, averaging)
+        state = Checkpoint(place, method, optimizer, settings, averaging)
         steps = _steps(clip, shown.backward, plan)
         loop = Loop(steps, [method], clip, recipe, state, on_step, on_epoch)
         with applied(clip, saving):
@@ -238,7 +240,7 @@ def _choose_shown(
     return _Shown(method.loss_on_features, method.backward_on_features, read)
 
 
-def _steps(clip: CLIP, backward: Loss, plan: Plan) -> Steps[tuple[Tensor, Tensor]]:
+def _steps(clip: CLIP, backward: Loss, plan: BatchSampler) -> Steps[tuple[Tensor, Tensor]]:
     def step(batch: tuple[Tensor, Tensor]) -> float:
         shown, labels = (to_device(x, clip.device) for x in batch)
         return distributed.mean(backward(clip, shown, labels).item())
@@ -255,27 +257,27 @@ def _choose_saving(
     method: Method,
     clip: CLIP,
     loss: Loss,
-    plan: Plan,
+    plan: BatchSampler,
     memory_limit: float | None,
     say: Callable[[str], None] | None,
-) -> Saving:
+) -> Recompute:
     """What of the first step is computed twice, so that it stays within the memory."""
     shown, labels = (to_device(x, clip.device) for x in next(plan.epoch(1)))
     limit = None if memory_limit is None else memory_limit * GB
     with in_training([method], clip.device):
-        saving, peak = choose_saving(lambda: loss(clip, shown, labels), method, clip, limit)
+        saving, peak = choose_recompute(lambda: loss(clip, shown, labels), method, clip, limit)
     require(
         limit is None or peak <= limit,
         f"a step needs about {peak / GB:.2g} GB even where all that can be is computed twice, but "
         f"memory_limit is {memory_limit}; raise it, or lower batch_size",
     )
-    if say is not None and saving != Saving():
+    if say is not None and saving != Recompute():
         say(f"{NOTE}to take about {peak / GB:.2g} GB, {saving.in_words()}")
     return saving
 
 
 def _circumstances(
-    method: Method, clip: CLIP, items: Sequence[Item], saving: Saving
+    method: Method, clip: CLIP, items: Sequence[Item], saving: Recompute
 ) -> dict[str, Any]:
     """What a bit-identical result depends on beside the recipe."""
     return {

@@ -45,7 +45,7 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
-def writable_folder(folder: Path) -> None:
+def ensure_writable(folder: Path) -> None:
     """Make a folder, and try whether files can be made in it, before any work is done for them.
 
     Raises:
@@ -62,7 +62,7 @@ def writable_folder(folder: Path) -> None:
         ) from error
 
 
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under another name and move it into place: it is never seen half written."""
     partial = path.with_name(f".{path.name}.partial")
     try:

@@ -4,7 +4,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 Images = Float[Tensor, "batch 3 side side"]
-"""Normalised RGB images."""
+"""Normalized RGB images."""
 ImageTokens = Float[Tensor, "batch image_tokens image_width"]
 """States of the image tower: class token, patches, then any prompt tokens."""
 ImagePrompt = Float[Tensor, "length image_width"]
@@ -12,9 +12,9 @@ ImagePrompt = Float[Tensor, "length image_width"]
 TextPrompt = Float[Tensor, "groups length text_width"]
 """Prompt tokens of the text tower, one sequence per group of texts."""
 ImageFeatures = Float[Tensor, "batch embed"]
-"""Pooled and projected images, not yet normalised."""
+"""Pooled and projected images, not yet normalized."""
 TextFeatures = Float[Tensor, "groups texts embed"]
-"""Pooled and projected texts in the order they were given, not yet normalised."""
+"""Pooled and projected texts in the order they were given, not yet normalized."""
 ClassFeatures = Float[Tensor, "classes embed"]
 """One feature per class."""
 Rows = Float[Tensor, "rows embed"]

@@ -49,7 +49,7 @@ def test_the_page_fits_asks_for_nothing_and_does_not_complain(
     assert browser.ask("document.title") == "crossprompt: results"
 
 
-def test_every_picture_is_drawn_in_the_colours_of_the_page(browser: Browser, page: Path) -> None:
+def test_every_picture_is_drawn_in_the_colors_of_the_page(browser: Browser, page: Path) -> None:
     browser.open(page, scheme="dark")
     sizes = browser.ask(
         "[...document.querySelectorAll('.picture svg')].map(found => found.getBoundingClientRect())"

@@ -130,16 +130,16 @@ def test_the_study_of_inference_is_drawn(tmp_path: Path) -> None:
     lines = [line(), line(inference="per-image"), line(accuracy=0.6, **batch(4, "sorted"))]
     plot_inference(records(*lines), tmp_path / "inference.png")
     with Image.open(tmp_path / "inference.png") as picture:
-        drawn = {colour for _, colour in picture.convert("RGB").getcolors(2**24) or []}
-    for colour in COLOURS[:3]:
-        assert tuple(bytes.fromhex(colour[1:])) in drawn
+        drawn = {color for _, color in picture.convert("RGB").getcolors(2**24) or []}
+    for color in COLOURS[:3]:
+        assert tuple(bytes.fromhex(color[1:])) in drawn
     with pytest.raises(RequestError, match="found no line whose inference is 'batch'"):
         plot_inference(records(*lines[:2]), tmp_path / "none.png")
 
 
 @pytest.mark.parametrize("paper", ["#ffffff", "#191d23"])
-@pytest.mark.parametrize("colour", COLOURS)
-def test_every_curve_can_be_seen_on_light_and_on_dark(colour: str, paper: str) -> None:
+@pytest.mark.parametrize("color", COLOURS)
+def test_every_curve_can_be_seen_on_light_and_on_dark(color: str, paper: str) -> None:
     def luminance(code: str) -> float:
         shares = [value / 255 for value in bytes.fromhex(code[1:])]
         red, green, blue = (
@@ -147,5 +147,5 @@ def test_every_curve_can_be_seen_on_light_and_on_dark(colour: str, paper: str) -
         )
         return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
-    low, high = sorted((luminance(colour), luminance(paper)))
+    low, high = sorted((luminance(color), luminance(paper)))
     assert (high + 0.05) / (low + 0.05) >= 3  # WCAG 2.1, 1.4.11

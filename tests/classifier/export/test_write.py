@@ -191,7 +191,7 @@ def test_an_impossible_export_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_classifier_that_answers_by_its_neighbours_is_refused(
+def test_a_classifier_that_answers_by_its_neighbors_is_refused(
     classifier: Classifier, items: list[Item], tmp_path: Path
 ) -> None:
     clip = narrow_clip()

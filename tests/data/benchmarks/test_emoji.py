@@ -66,10 +66,10 @@ def test_every_picture_shows_something(loaded, style):
     for path in (path for split in splits for path in split.paths):
         with Image.open(path) as picture:
             assert (picture.mode, picture.size) == ("RGB", (144, 144))
-            colours = picture.getcolors(144 * 144)
-            assert colours is None or len(colours) > 3, path
+            colors = picture.getcolors(144 * 144)
+            assert colors is None or len(colors) > 3, path
             shown.add(picture.tobytes())
-    # a missing glyph would be the same box again; two shapes differ in nothing but their colour
+    # a missing glyph would be the same box again; two shapes differ in nothing but their color
     alike = 1 if style == "line-art" else 0
     assert len(shown) == sum(map(len, splits)) - alike
 

@@ -14,7 +14,7 @@ from crossprompt.inference.bulk.run import Engine, Local, predict_to_file
 
 
 def picture(number: int) -> bytes:
-    """A PNG of one colour, which is the number."""
+    """A PNG of one color, which is the number."""
     file = io.BytesIO()
     Image.new("RGB", (2, 2), (number // 256, number % 256, 7)).save(file, "png")
     return file.getvalue()

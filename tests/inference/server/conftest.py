@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.inference.server.servers import Colours, running
+from tests.inference.server.servers import Colors, running
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with running(Colours()) as client:
+    with running(Colors()) as client:
         yield client

@@ -35,7 +35,7 @@ def running(
         thread.join()
 
 
-class Colours:
+class Colors:
     """Says how much of a picture is red, green and blue: every picture has its own answer."""
 
     class_names: Sequence[str] = ("red", "green", "blue")
@@ -49,7 +49,7 @@ class Colours:
         return images.reshape(-1, 3)
 
 
-class Held(Colours):
+class Held(Colors):
     """Answers when it is let go."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Held(Colours):
 
 
 def picture(number: int = 0, form: str = "png", side: int = 16) -> bytes:
-    """A picture of one colour, another one for every number below 4096."""
+    """A picture of one color, another one for every number below 4096."""
     red, green, blue = (number % 16, number // 16 % 16, number // 256 % 16)
     stream = BytesIO()
     Image.new("RGB", (side, side), (17 * red, 17 * green, 17 * blue)).save(stream, form)
@@ -73,10 +73,10 @@ def picture(number: int = 0, form: str = "png", side: int = 16) -> bytes:
 
 
 def shares(content: bytes) -> list[float]:
-    """What ``Colours`` says of a picture, in the order of its classes."""
-    colours = Colours()
-    prepared = colours.prepare(Image.open(BytesIO(content)).convert("RGB"))
-    return [float(share) for share in colours.probabilities(prepared[None])[0]]
+    """What ``Colors`` says of a picture, in the order of its classes."""
+    colors = Colors()
+    prepared = colors.prepare(Image.open(BytesIO(content)).convert("RGB"))
+    return [float(share) for share in colors.probabilities(prepared[None])[0]]
 
 
 def upload(*contents: bytes) -> list[tuple[str, tuple[str, bytes]]]:
@@ -85,11 +85,8 @@ def upload(*contents: bytes) -> list[tuple[str, tuple[str, bytes]]]:
 
 
 def told(response: httpx.Response) -> list[list[float]]:
-    """The shares of every picture, in the order of the classes of ``Colours``."""
+    """The shares of every picture, in the order of the classes of ``Colors``."""
     return [
-        [
-            {x["label"]: x["probability"] for x in answer["top"]}[name]
-            for name in Colours.class_names
-        ]
+        [{x["label"]: x["probability"] for x in answer["top"]}[name] for name in Colors.class_names]
         for answer in response.json()["predictions"]
     ]

@@ -14,7 +14,7 @@ from crossprompt.classifier.torch_classifier import TorchClassifier
 from crossprompt.inference.server import auth as access
 from crossprompt.inference.server.limits import Limits
 from tests.backbone import NAMES, even_clip, write_items
-from tests.inference.server.servers import Colours, Held, picture, running, shares, told, upload
+from tests.inference.server.servers import Colors, Held, picture, running, shares, told, upload
 from tests.saved import classify
 
 KEY = "a-key-that-nobody-guesses"
@@ -76,7 +76,7 @@ def test_as_many_classes_are_listed_as_there_are_to_list(
 
 def test_the_classes_and_limits_are_told(client: httpx.Client) -> None:
     answer = client.get("/v1/classes").json()
-    assert answer["classes"] == list(Colours.class_names)
+    assert answer["classes"] == list(Colors.class_names)
     assert answer["max_upload_bytes"] == 20 * 2**20
     assert "JPEG" in answer["formats"]
 
@@ -185,7 +185,7 @@ def test_requests_are_counted_by_paths_that_there_are(client: httpx.Client) -> N
 
 
 def test_without_the_key_nothing_is_classified_or_told() -> None:
-    with running(Colours(), key=KEY) as client:
+    with running(Colors(), key=KEY) as client:
         for path in ("/v1/classes", "/metrics", "/v1/predict"):
             method = "POST" if path == "/v1/predict" else "GET"
             for headers in ({}, {"Authorization": "Bearer no"}, {"Authorization": f"Basic {KEY}"}):
@@ -214,7 +214,7 @@ def test_the_key_is_compared_in_a_time_that_does_not_tell_how_much_is_right(
         return original(one, other)
 
     monkeypatch.setattr(access.hmac, "compare_digest", compare)
-    with running(Colours(), key=KEY) as client:
+    with running(Colors(), key=KEY) as client:
         for word, status in ((KEY[:-1], 401), (KEY, 200)):
             headers = {"Authorization": f"Bearer {word}"}
             assert client.get("/v1/classes", headers=headers).status_code == status
@@ -222,7 +222,7 @@ def test_the_key_is_compared_in_a_time_that_does_not_tell_how_much_is_right(
 
 
 def test_pictures_that_nobody_sent_are_not_counted() -> None:
-    with running(Colours()) as client:  # which has classified a grey one
+    with running(Colors()) as client:  # which has classified a gray one
         assert "crossprompt_images_total 0.0" in client.get("/metrics").text
         client.post("/v1/predict", files=upload(GOOD, GOOD))
         assert "crossprompt_images_total 2.0" in client.get("/metrics").text
@@ -255,9 +255,9 @@ def test_a_request_that_is_not_answered_in_time_is_sent_away_and_makes_room() ->
         assert "crossprompt_images_held 0.0" in client.get("/metrics").text
 
 
-class Broken(Colours):
+class Broken(Colors):
     def probabilities(self, images):
-        if len(set(images.ravel().tolist())) > 1:  # all but the grey image that warms it up
+        if len(set(images.ravel().tolist())) > 1:  # all but the gray image that warms it up
             raise RuntimeError("weights of /secret/path do not fit")
         return super().probabilities(images)
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from crossprompt.inference.server import process as running_module
 from crossprompt.inference.server.limits import Limits
-from tests.inference.server.servers import Colours, picture, running, shares, told, upload
+from tests.inference.server.servers import Colors, picture, running, shares, told, upload
 
 MIB = 2**20
 INTERNALS = re.compile(r"Traceback|File \"|site-packages|/tmp|/usr|\.py|0x[0-9a-f]{6}|<_io|PIL\.")
@@ -96,7 +96,7 @@ def test_too_large_an_upload_is_refused_before_it_is_read(spill: Path, told_befo
     headers = {"Content-Type": "multipart/form-data; boundary=a"}
     if told_before:
         headers["Content-Length"] = str(len(HEAD) + 40 * MIB)
-    with running(Colours(), Limits(max_upload_mb=2.0)) as client:
+    with running(Colors(), Limits(max_upload_mb=2.0)) as client:
         tracemalloc.start()
         response = client.post("/v1/predict", content=large(40 * MIB), headers=headers)
         _, peak = tracemalloc.get_traced_memory()
@@ -118,7 +118,7 @@ def test_a_large_upload_that_is_allowed_is_kept_off_the_disk(
     noise = Image.frombytes("RGB", (1000, 1000), random.Random(0).randbytes(3_000_000))
     stream = BytesIO()
     noise.save(stream, "png")
-    with running(Colours()) as client:
+    with running(Colors()) as client:
         monkeypatch.setattr("tempfile.TemporaryFile", refuse)
         monkeypatch.setattr("tempfile.SpooledTemporaryFile", refuse)
         response = client.post("/v1/predict", files=upload(stream.getvalue()))
@@ -127,7 +127,7 @@ def test_a_large_upload_that_is_allowed_is_kept_off_the_disk(
 
 
 def test_uploads_that_are_too_much_together_are_sent_away() -> None:
-    with running(Colours(), Limits(max_upload_mb=1.0)) as client:
+    with running(Colors(), Limits(max_upload_mb=1.0)) as client:
         address = (client.base_url.host, client.base_url.port)
         slow = []
         head = (
@@ -193,7 +193,7 @@ def test_kinds_of_files_that_cameras_and_the_web_do_without_are_not_decoded(
 
 
 def test_a_request_that_trickles_in_is_given_up() -> None:
-    with running(Colours(), Limits(timeout=0.3)) as client:
+    with running(Colors(), Limits(timeout=0.3)) as client:
         address = (client.base_url.host, client.base_url.port)
         with socket.create_connection(address, timeout=5) as slow:
             slow.sendall(
@@ -210,7 +210,7 @@ def test_a_request_that_trickles_in_is_given_up() -> None:
 
 def test_who_never_sends_a_whole_head_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running_module, "HEAD_WITHIN", 0.3)
-    with running(Colours()) as client:
+    with running(Colors()) as client:
         address = (client.base_url.host, client.base_url.port)
         with (
             socket.create_connection(address, timeout=5) as silent,

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from crossprompt.inference.server.limits import Limits
-from tests.inference.server.servers import Colours, picture, running
+from tests.inference.server.servers import Colors, picture, running
 
 KEY = "a-key-that-nobody-guesses"
 FLAGS = (
@@ -26,7 +26,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 MARKUP = "<img src=x onerror=alert(1)>"
 
 
-class Named(Colours):
+class Named(Colors):
     """With names that a page could trip over."""
 
     class_names = ("Señor red", MARKUP, "blue & green")
@@ -234,9 +234,9 @@ def test_the_key_is_asked_for_and_then_sent(browser: Browser, files: list[Path])
 SHADES = """() => {
   const shades = (element) => {
     let ground = element;
-    const colour = () => getComputedStyle(ground).backgroundColor;
-    while (colour() === "rgba(0, 0, 0, 0)") ground = ground.parentElement;
-    return [getComputedStyle(element).color, colour()];
+    const color = () => getComputedStyle(ground).backgroundColor;
+    while (color() === "rgba(0, 0, 0, 0)") ground = ground.parentElement;
+    return [getComputedStyle(element).color, color()];
   };
   const texts = "h1, h2, h3, p, label, a, button, mark, .name, .value, .quiet, #classes li";
   return [...document.querySelectorAll(texts)]
@@ -245,8 +245,8 @@ SHADES = """() => {
 }"""
 
 
-def luminance(colour: str) -> float:
-    values = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+def luminance(color: str) -> float:
+    values = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
     red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
@@ -260,9 +260,9 @@ def test_all_text_stands_out_from_its_ground(page: Page, files: list[Path], sche
     page.get_by_label("Find classes").fill("red")
     found = page.evaluate(SHADES)
     assert len(found) > 10
-    for name, *colours in found:
-        dark, light = sorted(map(luminance, colours))
-        assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, colours)
+    for name, *colors in found:
+        dark, light = sorted(map(luminance, colors))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, colors)
 
 
 def test_the_page_fits_a_telephone(page: Page, files: list[Path]) -> None:

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 
 from crossprompt.inference.server.app import describe
 from crossprompt.inference.server.limits import Limits
-from tests.inference.server.servers import Colours, running
+from tests.inference.server.servers import Colors, running
 
 CHECKS = [
     not_a_server_error,
@@ -41,7 +41,7 @@ OPERATIONS = (
 
 @pytest.fixture(scope="module")
 def described() -> Iterator[Any]:
-    with running(Colours(), Limits(timeout=5.0)) as client:
+    with running(Colors(), Limits(timeout=5.0)) as client:
         document = client.get("/openapi.json").json()
         schema = schemathesis.openapi.from_dict(document)
         schema.config.update(base_url=str(client.base_url))
@@ -83,7 +83,7 @@ def test_the_document_lists_every_operation(described: Any) -> None:
 
 
 def test_the_docs_page_lists_them_too_and_takes_nothing_from_elsewhere() -> None:
-    with running(Colours()) as client:
+    with running(Colors()) as client:
         page = client.get("/docs")
         for method, path in OPERATIONS:
             assert f"<code>{method} {path}</code>" in page.text
@@ -103,7 +103,7 @@ def test_the_docs_page_shows_names_as_they_are_written() -> None:
 
 
 def test_no_answer_may_be_framed_sniffed_or_run_scripts_from_elsewhere() -> None:
-    with running(Colours()) as client:
+    with running(Colors()) as client:
         for path in ("/", "/page.js", "/docs", "/v1/classes", "/nowhere"):
             response: httpx.Response = client.get(path)
             policy = response.headers["content-security-policy"]

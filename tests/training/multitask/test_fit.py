@@ -18,16 +18,16 @@ from crossprompt.data.dataset import Item
 from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import build_method
 from crossprompt.methods.mmap import MmAP
+from crossprompt.training import multitask
 from crossprompt.training.checkpoint import LOG
-from crossprompt.training.config import Job, TrainConfig
+from crossprompt.training.config import FitConfig, TrainConfig
 from crossprompt.training.multitask import (
     Batch,
     Learned,
+    MultiTaskConfig,
     Task,
-    TasksJob,
     batches_of,
     compare_tasks,
-    comparing,
     fit_tasks,
     steps_of,
     train_tasks,
@@ -49,23 +49,23 @@ def clip() -> CLIP:
 @pytest.fixture(scope="module", autouse=True)
 def short_comparison() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparing, "WARM_UP", 2)
-        patch.setattr(comparing, "MEASURED", 2)
+        patch.setattr(multitask, "WARM_UP", 2)
+        patch.setattr(multitask, "MEASURED", 2)
         yield
 
 
 @pytest.fixture(scope="module")
-def job(backbone: str, tmp_path_factory: pytest.TempPathFactory) -> TasksJob:
+def job(backbone: str, tmp_path_factory: pytest.TempPathFactory) -> MultiTaskConfig:
     folder = tmp_path_factory.mktemp("several")
     for name, classes in CLASSES.items():
         write_photos(folder / name, classes, images=5)
     options, training = {"length": 2, "depth": 2}, {"epochs": 2, "batch_size": 2}
-    one = Job("", "mmap", backbone, 2, options=options, training=training)
-    return TasksJob(tuple(replace(one, data=str(folder / name)) for name in CLASSES))
+    one = FitConfig("", "mmap", backbone, 2, options=options, training=training)
+    return MultiTaskConfig(tuple(replace(one, data=str(folder / name)) for name in CLASSES))
 
 
 @pytest.fixture(scope="module")
-def run(job: TasksJob, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(job: MultiTaskConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Not to be changed."""
     folder = tmp_path_factory.mktemp("run") / "run"
     fit_tasks(job, folder)
@@ -152,7 +152,7 @@ def test_a_run_is_resumed_with_the_groups_that_it_was_begun_with(
         fit_tasks(job, tmp_path / "run", reporter=Interrupting())
     monkeypatch.setattr("crossprompt.training.multitask.compare_tasks", fail)
     fit_tasks(job, tmp_path / "run", resume=True)
-    other = TasksJob(tuple(replace(one, shots=1) for one in job.jobs))
+    other = MultiTaskConfig(tuple(replace(one, shots=1) for one in job.jobs))
     with pytest.raises(RequestError, match=r"tasks\.pets\.shots 2, now 1"):
         fit_tasks(other, tmp_path / "run", resume=True)
 
@@ -264,7 +264,7 @@ def test_tasks_train_in_training_mode_and_leave_the_global_generator_alone(clip,
 )
 def test_what_several_data_sets_cannot_have_is_an_error(job, change, message) -> None:
     with pytest.raises(RequestError, match=message):
-        TasksJob(tuple(replace(one, **change) for one in job.jobs)).check()
+        MultiTaskConfig(tuple(replace(one, **change) for one in job.jobs)).check()
 
 
 def test_several_processes_are_an_error(job, monkeypatch) -> None:
@@ -276,11 +276,11 @@ def test_several_processes_are_an_error(job, monkeypatch) -> None:
 def test_jobs_that_differ_in_more_than_the_data_are_an_error(job) -> None:
     first, *others = job.jobs
     with pytest.raises(RequestError, match="differ in more than the data"):
-        TasksJob((replace(first, seed=9), *others)).check()
+        MultiTaskConfig((replace(first, seed=9), *others)).check()
 
 
 @pytest.fixture
-def words(job: TasksJob, backbone: str) -> Callable[..., list[str]]:
+def words(job: MultiTaskConfig, backbone: str) -> Callable[..., list[str]]:
     def make(*more: str) -> list[str]:
         data = [one.data for one in job.jobs]
         settings = "--method mmap --length 2 --depth 2 --shots 2 --epochs 1 --batch-size 2"

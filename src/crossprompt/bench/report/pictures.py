@@ -20,7 +20,7 @@ from crossprompt.bench.report.records import Record
 from crossprompt.errors import RequestError
 
 INK = "#010203"
-"""Of text and axes: stands for the colour of the page's text."""
+"""Of text and axes: stands for the color of the page's text."""
 TITLE = 50
 """Characters of a title in a line."""
 COLOURS = (
@@ -47,14 +47,14 @@ MARKERS = {
 DASHES = {"-": "", "--": "5 3", ":": "1.5 2.5"}
 """matplotlib's name to SVG's."""
 DODGE = 0.03
-"""Of a doubling, between neighbouring curves, so that their error bars stand side by side."""
+"""Of a doubling, between neighboring curves, so that their error bars stand side by side."""
 
 
 @dataclass(frozen=True)
 class Style:
     """How a curve or a level looks."""
 
-    colour: str
+    color: str
     """One of ``COLOURS``."""
     marker: str
     """One of ``MARKERS``, or none."""
@@ -63,19 +63,19 @@ class Style:
 
 
 def styles(panels: Sequence[Panel]) -> dict[str, Style]:
-    """One style per label: curves differ in colour and marker, levels are dashed."""
+    """One style per label: curves differ in color and marker, levels are dashed."""
     markers, lines = list(MARKERS), list(DASHES)
     levels = {level.label for panel in panels for level in panel.levels}
     looks = {}
     for place, label in enumerate(labels_of(panels)):
-        colour, line = COLOURS[place % len(COLOURS)], lines[place // len(COLOURS) % len(lines)]
+        color, line = COLOURS[place % len(COLOURS)], lines[place // len(COLOURS) % len(lines)]
         marker = markers[place % len(markers)]
-        looks[label] = Style(colour, "", "--") if label in levels else Style(colour, marker, line)
+        looks[label] = Style(color, "", "--") if label in levels else Style(color, marker, line)
     return looks
 
 
 def svg(panel: Panel, name: str, looks: Mapping[str, Style]) -> str:
-    """A picture to stand in the page: in the page's colours, without a title or a legend.
+    """A picture to stand in the page: in the page's colors, without a title or a legend.
 
     Args:
         panel: what to draw.
@@ -150,10 +150,10 @@ def _draw(axes: Axes, panel: Panel, looks: Mapping[str, Style]) -> None:
     for level in panel.levels:
         look, value = looks[level.label], level.value
         low, high = (100 * (value.mean + sign * value.deviation) for sign in (-1, 1))
-        axes.axhspan(low, high, color=look.colour, alpha=0.12, linewidth=0)
+        axes.axhspan(low, high, color=look.color, alpha=0.12, linewidth=0)
         axes.axhline(
             100 * value.mean,
-            color=look.colour,
+            color=look.color,
             linestyle=look.line,
             linewidth=1.4,
             label=level.label,
@@ -179,7 +179,7 @@ def _draw(axes: Axes, panel: Panel, looks: Mapping[str, Style]) -> None:
 
 def _line(look: Style) -> dict[str, Any]:
     return {
-        "color": look.colour,
+        "color": look.color,
         "marker": look.marker,
         "linestyle": look.line,
         "linewidth": 1.6,

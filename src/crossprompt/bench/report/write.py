@@ -12,7 +12,7 @@ from crossprompt.bench.report.markdown import markdown
 from crossprompt.bench.report.pictures import save
 from crossprompt.bench.report.tables import Row, Table
 from crossprompt.errors import RequestError
-from crossprompt.utils.files import replace_file, writable_folder
+from crossprompt.utils.files import atomic_write, ensure_writable
 
 FORMATS = ("html", "markdown", "latex")
 
@@ -38,7 +38,7 @@ def write_report(
         raise RequestError(f"unknown format {unknown[0]!r}; expected {', '.join(FORMATS)}")
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"{folder} is a file; give a folder for the report")
-    writable_folder(folder)
+    ensure_writable(folder)
     return {name: writers[name](report, folder) for name in FORMATS if name in formats}
 
 
@@ -75,7 +75,7 @@ def _write_latex(report: Report, folder: Path) -> list[Path]:
 
 
 def _write(path: Path, text: str) -> Path:
-    replace_file(path, lambda partial: partial.write_text(text, "utf-8", newline="\n"))
+    atomic_write(path, lambda partial: partial.write_text(text, "utf-8", newline="\n"))
     return path
 
 

@@ -15,8 +15,8 @@ from crossprompt.clip.model import CLIP
 from crossprompt.data.benchmarks.catalog import BENCHMARKS
 from crossprompt.methods import Method, build_from
 from crossprompt.methods.base import Recipe
-from crossprompt.training.memory import applied, choose_saving, held_memory
-from crossprompt.training.optimizer import build_optimiser
+from crossprompt.training.memory import applied, choose_recompute, held_memory
+from crossprompt.training.optimizer import build_optimizer
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def measure(cell: Cell, clip: CLIP) -> Cost:
     method = build_from(cell.method, clip, names, cell.options)
     probe = _Probe(method, clip, recipe_of(cell))
     held = held_memory(clip.device)
-    saving, peak = choose_saving(probe.loss, method, clip, None)
+    saving, peak = choose_recompute(probe.loss, method, clip, None)
     with applied(clip, saving):
         step = probe.seconds(probe.step)
     learned = sum(x.nbytes for x in method.parameters())
@@ -68,15 +68,15 @@ class _Probe:
         self.images = torch.randn(recipe.batch_size, *shape, device=clip.device)
         self.tests = torch.randn(TEST_BATCH, *shape, device=clip.device)
         self.labels = torch.zeros(recipe.batch_size, dtype=torch.long, device=clip.device)
-        self.optimiser = build_optimiser(method, recipe)
+        self.optimizer = build_optimizer(method, recipe)
 
     def loss(self) -> Tensor:
         return self.method.loss(self.clip, self.images, self.labels)
 
     def step(self) -> None:
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         self.method.backward(self.clip, self.images, self.labels)
-        self.optimiser.step()
+        self.optimizer.step()
 
     @torch.no_grad()
     def encode(self) -> None:

@@ -25,7 +25,7 @@ def store(model: Any, weights: Weights) -> None:
     """Change how the weights of a model are stored.
 
     Args:
-        model: an ``onnx_ir.Model`` with its weights as initialisers.
+        model: an ``onnx_ir.Model`` with its weights as initializers.
         weights: ``fp16`` for all of some size, ``int8`` for the matrices among them.
 
     Raises:
@@ -52,7 +52,7 @@ def _store_as_fp16(model: Any, value: Any, array: numpy.ndarray) -> None:
 
 
 def _store_as_int8(model: Any, value: Any, array: numpy.ndarray, axis: int) -> None:
-    """A scale for every output, so that one with small weights loses nothing to its neighbours."""
+    """A scale for every output, so that one with small weights loses nothing to its neighbors."""
     scale = numpy.abs(array).max(axis=1 - axis, keepdims=True) / 127
     scale = numpy.where(scale == 0, 1, scale).astype(numpy.float32)
     _replace(model, value, numpy.round(array / scale).astype(numpy.int8), scale)

@@ -36,7 +36,7 @@ def scorer_of(classifier: Classifier) -> Scorer:
     """The classifier as a module.
 
     Raises:
-        RequestError: it answers by its neighbours, or was not opened on the CPU in fp32.
+        RequestError: it answers by its neighbors, or was not opened on the CPU in fp32.
     """
     clip, form = classifier.clip, classifier.frozen.form
     if form not in FORMS:

@@ -18,7 +18,7 @@ from crossprompt.data.loader import read_batches
 from crossprompt.errors import RequestError
 from crossprompt.inference.onnx import load_onnx
 from crossprompt.inference.onnx_metadata import EXTRA, description_text
-from crossprompt.utils.files import replace_file, writable_folder
+from crossprompt.utils.files import atomic_write, ensure_writable
 from crossprompt.utils.optional import require_extra
 
 Form = Literal["onnx", "torch"]
@@ -77,7 +77,7 @@ def export_classifier(
         raise RequestError(f"{path} is a folder; give a file to write")
     if form == "onnx":
         require_extra("export", PACKAGES, "exporting to ONNX")
-    writable_folder(path.parent)
+    ensure_writable(path.parent)
     step("Tracing the classifier")
     program = trace(classifier)
     checked: list[tuple[Agreement, Agreement | None]] = []
@@ -88,7 +88,7 @@ def export_classifier(
         step("Comparing what it says with what the classifier says")
         checked.append(_check(open_exported(partial, form), classifier, weights, pictures))
 
-    replace_file(path, write_and_check)
+    atomic_write(path, write_and_check)
     kept = [*program.state_dict.values(), *program.constants.values()]
     size = sum(x.nbytes for x in kept if isinstance(x, torch.Tensor))
     return Exported(path, form, weights, path.stat().st_size, size, *checked[0])

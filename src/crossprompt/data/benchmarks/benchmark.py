@@ -231,7 +231,7 @@ class Benchmark:
     sizes: dict[str, int]
     """Published number of images of each split; of each domain, where there are several."""
     terms: str
-    """Licence, or what its site says of use."""
+    """License, or what its site says of use."""
     url: str
     """Where to get the images."""
     template: str = "a photo of a {}."

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from crossprompt.data.dataset import Dataset, Item, Split
 from crossprompt.errors import RequestError
-from crossprompt.utils.files import replace_file
+from crossprompt.utils.files import atomic_write
 from crossprompt.utils.optional import find_folder, require_extra
 
 CANVAS = 144
@@ -87,7 +87,7 @@ STYLES: dict[str, Callable[[str], Image.Image]] = {
     "openmoji": _openmoji,
     "line-art": _line_art,
 }
-"""Style name to drawing function: flat colour, outlined colour, black lines."""
+"""Style name to drawing function: flat color, outlined color, black lines."""
 
 
 SOURCE = "twemoji"
@@ -165,7 +165,7 @@ def _draw_file(style: str, code: str, path: Path) -> None:
     picture = draw(style, code).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     white = Image.new("RGBA", picture.size, "white")
     white.alpha_composite(picture)
-    replace_file(path, lambda partial: white.convert("RGB").save(partial, format="PNG"))
+    atomic_write(path, lambda partial: white.convert("RGB").save(partial, format="PNG"))
 
 
 def _cache_folder() -> Path:

@@ -25,8 +25,8 @@ from crossprompt.data.image_refs import Input
 from crossprompt.errors import RequestError
 from crossprompt.inference.base import Prediction
 from crossprompt.inference.bulk.sources import import_parquet
-from crossprompt.utils.files import replace_file, writable_folder
-from crossprompt.utils.text import harmless
+from crossprompt.utils.files import atomic_write, ensure_writable
+from crossprompt.utils.text import escape_control_characters
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class TableRows(Rows):
         told = f"error: {answer.error}"
         if answer.error is None:
             told = "  ".join(f"{name} {100 * share:.1f} %" for name, share in answer.top)
-        return harmless(f"{answer.path}: {told}") + "\n"
+        return escape_control_characters(f"{answer.path}: {told}") + "\n"
 
 
 class CsvRows(Rows):
@@ -198,7 +198,7 @@ class PartialFile:
             RequestError: another process is at it, or what is there belongs to other settings or
                 is damaged.
         """
-        writable_folder(self.output.parent)
+        ensure_writable(self.output.parent)
         self.folder.mkdir(exist_ok=True)
         try:
             self._lock.acquire(timeout=0)
@@ -247,7 +247,7 @@ class PartialFile:
         self.make_safe()
         self._file.close()
         if self.form == "parquet":
-            replace_file(self.output, lambda path: write_parquet(self._path, path, self.top_k))
+            atomic_write(self.output, lambda path: write_parquet(self._path, path, self.top_k))
         else:
             os.replace(self._path, self.output)
         self._remove()
@@ -293,7 +293,7 @@ class PartialFile:
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     text = json.dumps(content, indent=1)
-    replace_file(path, lambda partial: partial.write_text(text + "\n", "utf-8"))
+    atomic_write(path, lambda partial: partial.write_text(text + "\n", "utf-8"))
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

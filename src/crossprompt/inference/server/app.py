@@ -16,10 +16,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from crossprompt.inference.base import Array, Served
 from crossprompt.inference.server.auth import Access
+from crossprompt.inference.server.backpressure import Admission
 from crossprompt.inference.server.batching import Predictor, best
 from crossprompt.inference.server.errors import BusyError, add_handlers
 from crossprompt.inference.server.http import JSON, MULTIPART, read_body
-from crossprompt.inference.server.limits import FORMATS, Admission, Limits
+from crossprompt.inference.server.limits import FORMATS, Limits
 from crossprompt.inference.server.metrics import Envelope, Metrics
 from crossprompt.inference.server.schemas import (
     Answer,

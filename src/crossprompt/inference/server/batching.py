@@ -157,9 +157,9 @@ class Predictor:
         return self._batcher.alive
 
     async def warm_up(self) -> None:
-        """Classify a grey image, so that the first request need not wait for what is done once."""
+        """Classify a gray image, so that the first request need not wait for what is done once."""
         stream = BytesIO()
-        Image.new("RGB", (64, 64), "grey").save(stream, "PNG")
+        Image.new("RGB", (64, 64), "gray").save(stream, "PNG")
         await self._classify([stream.getvalue()])
 
     async def predict(self, images: Sequence[bytes]) -> list[Array]:

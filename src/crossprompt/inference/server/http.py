@@ -10,9 +10,10 @@ from fastapi import Request
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
+from crossprompt.inference.server.backpressure import Held
 from crossprompt.inference.server.errors import RefusalError
 from crossprompt.inference.server.form import Form
-from crossprompt.inference.server.limits import MIB, Held, Limits
+from crossprompt.inference.server.limits import MIB, Limits
 from crossprompt.inference.server.schemas import TOP_K, Asked, BadImage
 
 MULTIPART, JSON = "multipart/form-data", "application/json"

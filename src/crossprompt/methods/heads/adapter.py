@@ -44,7 +44,7 @@ class Adapter(FeatureHead):
         self.register_buffer("ratio", constant(ratio))
 
     def score(self, features: ImageFeatures) -> Logits:
-        """Score image features, which are not normalised."""
+        """Score image features, which are not normalized."""
         adapted = adapt(features.float(), self.down, self.up, self.ratio)
         return self.scale * normalize(adapted, dim=-1) @ self.class_weights.T
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +52,7 @@ class FeatureHead(Frozen):
 
     @abstractmethod
     def score(self, features: ImageFeatures) -> Logits:
-        """Score image features ``[batch, embed]``, not normalised: ``[batch, classes]``."""
+        """Score image features ``[batch, embed]``, not normalized: ``[batch, classes]``."""
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
         """Score images by their features."""
@@ -97,3 +97,15 @@ def check_tensors(
 def _shortened(keys: list[str]) -> str:
     more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
     return ", ".join(keys[:3]) + more
+
+
+@runtime_checkable
+class ScoresFeatures(Protocol):
+    """A frozen form that may do with CLIP's own image features."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether it does."""
+
+    def score(self, features: ImageFeatures) -> Logits:
+        """Score image features, which need not be normalized."""

@@ -53,7 +53,7 @@ class Cache(FeatureHead):
         self.register_buffer("beta", constant(beta))
 
     def score(self, features: ImageFeatures) -> Logits:
-        """Score image features, which need not be normalised."""
+        """Score image features, which need not be normalized."""
         features = normalize(features.float(), dim=-1)
         texts = self.scale * features @ self.class_weights.T
         return texts + self.alpha * ask(features, self.keys, self.values, self.beta)

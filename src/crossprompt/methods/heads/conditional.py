@@ -114,7 +114,7 @@ def shift(
 
     Args:
         prompt: what is moved.
-        features: ``[batch, embed]``, not normalised.
+        features: ``[batch, embed]``, not normalized.
         down: the network's first layer.
         up: its second.
     """
@@ -130,7 +130,7 @@ def score(
     Args:
         clip: the frozen backbone.
         names: what stands after the prompts.
-        features: ``[batch, embed]``, not normalised.
+        features: ``[batch, embed]``, not normalized.
         prompts: ``[batch, length, text_width]``, one for each image.
     """
     texts = normalize(encode_prompted_texts(clip, names, {0: prompts}).float(), dim=-1)

@@ -95,7 +95,7 @@ def project_by(weight: Weight) -> Project:
 
 
 def encode_images(clip: CLIP, images: Images, projects: Sequence[Project]) -> ImageFeatures:
-    """Image features, not normalised.
+    """Image features, not normalized.
 
     Args:
         clip: the frozen backbone.

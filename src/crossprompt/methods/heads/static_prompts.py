@@ -30,7 +30,7 @@ class StaticPrompts(Frozen):
     """Constant image prompts, then one weight per class.
 
     Every method whose prompts do not depend on the image ends here: cosine with class features
-    times the scale for prompt methods, a linear layer on the normalised feature for a probe.
+    times the scale for prompt methods, a linear layer on the normalized feature for a probe.
 
     Args:
         image_prompts: block to the prompt ``[length, image_width]`` that is written before it; at
@@ -98,7 +98,7 @@ class StaticPrompts(Frozen):
         return self.score(self.encode(clip, images))
 
     def score(self, features: ImageFeatures) -> Logits:
-        """Score image features, which need not be normalised."""
+        """Score image features, which need not be normalized."""
         return self.scale * normalize(features.float(), dim=-1) @ self.class_weights.T + self.bias
 
     def encode(self, clip: CLIP, images: Images) -> ImageFeatures:

@@ -32,7 +32,7 @@ class PerBatch(Frozen):
 
 
 class PerImage(Frozen):
-    """Every image its own batch: slow, but without neighbours.
+    """Every image its own batch: slow, but without neighbors.
 
     Args:
         method: trained.
