@@ -2,7 +2,7 @@
 
 python tools/trace_files.py [--output FILE]
 
-Runs ``crossprompt fit`` on a small folder of pictures, then ``crossprompt predict`` with the result,
+Runs ``crossprompt fit`` on a small folder of pictures and ``crossprompt predict`` with its result,
 and lists every file in which a function was called, in the order of the first call. Files that are
 only imported do not count, nor do calls made while a module is imported.
 """
