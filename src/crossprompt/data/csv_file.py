@@ -1,10 +1,10 @@
 """A data set from a CSV file with the columns ``path``, ``label`` and, if wanted, ``split``."""
 
 import csv
-import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from crossprompt.data.class_names import ClassNames, composed, listed
 from crossprompt.data.dataset import Dataset
@@ -22,8 +22,59 @@ COLUMNS = ("path", "label", "split")
 
 _LISTED = 20
 
-Line = tuple[int, list[str]]
-"""A line's number and fields."""
+
+class CsvRow(NamedTuple):
+    """A row of a CSV file."""
+
+    line: int
+    """The number of its last line in the file, from 1."""
+    fields: list[str]
+    """Its values, without spaces around them."""
+    problem: str = ""
+    """The reason why it is no row of this file."""
+
+
+def read_csv(path: str | os.PathLike[str], any_bytes: bool = False) -> Iterator[CsvRow]:
+    """The rows of a CSV file (UTF-8, commas), the column names first; blank lines are left out.
+
+    Rows are read as they are needed. One that is no CSV, or that has not as many fields as the
+    first, comes with its ``problem`` instead of an error.
+
+    Args:
+        path: the file.
+        any_bytes: take bytes that are not UTF-8 (as surrogate escapes), as a path may hold them.
+
+    Raises:
+        RequestError: the file cannot be read.
+    """
+    try:
+        file = open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    except OSError as error:
+        raise RequestError(f"cannot read {path}: {error.strerror}") from error
+    width = 0
+    with file:
+        reader = csv.reader(file, strict=True)
+        while True:
+            try:
+                fields = [field.strip() for field in next(reader)]
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield CsvRow(reader.line_num, [], f"no line of a CSV file: {error}")
+                continue
+            if not any(fields):
+                continue
+            width = width or len(fields)
+            problem = ""
+            if len(fields) != width:
+                problem = f"{len(fields)} fields, expected {width} as in line 1"
+            elif not any_bytes and not _is_utf8(fields):
+                problem = "not UTF-8; save the file as 'CSV UTF-8'"
+            yield CsvRow(reader.line_num, fields, problem)
+
+
+def _is_utf8(fields: Sequence[str]) -> bool:
+    return not any("\udc80" <= character <= "\udcff" for character in "".join(fields))
 
 
 def load_csv(
@@ -61,9 +112,9 @@ def load_csv(
         raise RequestError(
             f"{root} is not a folder; expected the one that the paths in {path} are relative to"
         )
-    (_, header), *lines = _read(path)
-    columns = _columns(path, header)
-    files = _labelled_files(path, root, columns, lines)
+    rows = read_csv(path)
+    columns = _columns(path, next(rows, CsvRow(1, [])))
+    files = _labelled_files(path, root, columns, rows)
     if "split" in columns:
         notes = check_division(files, path, val, test)
     else:
@@ -72,27 +123,13 @@ def load_csv(
     return assemble(path.stem, path, root, files, labels, class_names, notes)
 
 
-def _read(path: Path) -> list[Line]:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise RequestError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        number = error.object[: error.start].count(b"\n") + 1
-        raise RequestError(f"{path}, line {number}: not UTF-8; save it as 'CSV UTF-8'") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        lines = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
-    except csv.Error as error:
-        raise RequestError(f"{path}, line {reader.line_num}: {error}") from error
-    return [line for line in lines if any(line[1])] or [(1, [])]
-
-
-def _columns(path: Path, header: list[str]) -> list[str]:
-    columns = [column.lower() for column in header]
+def _columns(path: Path, header: CsvRow) -> list[str]:
+    if header.problem:
+        raise RequestError(f"{path}, line {header.line}: {header.problem}")
+    columns = [column.lower() for column in header.fields]
     if missing := [column for column in ("path", "label") if column not in columns]:
         raise RequestError(
-            f"{path}, line 1: no column {' and '.join(missing)} in {listed(header) or 'it'}; "
+            f"{path}, line 1: no column {' and '.join(missing)} in {listed(columns) or 'it'}; "
             "expected path,label or path,label,split, separated by commas"
         )
     if twice := [column for column in COLUMNS if columns.count(column) > 1]:
@@ -101,13 +138,13 @@ def _columns(path: Path, header: list[str]) -> list[str]:
 
 
 def _labelled_files(
-    path: Path, root: Path, columns: Sequence[str], lines: Sequence[Line]
+    path: Path, root: Path, columns: Sequence[str], rows: Iterable[CsvRow]
 ) -> list[LabelledFile]:
     files, problems = [], []
     first_line: dict[Path, int] = {}
-    for number, fields in lines:
-        if len(fields) != len(columns):
-            problems.append(f"line {number}: {len(fields)} fields, expected {len(columns)}")
+    for number, fields, problem in rows:
+        if problem:
+            problems.append(f"line {number}: {problem}")
             continue
         row = dict(zip(columns, fields, strict=True))
         image = root / row["path"]

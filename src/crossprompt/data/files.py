@@ -29,15 +29,21 @@ def list_folders(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: sort_key(path.name))
 
 
-def list_files(folder: Path, recursive: bool = True) -> list[Path]:
-    """The visible files in a folder, sorted by their path in it.
+def walk(folder: str | os.PathLike[str], recursive: bool = True) -> Iterator[str]:
+    """The visible files in a folder, sorted by their path in it, one at a time.
+
+    Only the names in one folder, and in those above it, are held in memory.
 
     Args:
         folder: where to look. Links are followed; broken ones are listed.
         recursive: look into the folders in it, too.
     """
-    found = _walk(folder, (os.path.realpath(folder),), recursive)
-    return sorted(found, key=lambda path: sort_key(path.relative_to(folder).as_posix()))
+    return _walk(os.fspath(folder), (os.path.realpath(folder),), recursive)
+
+
+def list_files(folder: Path, recursive: bool = True) -> list[Path]:
+    """``walk`` as a list of paths."""
+    return [Path(path) for path in walk(folder, recursive)]
 
 
 def find_copies(paths: Iterable[Path], originals: Iterable[Path]) -> dict[Path, Path]:
@@ -67,20 +73,20 @@ def find_equal(paths: Iterable[Path]) -> list[list[Path]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _visible(folder: Path) -> list[os.DirEntry[str]]:
+def _visible(folder: str | Path) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         return [entry for entry in entries if is_visible(entry.name)]
 
 
-def _walk(folder: Path, ancestors: tuple[str, ...], recursive: bool) -> Iterator[Path]:
-    for entry in _visible(folder):
-        path = folder / entry.name
-        if not entry.is_dir():
+def _walk(folder: str, ancestors: tuple[str, ...], recursive: bool) -> Iterator[str]:
+    # a folder is sorted as its files' paths are: "a.png" comes before "a/b.png"
+    names = [f"{x.name}/" if x.is_dir() else x.name for x in _visible(folder)]
+    for name in sorted(names, key=sort_key):
+        path = os.path.join(folder, name.removesuffix("/"))
+        if not name.endswith("/"):
             yield path
-        elif recursive and (real := os.path.realpath(path)) not in ancestors:
-            yield from _walk(
-                path, (*ancestors, real), recursive
-            )  # a link to an ancestor has no end
+        elif recursive and (real := os.path.realpath(path)) not in ancestors:  # else endless
+            yield from _walk(path, (*ancestors, real), recursive)
 
 
 def _by_size(paths: Iterable[Path]) -> dict[int, list[Path]]:

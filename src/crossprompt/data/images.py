@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from crossprompt.data.files import list_files
+from crossprompt.data.files import walk
 from crossprompt.errors import RequestError
 from crossprompt.utils.text import one_line
 
@@ -140,7 +140,12 @@ def convert_image(image: Image.Image) -> Image.Image:
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     """All files in a folder and the folders in it that end as images do, sorted by their path."""
-    return [path for path in list_files(Path(folder)) if path.suffix.lower() in EXTENSIONS]
+    return [Path(path) for path in walk(folder) if is_image_name(path)]
+
+
+def is_image_name(path: str) -> bool:
+    """True if a path, or a file's name, ends as an image's does."""
+    return os.path.splitext(path)[1].lower() in EXTENSIONS
 
 
 def _check_file(path: Path) -> None:
