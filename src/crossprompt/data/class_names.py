@@ -2,15 +2,16 @@
 
 import os
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
+from typing import Any
 
 from crossprompt.errors import RequestError
+from crossprompt.utils.text import listed
 
 ClassNames = str | os.PathLike[str] | Sequence[str] | Mapping[str, str] | None
 """A file of names, the names of the sorted labels in order, or names for some of the labels."""
-
-_LISTED = 10
 
 
 def name_classes(labels: Sequence[str], given: ClassNames = None) -> tuple[str, ...]:
@@ -61,10 +62,24 @@ def readable(label: str) -> str:
     return " ".join(composed(label).replace("_", " ").split())
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names in quotes, the first ten and the number of the others."""
-    text = ", ".join(repr(name) for name in names[:_LISTED])
-    return text + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+def check_class_names(class_names: Any) -> None:
+    """``RequestError`` unless they are at least two texts, none of them blank or there twice."""
+    if isinstance(class_names, (Set, Mapping, Iterator)):  # a set's order differs from run to run
+        raise RequestError(
+            f"class names are a {type(class_names).__name__}, expected a list in the order of the "
+            "labels"
+        )
+    if isinstance(class_names, str) or len(class_names) < 2:
+        raise RequestError(
+            f"class names are {class_names!r:.80}, expected a list of at least two to tell apart"
+        )
+    for name, count in Counter(class_names).items():
+        if not isinstance(name, str) or not name.strip():
+            raise RequestError(f"found class name {name!r}, expected a text that is not blank")
+        if count > 1:
+            raise RequestError(
+                f"class name {name!r} stands for {count} classes; rename all but one"
+            )
 
 
 def _check(labels: Sequence[str], names: Sequence[str]) -> None:

@@ -4,9 +4,9 @@ import csv
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
-from crossprompt.data.class_names import ClassNames, composed, listed
+from crossprompt.data.class_names import ClassNames, composed
 from crossprompt.data.dataset import Dataset
 from crossprompt.data.few_shot import Share
 from crossprompt.data.labelled import (
@@ -17,6 +17,7 @@ from crossprompt.data.labelled import (
     divide,
 )
 from crossprompt.errors import RequestError
+from crossprompt.utils.text import listed
 
 COLUMNS = ("path", "label", "split")
 
@@ -48,29 +49,32 @@ def read_csv(path: str | os.PathLike[str], any_bytes: bool = False) -> Iterator[
         RequestError: the file cannot be read.
     """
     try:
-        file = open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            yield from _read_rows(file, any_bytes)
     except OSError as error:
         raise RequestError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _read_rows(file: TextIO, any_bytes: bool) -> Iterator[CsvRow]:
+    reader = csv.reader(file, strict=True)
     width = 0
-    with file:
-        reader = csv.reader(file, strict=True)
-        while True:
-            try:
-                fields = [field.strip() for field in next(reader)]
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield CsvRow(reader.line_num, [], f"no line of a CSV file: {error}")
-                continue
-            if not any(fields):
-                continue
-            width = width or len(fields)
-            problem = ""
-            if len(fields) != width:
-                problem = f"{len(fields)} fields, expected {width} as in line 1"
-            elif not any_bytes and not _is_utf8(fields):
-                problem = "not UTF-8; save the file as 'CSV UTF-8'"
-            yield CsvRow(reader.line_num, fields, problem)
+    while True:
+        try:
+            fields = [field.strip() for field in next(reader)]
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield CsvRow(reader.line_num, [], f"no line of a CSV file: {error}")
+            continue
+        if not any(fields):
+            continue
+        width = width or len(fields)
+        problem = ""
+        if len(fields) != width:
+            problem = f"{len(fields)} fields, expected {width} as in line 1"
+        elif not any_bytes and not _is_utf8(fields):
+            problem = "not UTF-8; save the file as 'CSV UTF-8'"
+        yield CsvRow(reader.line_num, fields, problem)
 
 
 def _is_utf8(fields: Sequence[str]) -> bool:

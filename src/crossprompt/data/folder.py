@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crossprompt.data.class_names import ClassNames, composed, listed
+from crossprompt.data.class_names import ClassNames, composed
 from crossprompt.data.dataset import Dataset
 from crossprompt.data.few_shot import Share
 from crossprompt.data.files import list_files, list_folders
@@ -19,6 +19,7 @@ from crossprompt.data.labelled import (
     divide,
 )
 from crossprompt.errors import RequestError
+from crossprompt.utils.text import listed
 
 
 def load_folder(

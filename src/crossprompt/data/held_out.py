@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from crossprompt.data.class_names import listed
 from crossprompt.data.dataset import Dataset, Item, Split
 from crossprompt.data.registry import load_dataset
 from crossprompt.errors import RequestError
 from crossprompt.utils.files import hash_file
+from crossprompt.utils.text import listed
 
 _HASHED = 50_000
 """Images that a classifier remembers having learned from, at most."""

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from crossprompt.data.class_names import ClassNames, listed, name_classes
+from crossprompt.data.class_names import ClassNames, name_classes
 from crossprompt.data.dataset import Dataset, Item, Split
 from crossprompt.data.few_shot import Share, positions_by_label, split_class
 from crossprompt.data.files import find_copies, find_equal, sort_key
 from crossprompt.errors import RequestError
+from crossprompt.utils.text import listed
 
 SPLIT_NAMES = {
     "train": "train",
