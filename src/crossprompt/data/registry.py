@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from crossprompt.data.benchmarks.benchmark import load_benchmark, load_domains
+from crossprompt.data.benchmarks.benchmark import load_benchmark
 from crossprompt.data.benchmarks.catalog import BENCHMARKS
 from crossprompt.data.csv_file import load_csv
 from crossprompt.data.dataset import Dataset
@@ -44,10 +44,7 @@ DATASETS: dict[str, Entry] = {
     "emoji": Entry(_load_emoji, uses_variable=False),  # its pictures are drawn, into a cache
     "folder": Entry(load_folder),
     "csv": Entry(load_csv, uses_variable=False),  # its paths are relative to the file
-    **{
-        name: Entry(partial(load_domains if entry.domains else load_benchmark, entry))
-        for name, entry in BENCHMARKS.items()
-    },
+    **{name: Entry(partial(load_benchmark, entry)) for name, entry in BENCHMARKS.items()},
 }
 """Every data set that ``load_dataset`` knows."""
 

@@ -1,28 +1,12 @@
-"""The field's benchmark data sets, one entry each. Being here is being in every generic test.
+"""The benchmark data sets, one entry each. Being here is being in every generic test.
 
 Folders, split files, templates and class names are those of CoOp (Zhou et al., IJCV 2022,
 https://github.com/KaiyangZhou/CoOp) and Dassl; sizes are the published ones. ``docs/datasets.md``
-tells of each what is easily got wrong.
+names the traps of each.
 """
 
 from functools import partial
 
-from crossprompt.data.benchmarks.annotations import (
-    CAR_NAMES,
-    CAR_TEST,
-    CAR_TRAIN,
-    FLOWER_LABELS,
-    FLOWER_NAMES,
-    read_actions,
-    read_aircraft,
-    read_cars,
-    read_class_folders,
-    read_flowers,
-    read_food,
-    read_pets,
-    read_scenes,
-    read_textures,
-)
 from crossprompt.data.benchmarks.benchmark import Benchmark
 from crossprompt.data.benchmarks.domains import Lists, read_domains
 from crossprompt.data.benchmarks.imagenet import (
@@ -32,6 +16,7 @@ from crossprompt.data.benchmarks.imagenet import (
     read_sketches,
     read_some_classes,
 )
+from crossprompt.data.benchmarks.lists import read_aircraft
 
 _PACS = {"art_painting": 2_048, "cartoon": 2_344, "photo": 1_670, "sketch": 3_929}
 _OFFICE_HOME = {"art": 2_427, "clipart": 4_365, "product": 4_439, "real_world": 4_357}
@@ -52,7 +37,7 @@ _PACS_LISTS = Lists(
 )
 _DOMAINNET_LISTS = Lists(train="{}_train.txt", test="{}_test.txt", first_label=0, all_shifted=False)
 
-DOMAIN_SETS = (
+_DOMAIN_SETS = (
     Benchmark(
         name="pacs",
         title="PACS",
@@ -104,29 +89,6 @@ DOMAIN_SETS = (
         archives_gb=17.5,
     ),
 )
-"""Those of several domains."""
-
-
-DRAWN = "50/20/30 % of each class, drawn with a seed"
-HELD_OUT = "the official ones, with a fifth of the training images drawn for val"
-UNSTATED = "not stated"
-
-_CALTECH_NAMES = {
-    "airplanes": "airplane",
-    "Faces": "face",
-    "Leopards": "leopard",
-    "Motorbikes": "motorbike",
-}
-_EUROSAT_NAMES = {
-    "AnnualCrop": "Annual Crop Land",
-    "HerbaceousVegetation": "Herbaceous Vegetation Land",
-    "Highway": "Highway or Road",
-    "Industrial": "Industrial Buildings",
-    "Pasture": "Pasture Land",
-    "PermanentCrop": "Permanent Crop Land",
-    "Residential": "Residential Buildings",
-    "SeaLake": "Sea or Lake",
-}
 
 _ENTRIES = (
     Benchmark(
@@ -152,12 +114,6 @@ _ENTRIES = (
         ),
         example="accordion/image_0001.jpg",
         split_file="split_zhou_Caltech101.json",
-        read=partial(
-            read_class_folders,
-            ignored=("BACKGROUND_Google", "Faces_easy"),
-            names=_CALTECH_NAMES,
-        ),
-        instead=DRAWN,
         classes=100,
         sizes={"train": 4_128, "val": 1_649, "test": 2_465},
         terms="CC BY 4.0",
@@ -169,9 +125,6 @@ _ENTRIES = (
         places=(("oxford_pets", "images"), ("oxford-iiit-pet", "images")),
         example="Abyssinian_1.jpg",
         split_file="split_zhou_OxfordPets.json",
-        read=read_pets,
-        files=("annotations/trainval.txt", "annotations/test.txt"),
-        instead=HELD_OUT,
         template="a photo of a {}, a type of pet.",
         classes=37,
         sizes={"train": 2_944, "val": 736, "test": 3_669},
@@ -184,9 +137,6 @@ _ENTRIES = (
         places=(("stanford_cars", ""),),
         example="cars_train/00001.jpg",
         split_file="split_zhou_StanfordCars.json",
-        read=read_cars,
-        files=(CAR_NAMES, CAR_TRAIN, CAR_TEST),
-        instead=HELD_OUT,
         classes=196,
         sizes={"train": 6_509, "val": 1_635, "test": 8_041},
         terms="non-commercial research",
@@ -198,13 +148,10 @@ _ENTRIES = (
         places=(("oxford_flowers", "jpg"), ("flowers-102", "jpg")),
         example="image_00001.jpg",
         split_file="split_zhou_OxfordFlowers.json",
-        read=read_flowers,
-        files=(FLOWER_LABELS, FLOWER_NAMES),
-        instead="those of setid.mat or, without it, drawn with a seed",
         template="a photo of a {}, a type of flower.",
         classes=102,
         sizes={"train": 4_093, "val": 1_633, "test": 2_463},
-        terms=UNSTATED,
+        terms="not stated",
         url="https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
     ),
     Benchmark(
@@ -213,9 +160,6 @@ _ENTRIES = (
         places=(("food-101", "images"),),
         example="apple_pie/1005649.jpg",
         split_file="split_zhou_Food101.json",
-        read=read_food,
-        files=("meta/train.txt", "meta/test.txt"),
-        instead=HELD_OUT,
         template="a photo of {}, a type of food.",
         classes=101,
         sizes={"train": 50_500, "val": 20_200, "test": 30_300},
@@ -243,12 +187,9 @@ _ENTRIES = (
         places=(("sun397", "SUN397"),),
         example="a/abbey/sun_aaalbzqrimafwbiv.jpg",
         split_file="split_zhou_SUN397.json",
-        read=read_scenes,
-        files=("ClassName.txt", "Training_01.txt", "Testing_01.txt"),
-        instead=HELD_OUT,
         classes=397,
         sizes={"train": 15_880, "val": 3_970, "test": 19_850},
-        terms=UNSTATED,
+        terms="not stated",
         url="https://vision.princeton.edu/projects/2010/SUN/",
     ),
     Benchmark(
@@ -257,9 +198,6 @@ _ENTRIES = (
         places=(("dtd", "images"), ("dtd/dtd", "images")),
         example="banded/banded_0002.jpg",
         split_file="split_zhou_DescribableTextures.json",
-        read=read_textures,
-        files=tuple(f"labels/{split}1.txt" for split in ("train", "val", "test")),
-        instead="the first official ones, a third each",
         template="{} texture.",
         classes=47,
         sizes={"train": 2_820, "val": 1_128, "test": 1_692},
@@ -272,8 +210,6 @@ _ENTRIES = (
         places=(("eurosat", "2750"),),
         example="AnnualCrop/AnnualCrop_1.jpg",
         split_file="split_zhou_EuroSAT.json",
-        read=partial(read_class_folders, names=_EUROSAT_NAMES),
-        instead=DRAWN,
         template="a centered satellite photo of {}.",
         classes=10,
         sizes={"train": 13_500, "val": 5_400, "test": 8_100},
@@ -290,13 +226,10 @@ _ENTRIES = (
         ),
         example="Apply_Eye_Makeup/v_ApplyEyeMakeup_g08_c01.jpg",
         split_file="split_zhou_UCF101.json",
-        read=read_actions,
-        files=tuple(f"ucfTrainTestlist/{x}.txt" for x in ("classInd", "trainlist01", "testlist01")),
-        instead=HELD_OUT,
         template="a photo of a person doing {}.",
         classes=101,
         sizes={"train": 7_639, "val": 1_898, "test": 3_783},
-        terms=UNSTATED,
+        terms="not stated",
         url="https://www.crcv.ucf.edu/data/UCF101.php",
     ),
     Benchmark(
@@ -347,7 +280,7 @@ _ENTRIES = (
         terms="MIT",
         url="https://github.com/hendrycks/imagenet-r",
     ),
-    *DOMAIN_SETS,
+    *_DOMAIN_SETS,
 )
 
 BENCHMARKS = {entry.name: entry for entry in _ENTRIES}

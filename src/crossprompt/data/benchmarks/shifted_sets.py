@@ -1,24 +1,25 @@
-"""Test sets that are data sets of their own, with classes of their own, beside the one learned."""
+"""Shifted test sets with classes of their own: ImageNetV2, -Sketch, -A and -R."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossprompt.data.benchmarks.benchmark import dataset_of, load_division
+from crossprompt.data.benchmarks.benchmark import load_benchmark
 from crossprompt.data.benchmarks.catalog import BENCHMARKS
 from crossprompt.data.benchmarks.imagenet import read_names
 from crossprompt.data.dataset import Dataset
+from crossprompt.data.files import list_folders
 from crossprompt.errors import RequestError
 
 
 @dataclass(frozen=True)
 class ShiftedSet:
-    """A test set, and where its classes are among those of the data set that was learned."""
+    """A test set, and the positions of its classes among those of the training data set."""
 
     data: Dataset
     """Its ``test`` split is labelled in its own classes."""
     positions: tuple[int, ...]
-    """For each of its classes, the column of a classifier of all classes; the field compares just
-    these columns, so ImageNet-A and -R are choices among 200."""
+    """For each of its classes, the column of a classifier of all classes; only these columns are
+    compared, so ImageNet-A and -R are choices among 200."""
 
 
 def shifted_sets_of(name: str, root: str | Path) -> dict[str, ShiftedSet]:
@@ -38,11 +39,12 @@ def shifted_sets_of(name: str, root: str | Path) -> dict[str, ShiftedSet]:
         raise RequestError(f"no benchmark {name!r}; expected one of {', '.join(BENCHMARKS)}")
     sets = {}
     for other in BENCHMARKS[name].shifted:
-        benchmark = BENCHMARKS[other]
-        if benchmark.find(Path(root)) is None:
+        if (place := BENCHMARKS[other].find(Path(root))) is None:
             continue
-        place, division = load_division(benchmark, Path(root))
-        column = {wnid: number for number, wnid in enumerate(sorted(read_names(place)))}
-        positions = tuple(column[folder] for folder in division.class_folders)
-        sets[other] = ShiftedSet(dataset_of(benchmark, place, division), positions)
+        data = load_benchmark(BENCHMARKS[other], root)
+        columns = {wnid: number for number, wnid in enumerate(sorted(read_names(place)))}
+        folders = (folder.name for folder in list_folders(place.images))
+        known = sorted(columns[folder] for folder in folders if folder in columns)
+        # ImageNetV2 has all classes, in folders that are numbers
+        sets[other] = ShiftedSet(data, tuple(known or range(len(columns))))
     return sets
