@@ -9,13 +9,7 @@ from typing import NamedTuple, TextIO
 from crossprompt.data.class_names import ClassNames, composed
 from crossprompt.data.dataset import Dataset
 from crossprompt.data.few_shot import Share
-from crossprompt.data.labelled import (
-    SPLIT_NAMES,
-    LabelledFile,
-    assemble,
-    check_division,
-    divide,
-)
+from crossprompt.data.labelled import SPLIT_NAMES, LabelledFile, assemble
 from crossprompt.errors import RequestError
 from crossprompt.utils.text import listed
 
@@ -119,12 +113,7 @@ def load_csv(
     rows = read_csv(path)
     columns = _columns(path, next(rows, CsvRow(1, [])))
     files = _labelled_files(path, root, columns, rows)
-    if "split" in columns:
-        notes = check_division(files, path, val, test)
-    else:
-        files, notes = divide(files, root, seed, val, test)
-    labels = sorted({file.label for file in files})
-    return assemble(path.stem, path, root, files, labels, class_names, notes)
+    return assemble(path.stem, path, root, files, class_names, seed, val, test)
 
 
 def _columns(path: Path, header: CsvRow) -> list[str]:
@@ -159,8 +148,8 @@ def _labelled_files(
             files.append(LabelledFile(image, composed(row["label"]), split))
     if problems:
         more = [f"and {len(problems) - _LISTED} more"] * (len(problems) > _LISTED)
-        text = "\n".join(f"  {problem}" for problem in [*problems[:_LISTED], *more])
-        raise RequestError(f"{len(problems)} lines of {path} are wrong; correct them:\n{text}")
+        text = "\n  ".join([*problems[:_LISTED], *more])
+        raise RequestError(f"{len(problems)} lines of {path} are wrong; correct them:\n  {text}")
     return files
 
 
