@@ -93,23 +93,22 @@ def assemble(
     labels = sorted(labels or {file.label for file in files})
     names = name_classes(labels, class_names)
     number = {label: position for position, label in enumerate(labels)}
-    splits = [
+    training, validation, testing = (
         Split(tuple(Item(x.path, number[x.label]) for x in files if x.split == split))
         for split in ("train", "val", "test")
-    ]
-    data = Dataset(name, names, *splits, root=root)
-    if data.train and len(labels) == 1:
+    )
+    if training and len(labels) == 1:
         raise RequestError(f"{source} holds one class, {labels[0]!r}; expected at least two")
-    if lacking := _lacking(labels, data.train):
+    if lacking := _lacking(labels, training):
         raise RequestError(
             f"no training images in {source} of the class {listed(lacking)}; add images or remove "
             "the class"
         )
-    if lacking := _lacking(labels, data.test):
+    if lacking := _lacking(labels, testing):
         notes.append(f"no test images, so no test accuracy, of the class {listed(lacking)}")
-    if has_splits and data.train and not data.test:
+    if has_splits and training and not testing:
         notes.append(f"{source} has no test images: an accuracy can only be measured on other data")
-    return replace(data, notes=tuple(notes))
+    return Dataset(name, names, training, validation, testing, notes=tuple(notes), root=root)
 
 
 def _divide(
