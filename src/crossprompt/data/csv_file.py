@@ -11,11 +11,9 @@ from crossprompt.data.dataset import Dataset
 from crossprompt.data.few_shot import Share
 from crossprompt.data.labelled import SPLIT_NAMES, LabelledFile, assemble
 from crossprompt.errors import RequestError
-from crossprompt.utils.text import listed
+from crossprompt.utils.text import indented, listed
 
 COLUMNS = ("path", "label", "split")
-
-_LISTED = 20
 
 
 class CsvRow(NamedTuple):
@@ -93,12 +91,10 @@ def load_csv(
     Args:
         path: the CSV file.
         root: the folder that image paths are relative to; by default that of the CSV file.
-        class_names: other names than the labels, as a file, a list or a mapping; see
-            ``name_classes``.
-        seed: of the draw.
-        val: share of each class for ``val`` where the file has no splits, 0.1 by default.
-        test: share of each class for ``test``, 0.3 by default; with 1 all images are test images,
-            with 0 none.
+        class_names: other names than the labels, see ``name_classes``.
+        seed: of the draw where the file has no splits.
+        val: share of each class for ``val`` then, 0.1 by default.
+        test: share of each class for ``test`` then, 0.3 by default.
 
     Raises:
         RequestError: the file or a line of it is not as described; up to 20 lines are listed with
@@ -136,28 +132,23 @@ def _labelled_files(
     files, problems = [], []
     first_line: dict[Path, int] = {}
     for number, fields, problem in rows:
-        if problem:
-            problems.append(f"line {number}: {problem}")
-            continue
-        row = dict(zip(columns, fields, strict=True))
-        image = root / row["path"]
-        if problem := _problem(row, image, number, first_line):
+        row = dict(zip(columns, fields, strict=False))
+        image = root / row.get("path", "")
+        if problem := problem or _problem(row, image, number, first_line):
             problems.append(f"line {number}: {problem}")
         else:
             split = SPLIT_NAMES[row["split"].lower()] if "split" in row else ""
             files.append(LabelledFile(image, composed(row["label"]), split))
     if problems:
-        more = [f"and {len(problems) - _LISTED} more"] * (len(problems) > _LISTED)
-        text = "\n  ".join([*problems[:_LISTED], *more])
-        raise RequestError(f"{len(problems)} lines of {path} are wrong; correct them:\n  {text}")
+        raise RequestError(
+            f"{len(problems)} lines of {path} are wrong; correct them:\n{indented(problems)}"
+        )
     return files
 
 
 def _problem(row: dict[str, str], image: Path, number: int, first_line: dict[Path, int]) -> str:
-    if not row["path"]:
-        return "the path is empty"
-    if not row["label"]:
-        return "the label is empty"
+    if not row["path"] or not row["label"]:
+        return f"the {'label' if row['path'] else 'path'} is empty"
     if "split" in row and row["split"].lower() not in SPLIT_NAMES:
         return f"the split is {row['split']!r}, expected train, val or test"
     if not image.is_file():

@@ -31,10 +31,9 @@ def load_folder(
 
     Args:
         root: the folder.
-        class_names: other names than the folders', as a file, a list or a mapping; see
-            ``name_classes``.
+        class_names: other names than the folders', see ``name_classes``.
         seed: of the draw.
-        val: share of each class for ``val`` where the folder does not say, 0.1 by default.
+        val: share of each class for ``val`` where there are no splits, 0.1 by default.
         test: share of each class for ``test``, 0.3 by default; with 1 all images are test images,
             with 0 none.
 

@@ -1,6 +1,6 @@
 """Parts of messages: lists of names, the word that may have been meant, a reason in one line."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from difflib import get_close_matches
 from unicodedata import category
 
@@ -46,3 +46,9 @@ def listed(names: Iterable[object], most: int = 10, form: Callable[[object], str
     names = list(names)
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(map(form, names[:most])) + rest
+
+
+def indented(lines: Sequence[str], most: int = 20) -> str:
+    """The first ``most`` lines, indented, and the number of the rest."""
+    rest = [f"and {len(lines) - most} more"] if len(lines) > most else []
+    return "\n".join(f"  {line}" for line in [*lines[:most], *rest])
