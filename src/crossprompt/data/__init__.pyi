@@ -1,7 +1,7 @@
 from .benchmarks.benchmark import Benchmark as Benchmark
 from .benchmarks.catalog import BENCHMARKS as BENCHMARKS
-from .benchmarks.shifted_sets import ShiftedSet as ShiftedSet
-from .benchmarks.shifted_sets import shifted_sets_of as shifted_sets_of
+from .benchmarks.catalog import ShiftedSet as ShiftedSet
+from .benchmarks.catalog import shifted_sets_of as shifted_sets_of
 from .check_images import check_images as check_images
 from .csv_file import load_csv as load_csv
 from .dataset import Dataset as Dataset

@@ -1,14 +1,16 @@
 """Every benchmark data set, from its layout in miniature. The table is the test matrix."""
 
 import shutil
-from dataclasses import replace
+import tomllib
+from dataclasses import fields, replace
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 
+import crossprompt.data.benchmarks
 from crossprompt.data import BENCHMARKS, DATASETS, Dataset, load_dataset
-from crossprompt.data.benchmarks.benchmark import load_benchmark
+from crossprompt.data.benchmarks.benchmark import Benchmark, load_benchmark
 from crossprompt.data.benchmarks.check import draw_tree
 from crossprompt.errors import RequestError
 from tests.data.fake_benchmarks import FAKES, NAMES
@@ -30,6 +32,13 @@ def load(name: str, root: Path) -> Dataset:
     """With the first domain, where there are several."""
     domains = BENCHMARKS[name].domains
     return load_dataset(f"{name}:{domains[0]}" if domains else name, root=root)
+
+
+def test_every_field_of_the_catalog_is_known() -> None:
+    known = {field.name for field in fields(Benchmark)}
+    path = Path(crossprompt.data.benchmarks.__file__).with_name("catalog.toml")
+    for entry in tomllib.loads(path.read_text("utf-8")).values():
+        assert entry.keys() <= known
 
 
 def test_every_benchmark_has_a_fake_and_a_loader() -> None:

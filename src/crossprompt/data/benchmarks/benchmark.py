@@ -5,15 +5,32 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from crossprompt.data.benchmarks.lists import Place, read_split_file
+from crossprompt.data.benchmarks.domains import Lists, read_domains
+from crossprompt.data.benchmarks.imagenet import (
+    read_imagenet,
+    read_matched,
+    read_sketches,
+    read_some_classes,
+)
+from crossprompt.data.benchmarks.lists import Place, read_aircraft, read_split_file
 from crossprompt.data.dataset import Dataset
 from crossprompt.errors import RequestError
 from crossprompt.utils.text import listed
 
+READERS: dict[str, Callable[[Place], Dataset]] = {
+    "imagenet": read_imagenet,
+    "imagenetv2": read_matched,
+    "imagenet_sketch": read_sketches,
+    "imagenet_a": read_some_classes,
+    "imagenet_r": read_some_classes,
+    "fgvc_aircraft": read_aircraft,
+}
+"""Readers of the data sets that have neither a split file of CoOp's nor domains."""
+
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A data set of the literature."""
+    """A data set of the literature, as ``catalog.toml`` describes it."""
 
     name: str
     """Its name for ``load_dataset``."""
@@ -34,13 +51,13 @@ class Benchmark:
     template: str = "a photo of a {}."
     """CoOp's hand-written text for a class name."""
     split_file: str = ""
-    """CoOp's split file in the folder; without one, ``read`` finds the splits."""
-    read: Callable[..., Dataset] | None = None
-    """Reads the files in a ``Place``; for data sets of several domains, given a ``source``."""
+    """CoOp's split file in the folder, if there is one."""
     files: tuple[str, ...] = ()
     """Other files in the folder that are read."""
     domains: tuple[str, ...] = ()
     """The domains, where there are several."""
+    lists: Lists | None = None
+    """The official lists of the domains, if there are such."""
     leeway: dict[str, int] = field(default_factory=dict)
     """Published images of a split or domain that may lack: some copies leave out damaged ones."""
     shifted: tuple[str, ...] = ()
@@ -105,10 +122,12 @@ def read_benchmark(benchmark: Benchmark, place: Place, source: str | None = None
     Raises:
         RequestError: a file is missing, damaged or of other classes.
     """
-    if benchmark.read is None:
+    if benchmark.split_file:
         data = read_split_file(place.folder / benchmark.split_file, place.images)
+    elif source:
+        data = read_domains(place, source, benchmark.domains, benchmark.lists)
     else:
-        data = benchmark.read(place, **({"source": source} if source else {}))
+        data = READERS[benchmark.name](place)
     name = ":".join(filter(None, (benchmark.name, source)))
     return replace(data, name=name, template=benchmark.template, root=place.images)
 
