@@ -21,6 +21,11 @@ from crossprompt.utils.text import did_you_mean
 EXAMPLE = "crossprompt data check caltech101 --root data"
 
 LIST, CHECK = "list", "check"
+FIELDS = (
+    *("name", "title", "classes", "images", "sizes", "domains", "shifted", "archives_gb"),
+    *("terms", "url", "template"),
+)
+"""Attributes of a benchmark in the list as JSON."""
 WIDTH = 80
 """Columns of text outside of tables."""
 
@@ -81,15 +86,18 @@ def run(options: argparse.Namespace) -> int:
 
 def _list(root: Path | None) -> None:
     columns = ["name", "classes", "images", "GB"]
-    rows = [
-        [x.name, f"{x.classes:,}", _sizes(x), f"{x.archives_gb:g}" if x.archives_gb else ""]
-        for x in BENCHMARKS.values()
-    ]
-    if root is not None:
-        columns.append("found")
-        for row, entry in zip(rows, BENCHMARKS.values(), strict=True):
-            row.append("no" if entry.find(root) is None else "yes")
-    print_table("Benchmark data sets", columns, rows)
+    rows = []
+    for entry in BENCHMARKS.values():
+        sizes = " / ".join(
+            f"{entry.sizes[x]:,}" if x in entry.sizes else "-" for x in ("train", "val", "test")
+        )
+        if entry.domains:
+            sizes = f"{entry.images:,} in {len(entry.domains)} domains"
+        size = f"{entry.archives_gb:g}" if entry.archives_gb else ""
+        rows.append([entry.name, f"{entry.classes:,}", sizes, size])
+        if root is not None:
+            rows[-1].append("no" if entry.find(root) is None else "yes")
+    print_table("Benchmark data sets", columns + ["found"] * (root is not None), rows)
     print("Images: train / val / test, as published. GB: archives, where a site states it.")
     if root is None:
         print(f"To see which are here, say where data sets are: --root or {ROOT_VARIABLE}.")
@@ -108,28 +116,11 @@ def _list(root: Path | None) -> None:
 def _describe(entry: Benchmark, root: Path | None) -> dict[str, object]:
     place = None if root is None else entry.find(root)
     return {
-        "name": entry.name,
-        "title": entry.title,
-        "classes": entry.classes,
-        "images": entry.images,
-        "sizes": entry.sizes,
-        "domains": list(entry.domains),
-        "shifted": list(entry.shifted),
-        "archives_gb": entry.archives_gb,
-        "terms": entry.terms,
-        "url": entry.url,
-        "template": entry.template,
+        **{field: getattr(entry, field) for field in FIELDS},
         "split_file": entry.split_file or None,
         "found": None if root is None else place is not None,
         "folder": None if place is None else str(place.folder),
     }
-
-
-def _sizes(entry: Benchmark) -> str:
-    if entry.domains:
-        return f"{entry.images:,} in {len(entry.domains)} domains"
-    splits = ("train", "val", "test")
-    return " / ".join(f"{entry.sizes[x]:,}" if x in entry.sizes else "-" for x in splits)
 
 
 def _show(found: Findings, root: Path) -> None:

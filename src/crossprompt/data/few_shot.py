@@ -81,9 +81,20 @@ def sample_few_shot(
         nested: draw so that the set of fewer shots lies in that of more shots; not CoOp's sets.
     """
     stream = random.Random(seed)
-    draw = _draw_nested if nested else _draw
-    train = draw(stream, train_labels, shots)
-    return train, draw(stream, val_labels, min(shots, VAL_SHOTS))
+
+    def draw(labels: Sequence[int], count: int) -> tuple[int, ...]:
+        drawn: list[int] = []
+        for positions in positions_by_label(labels).values():
+            if nested:  # moves the stream on alike for any number of shots
+                drawn += stream.sample(positions, len(positions))[:count]
+            elif len(positions) >= count:
+                drawn += stream.sample(positions, count)
+            else:
+                drawn += positions
+        return tuple(drawn)
+
+    train = draw(train_labels, shots)
+    return train, draw(val_labels, min(shots, VAL_SHOTS))
 
 
 def note_shortages(class_names: Sequence[str], labels: Sequence[int], shots: int) -> list[str]:
@@ -117,23 +128,8 @@ def positions_by_label(labels: Sequence[Label]) -> dict[Label, list[int]]:
     return found
 
 
-def _draw(stream: random.Random, labels: Sequence[int], shots: int) -> tuple[int, ...]:
-    drawn: list[int] = []
-    for positions in positions_by_label(labels).values():
-        drawn += stream.sample(positions, shots) if len(positions) >= shots else positions
-    return tuple(drawn)
-
-
-def _draw_nested(stream: random.Random, labels: Sequence[int], shots: int) -> tuple[int, ...]:
-    drawn: list[int] = []
-    for positions in positions_by_label(labels).values():
-        order = stream.sample(positions, len(positions))  # moves the stream on alike for any shots
-        drawn += order[:shots]
-    return tuple(drawn)
-
-
 def split_class(images: int, name: str, seed: int, val: Share, test: Share) -> list[str]:
-    """Say for each of a class's images whether it belongs to ``train``, ``val`` or ``test``.
+    """Assign each of a class's images to ``train``, ``val`` or ``test``.
 
     The draw depends on the class's name and number of images and the seed, not on the other
     classes. Shares are rounded down; a class of two or more gives at least one to ``test`` if that
@@ -141,11 +137,11 @@ def split_class(images: int, name: str, seed: int, val: Share, test: Share) -> l
     all.
 
     Args:
-        images: how many images the class has.
+        images: number of the class's images.
         name: of the class.
         seed: of the draw.
         val: share of ``val``.
-        test: share of ``test``; what both leave is ``train``.
+        test: share of ``test``; the rest is ``train``.
     """
     tests, vals = int(images * test + 1e-9), int(images * val + 1e-9)
     if val + test > 1 - 1e-9:
