@@ -52,7 +52,7 @@ class PictureTransform:
         subtracted = all(abs(x) < INFINITY for x in self.mean)
         if not subtracted or not all(0 < x < INFINITY for x in self.std):
             raise RequestError(
-                f"cannot subtract {self.mean}, divide by {self.std}; expected numbers > 0"
+                f"cannot subtract {self.mean} and divide by {self.std}; expected numbers"
             )
 
     @property

@@ -3,15 +3,11 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from crossprompt.data.benchmarks.domains import Lists, read_domains
-from crossprompt.data.benchmarks.imagenet import (
-    read_imagenet,
-    read_matched,
-    read_sketches,
-    read_some_classes,
-)
+from crossprompt.data.benchmarks.imagenet import read_classes, read_imagenet, read_matched
 from crossprompt.data.benchmarks.lists import Place, read_aircraft, read_split_file
 from crossprompt.data.dataset import Dataset
 from crossprompt.errors import RequestError
@@ -20,9 +16,9 @@ from crossprompt.utils.text import listed
 READERS: dict[str, Callable[[Place], Dataset]] = {
     "imagenet": read_imagenet,
     "imagenetv2": read_matched,
-    "imagenet_sketch": read_sketches,
-    "imagenet_a": read_some_classes,
-    "imagenet_r": read_some_classes,
+    "imagenet_sketch": read_classes,
+    "imagenet_a": partial(read_classes, some=True),
+    "imagenet_r": partial(read_classes, some=True),
     "fgvc_aircraft": read_aircraft,
 }
 """Readers of the data sets that have neither a split file of CoOp's nor domains."""

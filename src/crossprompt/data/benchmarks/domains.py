@@ -36,16 +36,16 @@ def read_domains(
     With the official lists there is no ``val``. Without, each class of the source domain is divided
     50/20/30 by a seeded draw, and every image of the others is a test image.
 
-    Args:
-        place: its folders; those of the domains may be called in any case, with spaces or ``_``.
-        source: the domain to train on.
-        domains: all of them.
-        lists: the official ones, if there are such.
+    Folders of domains may be in any case, with spaces or ``_``.
 
     Raises:
         RequestError: a domain's folder or list is missing, or its classes are not the others'.
     """
-    folders = find_domains(place.images, domains)
+    there = {_plain(folder.name): folder for folder in list_folders(place.images)}
+    if lacking := [domain for domain in domains if _plain(domain) not in there]:
+        raise RequestError(
+            f"{place.images} has no folder for {', '.join(lacking)}; expected {', '.join(domains)}"
+        )
     others = [domain for domain in domains if domain != source]
     if lists is not None and (path := _list_path(place, lists.train, source)).exists():
         files = (lists.train, lists.test) if lists.all_shifted else (lists.test,)
@@ -57,8 +57,14 @@ def read_domains(
             rows[domain] = [x for file in files for x in _read_list(place, lists, file, domain)]
         data = dataset_of(rows, place.images, path.parent)
         return replace(data, obstacle=_obstacle(data, path, source))
-    found = {name: _list_class_folders(folder, place.images) for name, folder in folders.items()}
-    _check_classes(found, folders, source)
+    found = {name: _list_class_folders(there[_plain(name)], place.images) for name in domains}
+    expected = {row.class_name for row in found[source]}
+    for domain, listing in found.items():
+        if differing := sorted(expected ^ {row.class_name for row in listing}):
+            raise RequestError(
+                f"{domain} and {source} in {place.images} hold different classes, such as "
+                f"{differing[0]!r}; get both again"
+            )
     rows = {**draw_splits(found[source]), **{domain: found[domain] for domain in others}}
     missing = "there are no official splits"
     if lists is not None:
@@ -88,20 +94,6 @@ def _obstacle(data: Dataset, path: Path, source: str) -> str:
     )
 
 
-def find_domains(images: Path, domains: Sequence[str]) -> dict[str, Path]:
-    """The folder of each domain.
-
-    Raises:
-        RequestError: one is missing.
-    """
-    there = {_plain(folder.name): folder for folder in list_folders(images)}
-    if lacking := [domain for domain in domains if _plain(domain) not in there]:
-        raise RequestError(
-            f"{images} has no folder for {', '.join(lacking)}; expected {', '.join(domains)}"
-        )
-    return {domain: there[_plain(domain)] for domain in domains}
-
-
 def _plain(name: str) -> str:
     return name.casefold().replace(" ", "").replace("_", "")
 
@@ -125,13 +117,3 @@ def _read_list(place: Place, lists: Lists, file: str, domain: str) -> Iterator[R
                 f"{path} holds the line {line!r:.80}; expected 'domain/class/image.jpg number'"
             )
         yield Row(image, int(label) - lists.first_label, parts[-2])
-
-
-def _check_classes(found: dict[str, list[Row]], folders: dict[str, Path], source: str) -> None:
-    expected = {row.class_name for row in found[source]}
-    for domain, rows in found.items():
-        if differing := sorted(expected ^ {row.class_name for row in rows}):
-            raise RequestError(
-                f"{folders[domain]} and {folders[source]} hold different classes, such as "
-                f"{differing[0]!r}; get both again"
-            )

@@ -25,18 +25,17 @@ def read_imagenet(place: Place) -> Dataset:
     """
     names = dict(sorted(read_names(place).items()))
     numbers = {wnid: label for label, wnid in enumerate(names)}
-    folders = {"train": place.images / "train", "test": place.images / "val"}
-    there = {split: folder for split, folder in folders.items() if folder.is_dir()}
-    if not there:
-        raise RequestError(f"{place.images} has no folder train and none called val")
-    splits = {split: _list_split(folder, numbers) for split, folder in there.items()}
-    notes = tuple(
-        f"{folder} is not there, so there are no {split} images"
-        for split, folder in folders.items()
-        if split not in there
-    )
-    train, test = splits.get("train", Split()), splits.get("test", Split())
-    return Dataset("imagenet", tuple(names.values()), train, test=test, notes=notes)
+    splits, notes = {"train": Split(), "val": Split()}, []
+    for name in splits:
+        folder = place.images / name
+        if folder.is_dir():
+            splits[name] = _list_split(folder, numbers)
+        else:
+            notes.append(f"{folder} is not there, so there are no such images")
+    if len(notes) == len(splits):
+        raise RequestError("; ".join(notes))
+    train, test = splits.values()
+    return Dataset("imagenet", tuple(names.values()), train, test=test, notes=tuple(notes))
 
 
 def read_matched(place: Place) -> Dataset:
@@ -48,19 +47,12 @@ def read_matched(place: Place) -> Dataset:
     return Dataset("imagenetv2", class_names, test=_list_split(place.images, numbers))
 
 
-def read_sketches(place: Place) -> Dataset:
-    """ImageNet-Sketch: a folder for each class."""
-    return _read_classes(place, read_names(place))
-
-
-def read_some_classes(place: Place) -> Dataset:
-    """ImageNet-A and -R: a folder for each of 200 classes, the only ones that count."""
+def read_classes(place: Place, some: bool = False) -> Dataset:
+    """ImageNet-Sketch, a folder for each class, and -A and -R, for ``some`` classes."""
     names = read_names(place)
-    found = {folder.name for folder in list_folders(place.images)}
-    return _read_classes(place, {wnid: names[wnid] for wnid in found & names.keys()})
-
-
-def _read_classes(place: Place, names: Mapping[str, str]) -> Dataset:
+    if some:
+        found = {folder.name for folder in list_folders(place.images)}
+        names = {wnid: names[wnid] for wnid in found & names.keys()}
     numbers = {wnid: label for label, wnid in enumerate(sorted(names))}
     class_names = tuple(names[wnid] for wnid in numbers)
     return Dataset("imagenet", class_names, test=_list_split(place.images, numbers))
@@ -103,13 +95,10 @@ def _list_split(folder: Path, numbers: Mapping[str, int]) -> Split:
             f"such as {folder.name}/{next(iter(numbers), 'n01440764')}: move every image into its "
             "class's folder (for ImageNet's val the script valprep.sh does it)"
         )
-    for which, problem in (
-        (sorted(classes.keys() - numbers.keys()), f"that are no classes in {CLASS_NAMES}"),
-        (sorted(numbers.keys() - classes.keys()), "missing"),
-    ):
-        if which:
-            found = listed(which, 3, str)
-            raise RequestError(f"{folder}: {len(which)} class folders {problem}: {found}")
+    if unknown := sorted(classes.keys() - numbers.keys()):
+        raise RequestError(f"{folder}: no classes in {CLASS_NAMES}: {listed(unknown, 3, str)}")
+    if missing := sorted(numbers.keys() - classes.keys()):
+        raise RequestError(f"{folder}: class folders missing: {listed(missing, 3, str)}")
     return Split(
         tuple(
             Item(Path(path), label)

@@ -71,11 +71,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_split_file(path: Path, images: Path) -> Dataset:
-    """Read CoOp's split file.
-
-    Args:
-        path: the JSON file.
-        images: the folder that its paths are relative to.
+    """Read CoOp's split file, whose paths are relative to ``images``.
 
     Raises:
         RequestError: it is missing or not as described.
@@ -104,10 +100,10 @@ def read_aircraft(place: Place) -> Dataset:
 
 
 def dataset_of(rows: Mapping[str, Iterable[Row]], images: Path, source: Path) -> Dataset:
-    """The data set that lists of rows describe.
+    """The data set of the rows of each split; others than train, val and test are shifted ones.
 
     Args:
-        rows: of each split, ``train``, ``val`` or ``test``; all others become shifted ones.
+        rows: by split.
         images: the folder that paths are relative to.
         source: the file or folder of the rows, for errors.
 
