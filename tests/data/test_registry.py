@@ -1,12 +1,11 @@
 """Data sets by name and by path."""
 
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-import crossprompt.data.benchmarks
-from crossprompt.data import Dataset, load_csv, load_dataset, load_folder
+from crossprompt.data import DATASETS, Dataset, load_csv, load_dataset, load_folder
 from crossprompt.errors import RequestError
 
 
@@ -52,7 +51,7 @@ def test_the_variable_stands_in_for_root_but_not_for_a_path(
     assert load_dataset("csv", path=table) == load_csv(table)
 
 
-def test_emoji_is_loaded_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_emoji_takes_its_folder_from_root_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
     expected = Dataset("emoji", ("animal", "plant"))
 
@@ -60,8 +59,7 @@ def test_emoji_is_loaded_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) ->
         asked.append(root)
         return expected
 
-    module = SimpleNamespace(load_emoji=load_emoji)
-    monkeypatch.setattr(crossprompt.data.benchmarks, "emoji", module, raising=False)
+    monkeypatch.setitem(DATASETS, "emoji", replace(DATASETS["emoji"], loader=load_emoji))
     assert load_dataset("emoji") is expected
     monkeypatch.setenv("CROSSPROMPT_DATA", "art")
     load_dataset("emoji")

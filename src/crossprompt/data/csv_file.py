@@ -17,12 +17,10 @@ COLUMNS = ("path", "label", "split")
 
 
 class CsvRow(NamedTuple):
-    """A row of a CSV file."""
+    """A row of a CSV file: its last line's number, and its values without spaces around them."""
 
     line: int
-    """The number of its last line in the file, from 1."""
     fields: list[str]
-    """Its values, without spaces around them."""
     problem: str = ""
     """The reason why it is no row of this file."""
 
@@ -64,13 +62,9 @@ def _read_rows(file: TextIO, any_bytes: bool) -> Iterator[CsvRow]:
         problem = ""
         if len(fields) != width:
             problem = f"{len(fields)} fields, expected {width} as in line 1"
-        elif not any_bytes and not _is_utf8(fields):
+        elif not any_bytes and any("\udc80" <= x <= "\udcff" for x in "".join(fields)):
             problem = "not UTF-8; save the file as 'CSV UTF-8'"
         yield CsvRow(reader.line_num, fields, problem)
-
-
-def _is_utf8(fields: Sequence[str]) -> bool:
-    return not any("\udc80" <= character <= "\udcff" for character in "".join(fields))
 
 
 def load_csv(
@@ -103,9 +97,7 @@ def load_csv(
     path = Path(path)
     root = path.parent if root is None else Path(root)
     if not root.is_dir():
-        raise RequestError(
-            f"{root} is not a folder; expected the one that the paths in {path} are relative to"
-        )
+        raise RequestError(f"{root} is not a folder; expected that of the paths in {path}")
     rows = read_csv(path)
     columns = _columns(path, next(rows, CsvRow(1, [])))
     files = _labelled_files(path, root, columns, rows)

@@ -78,10 +78,8 @@ class Split(Sequence[Item]):
 def check_items(items: object, what: str) -> None:
     """``RequestError`` unless these are a sequence of ``Item``; ``what`` they are for is named."""
     if not isinstance(items, Sequence) or isinstance(items, str):
-        raise RequestError(
-            f"found a {type(items).__name__} to {what}, expected labelled images, such as the "
-            "train or the test split of a data set"
-        )
+        found = f"found a {type(items).__name__} to {what}"
+        raise RequestError(f"{found}, expected labelled images, such as the split of a data set")
     for item in items:
         if not isinstance(item, Item) or not isinstance(item.label, Integral):
             raise RequestError(

@@ -73,12 +73,7 @@ def sample_few_shot(
     ``generate_fewshot_dataset``): one random stream, first over the training then over the
     validation list, classes in order of first appearance, all images of a class that has fewer.
 
-    Args:
-        train_labels: the label of every training image.
-        val_labels: the label of every validation image.
-        shots: images of a class.
-        seed: of the random stream.
-        nested: draw so that the set of fewer shots lies in that of more shots; not CoOp's sets.
+    With ``nested``, which CoOp has not, the set of fewer shots lies in that of more.
     """
     stream = random.Random(seed)
 
@@ -137,11 +132,11 @@ def split_class(images: int, name: str, seed: int, val: Share, test: Share) -> l
     all.
 
     Args:
-        images: number of the class's images.
+        images: their number.
         name: of the class.
         seed: of the draw.
-        val: share of ``val``.
-        test: share of ``test``; the rest is ``train``.
+        val: share for ``val``.
+        test: share for ``test``; the rest is ``train``.
     """
     tests, vals = int(images * test + 1e-9), int(images * val + 1e-9)
     if val + test > 1 - 1e-9:

@@ -1,4 +1,4 @@
-"""Files in folders: the user's own, in the same order on every system, and which are copies."""
+"""Walks folders in the same order on every system, and finds files of equal content."""
 
 import os
 import unicodedata
@@ -15,7 +15,7 @@ _SYSTEM_FILES = frozenset(
 
 
 def is_visible(name: str) -> bool:
-    """Whether a file or folder is the user's own: not hidden, nor left behind by a system."""
+    """False for hidden files and folders, and those that an operating system leaves behind."""
     return not name.startswith(".") and name.lower() not in _SYSTEM_FILES
 
 
@@ -31,13 +31,9 @@ def list_folders(folder: Path) -> list[Path]:
 
 
 def walk(folder: str | os.PathLike[str], recursive: bool = True) -> Iterator[str]:
-    """The visible files in a folder, sorted by their path in it, one at a time.
+    """The visible files in a folder, sorted by their path; links are followed, broken ones listed.
 
     Only the names in one folder, and in those above it, are held in memory.
-
-    Args:
-        folder: where to look. Links are followed; broken ones are listed.
-        recursive: look into the folders in it, too.
     """
     return _walk(os.fspath(folder), (os.path.realpath(folder),), recursive)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from crossprompt.data.benchmarks.benchmark import load_benchmark
 from crossprompt.data.benchmarks.catalog import BENCHMARKS
+from crossprompt.data.benchmarks.emoji import load_emoji
 from crossprompt.data.csv_file import load_csv
 from crossprompt.data.dataset import Dataset
 from crossprompt.data.folder import load_folder
@@ -30,16 +31,10 @@ class Entry:
     """True if ``CROSSPROMPT_DATA`` is the default of ``root``."""
 
 
-def _load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
-    from crossprompt.data.benchmarks import emoji  # which needs the packages of the extra demo
-
-    return emoji.load_emoji(root)
-
-
 OWN = ("folder", "csv")
 """Names that read a user's own files."""
 DATASETS: dict[str, Entry] = {
-    "emoji": Entry(_load_emoji, uses_variable=False),  # its pictures are drawn, into a cache
+    "emoji": Entry(load_emoji, uses_variable=False),  # its pictures are drawn, into a cache
     "folder": Entry(load_folder),
     "csv": Entry(load_csv, uses_variable=False),  # its paths are relative to the file
     **{name: Entry(partial(load_benchmark, entry)) for name, entry in BENCHMARKS.items()},

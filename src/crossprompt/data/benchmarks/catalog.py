@@ -34,14 +34,9 @@ class ShiftedSet:
 
 
 def shifted_sets_of(name: str, root: str | Path) -> dict[str, ShiftedSet]:
-    """Load the shifted test sets of a data set, those that are under the root.
+    """Load the shifted test sets of a benchmark that are under ``root``: for ImageNet, V2 to R.
 
-    ImageNet has ImageNetV2, -Sketch, -A and -R. Domains of one data set are not these: they are in
-    its ``shifted`` splits.
-
-    Args:
-        name: of a benchmark.
-        root: the folder that holds the data sets' folders.
+    Domains of one data set are not these: they are in its ``shifted`` splits.
 
     Raises:
         RequestError: there is no such benchmark, or a set is there and not as it should be.
