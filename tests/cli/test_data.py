@@ -135,6 +135,7 @@ def test_a_wrong_request_is_exit_code_2(root: Path, words, told, capsys) -> None
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_benchmark_can_be_fitted_and_evaluated(root: Path, backbone: str, capsys) -> None:
     words = ["--root", str(root), "--backbone", backbone]
     run = root / "run"

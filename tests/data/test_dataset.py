@@ -178,7 +178,7 @@ def test_the_fingerprint_depends_on_names_paths_labels_and_splits(listed: Datase
 
 
 def test_a_label_without_a_class_name_is_refused() -> None:
-    with pytest.raises(RequestError, match="labels from 0 to 2; expected 0 to 1"):
+    with pytest.raises(RequestError, match="from 0 to 2"):
         Dataset("pets", ("cat", "dog"), test=Split.of(["a.png", "b.png"], [0, 2]))
 
 
@@ -198,14 +198,14 @@ def test_lists_become_splits_and_texts_paths() -> None:
 @pytest.mark.parametrize(
     ("items", "told"),
     [
-        (Dataset("mine", ("cat",)), "found a Dataset to learn, expected labelled images, such as"),
-        ("photos", "found a str to learn"),
-        (iter([]), "found a list_iterator to learn"),
-        ([Path("a.png")], r"found PosixPath\('a.png'\) to learn, expected an Item of"),
-        ([("a.png", 0)], r"found \('a.png', 0\) to learn"),
+        (Dataset("mine", ("cat",)), "a Dataset to learn"),
+        ("photos", "a str to learn"),
+        (iter([]), "a list_iterator to learn"),
+        ([Path("a.png")], r"PosixPath\('a.png'\) to learn, .* Item"),
+        ([("a.png", 0)], r"\('a.png', 0\) to learn"),
         (
             [made(Item, Path("a.png"), "cat")],
-            "expected an Item of a path and the number",
+            "an Item",
         ),
     ],
 )
@@ -221,13 +221,13 @@ def test_a_whole_data_set_is_told_wherever_a_split_is_meant(tmp_path: Path) -> N
         Dataset("mine", NAMES, train=Split(tuple(items))),
         build_method("coop", clip, NAMES),
     )
-    with pytest.raises(RequestError, match="found a Dataset to train on, expected labelled images"):
+    with pytest.raises(RequestError, match="Dataset to train on"):
         unwrap(train)(method, clip, data)
-    with pytest.raises(RequestError, match="found a Dataset to train on, expected labelled images"):
+    with pytest.raises(RequestError, match="Dataset to train on"):
         unwrap(train)(method, clip, data.train, val=data)
-    with pytest.raises(RequestError, match="found a Dataset to freeze with, expected"):
+    with pytest.raises(RequestError, match="Dataset to freeze with"):
         unwrap(freeze)(method, clip, data)
-    with pytest.raises(RequestError, match="found a Dataset to evaluate on, expected"):
+    with pytest.raises(RequestError, match="Dataset to evaluate on"):
         unwrap(evaluate)(freeze(method, clip), data)
 
 
@@ -243,7 +243,7 @@ def test_bad_images_are_an_error_or_left_out_with_a_note(write_images) -> None:
     (root / "train/cat/0.png").write_bytes(b"")
     (root / "test/dog/1.png").write_text("no image")
     data = load_folder(root)
-    with pytest.raises(RequestError, match="2 of 10 images cannot be read"):
+    with pytest.raises(RequestError, match="2 of 10"):
         data.checked()
     checked = data.checked(skip_bad_images=True)
     assert (len(checked.train), len(checked.test)) == (5, 3)
@@ -264,5 +264,5 @@ def test_a_checked_few_shot_set_selects_what_is_left(write_images, tmp_path: Pat
 def test_a_class_whose_training_images_are_all_bad_is_an_error(write_images) -> None:
     root = write_images({"train/cat": 1, "train/dog": 2})
     (root / "train/cat/0.png").write_bytes(b"")
-    with pytest.raises(RequestError, match="no training image of 'cat' can be read"):
+    with pytest.raises(RequestError, match="'cat'"):
         load_folder(root).checked(skip_bad_images=True)

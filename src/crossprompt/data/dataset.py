@@ -120,15 +120,15 @@ class Dataset:
     """
 
     name: str
-    """What to call it in results."""
+    """Its name in results."""
     class_names: tuple[str, ...]
     """The name of each label, as it stands in a prompt."""
     train: Split = field(default_factory=Split)
-    """Images to learn from."""
+    """Training images."""
     val: Split = field(default_factory=Split)
-    """Images to choose settings with."""
+    """Validation images, to choose settings with."""
     test: Split = field(default_factory=Split)
-    """Images to report on, never learned from or chosen with."""
+    """Test images, never used in training or to choose settings."""
     shifted: Mapping[str, Split] = field(default_factory=dict)
     """Other test images of the same classes, for example in other styles."""
     template: str = "a photo of a {}."

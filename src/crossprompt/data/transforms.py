@@ -38,7 +38,7 @@ class PictureTransform:
     std: Three = STD
     """Divides each channel."""
     interpolation: Image.Resampling = Image.Resampling.BICUBIC
-    """How pixels are interpolated."""
+    """Interpolation of pixels."""
 
     def __post_init__(self) -> None:
         if not 0 < self.side <= self.resize:

@@ -1,4 +1,4 @@
-"""What ``crossprompt data check`` finds."""
+"""``crossprompt data check``: problems and notes about a benchmark's folder."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def test_a_benchmark_with_the_published_numbers_is_fine(name: str, tmp_path: Pat
     assert json.loads(json.dumps(fine.to_json()))["fine"]
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", ["imagenet", "imagenet_r", "dtd", "fgvc_aircraft", "pacs"])
 def test_half_an_archive_is_told(name: str, tmp_path: Path) -> None:
     FAKES[name](tmp_path)
     found = check(name, tmp_path)
