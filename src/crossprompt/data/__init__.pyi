@@ -2,7 +2,6 @@ from .benchmarks.benchmark import Benchmark as Benchmark
 from .benchmarks.catalog import BENCHMARKS as BENCHMARKS
 from .benchmarks.catalog import ShiftedSet as ShiftedSet
 from .benchmarks.catalog import shifted_sets_of as shifted_sets_of
-from .check_images import check_images as check_images
 from .csv_file import load_csv as load_csv
 from .dataset import Dataset as Dataset
 from .dataset import Item as Item
@@ -11,6 +10,7 @@ from .folder import load_folder as load_folder
 from .images import BadImage as BadImage
 from .images import UndecodableImageError as UndecodableImageError
 from .images import UnreadableImageError as UnreadableImageError
+from .images import check_images as check_images
 from .images import decode_image as decode_image
 from .images import list_images as list_images
 from .images import read_image as read_image

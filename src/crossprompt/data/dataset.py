@@ -10,8 +10,8 @@ from numbers import Integral
 from pathlib import Path
 from typing import overload
 
-from crossprompt.data.check_images import Progress, check_images, list_bad
 from crossprompt.data.few_shot import Selection, note_shortages, sample_few_shot
+from crossprompt.data.images import Progress, check_images, list_bad
 from crossprompt.errors import RequestError, UnsuitableError
 from crossprompt.utils.text import listed
 

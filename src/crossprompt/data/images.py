@@ -1,4 +1,4 @@
-"""Finds image files, and reads any kind that Pillow opens as RGB.
+"""Finds, checks and reads image files: any kind that Pillow opens, as RGB.
 
 ``read_image``, ``decode_image`` and ``convert_image`` decode alike, and raise one exception for
 everything that is no image.
@@ -8,7 +8,7 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from math import ceil
@@ -17,8 +17,9 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from crossprompt.data.files import walk
+from crossprompt.data.prefetch import prefetch
 from crossprompt.errors import RequestError
-from crossprompt.utils.text import one_line
+from crossprompt.utils.text import indented, one_line
 
 EXTENSIONS = frozenset(
     f".{ending}"
@@ -29,6 +30,8 @@ EXTENSIONS = frozenset(
     for ending in endings.split()
 )
 """Endings of image files; one that Pillow cannot read is reported, not skipped."""
+Progress = Callable[[int, int], None]
+"""Called with the number of images done and the number of all."""
 
 _RUN_PROGRAMS = frozenset(("EPS", "WMF"))  # Pillow starts Ghostscript, or lets Windows draw
 _SIXTEEN_BIT_IN_I = frozenset(("PNG", "PPM"))  # 16-bit files that Pillow holds in 32-bit pixels
@@ -141,6 +144,48 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
 def is_image_name(path: str) -> bool:
     """True if a path, or a file's name, ends as an image's does."""
     return os.path.splitext(path)[1].lower() in EXTENSIONS
+
+
+def check_images(
+    paths: Sequence[Path], skip_bad: bool = False, progress: Progress | None = None
+) -> list[BadImage]:
+    """Read every image once and return those that cannot be read, in the order of ``paths``.
+
+    Args:
+        paths: image files; one given twice is read once.
+        skip_bad: return the bad ones without raising.
+        progress: called with (images done, images in all) after every image.
+
+    Raises:
+        RequestError: there are bad images and ``skip_bad`` is false; up to 20 are listed, each with
+            its reason.
+    """
+    paths = list(dict.fromkeys(paths))
+    bad = []
+    for done, found in enumerate(prefetch(_check, paths), start=1):
+        if found:
+            bad.append(found)
+        if progress:
+            progress(done, len(paths))
+    if bad and not skip_bad:
+        raise RequestError(
+            f"{len(bad)} of {len(paths)} images cannot be read; repair or remove them, "
+            f"or leave them out with --skip-bad-images (skip_bad_images=True):\n{list_bad(bad)}"
+        )
+    return bad
+
+
+def list_bad(bad: Sequence[BadImage]) -> str:
+    """A line for each of the first 20 bad images and the number of the others."""
+    return indented([f"{image.path}: {image.reason}" for image in bad])
+
+
+def _check(path: Path) -> BadImage | None:
+    try:
+        read_image(path, enough=1)  # every byte is decoded, but to few pixels
+    except UnreadableImageError as error:
+        return error.bad
+    return None
 
 
 def _open(

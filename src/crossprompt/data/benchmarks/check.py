@@ -12,7 +12,7 @@ from crossprompt.data.benchmarks.benchmark import (
     read_benchmark,
 )
 from crossprompt.data.benchmarks.lists import SPLITS_PAGE, Place
-from crossprompt.data.check_images import Progress, check_images, list_bad
+from crossprompt.data.images import Progress, check_images, list_bad
 from crossprompt.errors import RequestError
 
 
