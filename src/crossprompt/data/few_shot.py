@@ -124,19 +124,12 @@ def positions_by_label(labels: Sequence[Label]) -> dict[Label, list[int]]:
 
 
 def split_class(images: int, name: str, seed: int, val: Share, test: Share) -> list[str]:
-    """Assign each of a class's images to ``train``, ``val`` or ``test``.
+    """Assign each of a class's ``images`` images to ``train``, ``val`` or ``test``.
 
     The draw depends on the class's name and number of images and the seed, not on the other
     classes. Shares are rounded down; a class of two or more gives at least one to ``test`` if that
     has a share, and every class keeps at least one in ``train`` unless ``val`` and ``test`` take
     all.
-
-    Args:
-        images: their number.
-        name: of the class.
-        seed: of the draw.
-        val: share for ``val``.
-        test: share for ``test``; the rest is ``train``.
     """
     tests, vals = int(images * test + 1e-9), int(images * val + 1e-9)
     if val + test > 1 - 1e-9:

@@ -85,9 +85,7 @@ def choose_held_out(
 def describe_data(data: Dataset, few: Dataset) -> dict[str, Any]:
     """The record of a classifier's training data, so that it is never evaluated on that.
 
-    Args:
-        data: the whole data set.
-        few: the images drawn from it; the hashes of up to 50,000 are stored.
+    ``few`` was drawn from ``data``; the hashes of up to 50,000 of its images are stored.
     """
     items = [*few.train, *few.val]
     return {
@@ -101,12 +99,7 @@ def describe_data(data: Dataset, few: Dataset) -> dict[str, Any]:
 
 
 def relabelled(split: Split, names: Sequence[str], known: Sequence[str]) -> Split:
-    """A split with the classifier's labels in place of the data's, matched by class name.
-
-    Args:
-        split: labelled as the data is.
-        names: the data's class names.
-        known: the classifier's class names.
+    """A split with labels that count ``known`` class names, in place of the data's ``names``.
 
     Raises:
         RequestError: an image is of a class that the classifier does not know.

@@ -49,17 +49,8 @@ def assemble(
 ) -> Dataset:
     """The data set of labelled files, all with a split or none; those are divided by a draw.
 
-    Args:
-        name: of the data set.
-        source: the folder or the CSV file, for messages.
-        root: the folder that paths are relative to.
-        files: in the order that the splits are to have.
-        class_names: see ``name_classes``.
-        seed: of the draw.
-        val: share of each class for ``val``, 0.1 by default.
-        test: share of each class for ``test``, 0.3 by default.
-        labels: all labels, also those without a file.
-        notes: for the user, about the files.
+    ``source`` is the folder or the CSV file, for messages; ``labels`` are all labels, also those
+    without a file; the other arguments are those of ``load_folder``.
 
     Raises:
         RequestError: class names or shares are wrong, a test image is also in another split, or

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 
 import numpy
 from PIL import Image
@@ -13,7 +14,6 @@ GAP = 3
 effect (Pillow's ``reducing_gap``)."""
 LARGEST = 4096
 """Pixels of the shorter side after resizing: the largest published CLIP takes 448."""
-INFINITY = float("inf")
 Three = tuple[float, float, float]
 """One number for each channel."""
 MEAN: Three = (0.48145466, 0.4578275, 0.40821073)
@@ -49,8 +49,8 @@ class PictureTransform:
             raise RequestError(
                 f"found a shorter side of {self.resize} pixels, expected {LARGEST} at most"
             )
-        subtracted = all(abs(x) < INFINITY for x in self.mean)
-        if not subtracted or not all(0 < x < INFINITY for x in self.std):
+        finite = all(abs(x) < inf for x in self.mean)
+        if not finite or not all(0 < x < inf for x in self.std):
             raise RequestError(
                 f"cannot subtract {self.mean} and divide by {self.std}; expected numbers"
             )

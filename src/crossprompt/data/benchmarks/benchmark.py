@@ -92,7 +92,7 @@ def load_benchmark(
     Args:
         benchmark: its description.
         root: the folder that holds the data set's folder.
-        source: the domain to train on, where there are several; the others become shifted sets.
+        source: the domain to train on, where there are several; the others are shifted sets.
 
     Raises:
         RequestError: there is no such domain, or something is missing or not as published.

@@ -57,13 +57,9 @@ class Findings:
 def check_benchmark(
     benchmark: Benchmark, root: Path, deep: bool = False, progress: Progress | None = None
 ) -> Findings:
-    """Compare a benchmark's folder with what is published.
+    """Compare a benchmark's folder under ``root`` with what is published.
 
-    Args:
-        benchmark: its description.
-        root: the folder that holds its folder.
-        deep: open every image.
-        progress: called with (images opened, images in all).
+    With ``deep`` every image is opened; ``progress`` is called with (images opened, images in all).
     """
     try:
         place = benchmark.locate(root)

@@ -102,10 +102,7 @@ def read_aircraft(place: Place) -> Dataset:
 def dataset_of(rows: Mapping[str, Iterable[Row]], images: Path, source: Path) -> Dataset:
     """The data set of the rows of each split; others than train, val and test are shifted ones.
 
-    Args:
-        rows: by split.
-        images: the folder that paths are relative to.
-        source: the file or folder of the rows, for errors.
+    Paths are relative to ``images``; ``source`` is the file or folder of the rows, for errors.
 
     Raises:
         RequestError: a label has two names, or none.
