@@ -1,4 +1,4 @@
-"""Parts of messages: lists of names, the word that may have been meant, a reason in one line."""
+"""Text for messages: suggestions, lists, one line per error, no control characters."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from difflib import get_close_matches
