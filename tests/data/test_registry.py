@@ -99,7 +99,7 @@ def test_a_name_is_no_folder_of_that_name(folder: Path, monkeypatch: pytest.Monk
 
 
 def test_options_that_are_unknown_or_would_be_ignored_are_refused(folder: Path) -> None:
-    with pytest.raises(RequestError, match=r"'sead' .*'seed'.*val, test"):
+    with pytest.raises(RequestError, match=r"'sead'.*'seed'"):
         load_dataset(folder, sead=1)
     with pytest.raises(RequestError, match="root="):
         load_dataset(folder, root=folder)

@@ -15,7 +15,7 @@ from crossprompt.data.csv_file import load_csv
 from crossprompt.data.dataset import Dataset
 from crossprompt.data.folder import load_folder
 from crossprompt.errors import RequestError
-from crossprompt.utils.text import nearest
+from crossprompt.utils.text import did_you_mean, nearest
 
 ROOT_VARIABLE = "CROSSPROMPT_DATA"
 """The environment variable with the default of ``root``."""
@@ -81,11 +81,8 @@ def load_dataset(
 def _call(name: str, loader: Callable[..., Dataset], options: dict[str, Any]) -> Dataset:
     parameters = inspect.signature(loader).parameters
     if unknown := [option for option in options if option not in parameters]:
-        near = nearest(unknown[0], parameters)
-        raise RequestError(
-            f"the data set {name} has no option {unknown[0]!r}{_hint(near)}; "
-            f"expected some of {', '.join(parameters)}"
-        )
+        meant = did_you_mean(unknown[0], parameters)
+        raise RequestError(f"the data set {name} has no option {unknown[0]!r}; {meant}")
     needed = [key for key, parameter in parameters.items() if parameter.default is parameter.empty]
     if missing := [option for option in needed if option not in options]:
         raise RequestError(
@@ -106,11 +103,8 @@ def _unknown(path: Path) -> str:
         beside = []
     found = nearest(path.name, beside, 0.8)
     near = str(path.with_name(found)) if found else nearest(str(path), known)
+    hint = f" (did you mean {near!r}?)" if near else ""
     return (
-        f"no data set, folder or .csv file is called {str(path)!r}{_hint(near)}; "
+        f"no data set, folder or .csv file is called {str(path)!r}{hint}; "
         f"known data sets: {', '.join(known)}"
     )
-
-
-def _hint(near: str | None) -> str:
-    return f" (did you mean {near!r}?)" if near else ""
