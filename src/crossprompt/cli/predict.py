@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from crossprompt.cli.args import add_batch_size, add_device_arguments, positive
 from crossprompt.cli.console import reporting, warn_if_silent
@@ -17,7 +16,7 @@ from crossprompt.inference.base import Prediction, batched
 from crossprompt.inference.bulk.inputs import Inputs, open_inputs
 from crossprompt.inference.bulk.output import ROWS, PartialFile, header
 from crossprompt.inference.bulk.parquet import import_parquet
-from crossprompt.inference.bulk.run import Engine, Predictor, predict_to_file
+from crossprompt.inference.bulk.run import Engine, predict_to_file
 
 EXAMPLE = "crossprompt predict runs/photos-dcp more/ shards/{000..099}.tar --output answers.csv"
 
@@ -75,29 +74,22 @@ def run(options: argparse.Namespace) -> int:
     if options.output is None:
         failed = _print_rows(engine.answers(batched(inputs, options.batch_size)), form, top_k)
     else:
-        settings = _settings(options, form, top_k, classifier, inputs)
+        settings = {  # everything that rows depend on, except the images
+            "the classifier": classifier.fingerprint,
+            "sources": inputs.versions(),
+            "--column": options.column,
+            "--top-k": top_k,
+            "--format": form,
+            "--batch-size": options.batch_size,  # the last bits of a probability may depend on it
+            "--device": options.device,
+            "--dtype": options.dtype,
+        }
         file = PartialFile(options.output, form, top_k, settings)
         failed = _write_file(inputs, engine, file, options)
     if failed:
         images = "image" if failed == 1 else "images"
         print(f"crossprompt: {failed} {images} could not be read", file=sys.stderr)
     return 1 if failed else 0
-
-
-def _settings(
-    options: argparse.Namespace, form: str, top_k: int, classifier: Predictor, inputs: Inputs
-) -> dict[str, Any]:
-    """Everything that rows depend on, except the images."""
-    return {
-        "the classifier": classifier.fingerprint,
-        "sources": inputs.versions(),
-        "--column": options.column,
-        "--top-k": top_k,
-        "--format": form,
-        "--batch-size": options.batch_size,  # the last bits of a probability may depend on it
-        "--device": options.device,
-        "--dtype": options.dtype,
-    }
 
 
 def _print_rows(batches: Iterable[Sequence[Prediction]], form: str, top_k: int) -> int:
