@@ -4,6 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -42,7 +43,7 @@ class ParquetFile(Table):
 
     def __init__(self, word: str, column: str | None = None) -> None:
         super().__init__(word)
-        with _open(word) as file:
+        with _opened(word) as file:
             from pyarrow import types
 
             schema, groups = file.schema_arrow, range(file.num_row_groups)
@@ -114,28 +115,25 @@ class ParquetImage(Input):
 
 def read_row_group(path: str, column: str, group: int) -> Any:
     """One column of a row group, as a ``pyarrow.ChunkedArray``."""
-    from pyarrow import ArrowException
-
-    with _open(path) as file:
-        try:
-            return file.read_row_group(group, columns=[column], use_threads=False)[column]
-        except (OSError, ArrowException) as error:
-            reason = one_line(error)
-            raise RequestError(f"row group {group} of {path} is damaged: {reason:.200}") from error
+    with _opened(path) as file:
+        return file.read_row_group(group, columns=[column], use_threads=False)[column]
 
 
 _reading = threading.Lock()
 _recent_row_group = lru_cache(maxsize=2)(read_row_group)  # reading runs from one into the next
 
 
-def _open(path: str) -> Any:
+@contextmanager
+def _opened(path: str) -> Iterator[Any]:
+    """A ``pyarrow.parquet.ParquetFile``; faults in it are a ``RequestError``."""
     parquet = import_parquet(path)
     from pyarrow import ArrowException
 
     try:
-        return parquet.ParquetFile(path, pre_buffer=False)
+        with parquet.ParquetFile(path, pre_buffer=False) as file:
+            yield file
     except (OSError, ArrowException) as error:
-        raise RequestError(f"cannot read {path}: {one_line(error)}") from error
+        raise RequestError(f"cannot read {path}: {one_line(error):.200}") from error
 
 
 def write_parquet(lines: Path, path: Path, columns: list[str]) -> None:

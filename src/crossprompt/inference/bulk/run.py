@@ -82,13 +82,12 @@ def _skip(batches: Iterator[Group], file: PartialFile) -> None:
     mark = Mark()
     while mark.rows < file.mark.rows and (batch := next(batches, None)):
         mark = mark.after(batch)
-    finished = f"is of other images: of the {file.mark.rows:,} finished images, some"
-    if (mark.rows, mark.names) != (file.mark.rows, file.mark.names):
-        raise file.refuse(
-            f"{finished} were removed or renamed, or others came before or between them"
-        )
-    if mark.versions != file.mark.versions:
-        raise file.refuse(f"{finished} have another size or time now")
+    if mark != file.mark:
+        change = "have another size or time"
+        if mark.names != file.mark.names:
+            change = "were removed or renamed, or others came before or between them"
+        finished = f"of the {file.mark.rows:,} finished images, some"
+        raise file.refuse(f"is of other images: {finished} {change}")
 
 
 def _append(

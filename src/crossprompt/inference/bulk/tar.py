@@ -44,11 +44,9 @@ class TarShard(Table):
         self._extension = None if column is None else column.lower().lstrip(".")
         try:
             tarfile.open(word, "r:").close()
-        except OSError as error:
-            raise RequestError(f"cannot read {word}: {error.strerror}") from error
-        except tarfile.TarError as error:
+        except (OSError, tarfile.TarError) as error:
             raise RequestError(
-                f"{word} is no plain tar file ({error}); where it is compressed, unpack that first"
+                f"cannot read {word} as a tar file ({error}); unpack it first if it is compressed"
             ) from error
 
     def __iter__(self) -> Iterator[Input]:
