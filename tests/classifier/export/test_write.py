@@ -24,8 +24,8 @@ from crossprompt.classifier.export.check import Agreement, compare, require_agre
 from crossprompt.classifier.export.onnx import LEAST
 from crossprompt.data.dataset import Item
 from crossprompt.errors import JobError, RequestError
+from crossprompt.inference.metadata import EXTRA, KEY
 from crossprompt.inference.onnx import load_onnx
-from crossprompt.inference.onnx_metadata import EXTRA, KEY
 from tests.backbone import NAMES, random_images, with_blocks
 from tests.classifier.export.exporting import narrow_clip
 from tests.clip.random_clip import make_clip

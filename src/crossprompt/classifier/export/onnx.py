@@ -12,7 +12,7 @@ import torch
 from torch.export import ExportedProgram
 
 from crossprompt.errors import JobError, RequestError
-from crossprompt.inference.onnx_metadata import KEY
+from crossprompt.inference.metadata import KEY
 from crossprompt.utils.text import one_line
 
 Weights = Literal["fp32", "fp16", "int8"]

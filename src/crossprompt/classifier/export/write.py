@@ -16,8 +16,8 @@ from crossprompt.classifier.saving import describe
 from crossprompt.data.dataset import Item
 from crossprompt.data.loader import read_batches
 from crossprompt.errors import RequestError
+from crossprompt.inference.metadata import EXTRA, exported_text
 from crossprompt.inference.onnx import load_onnx
-from crossprompt.inference.onnx_metadata import EXTRA, description_text
 from crossprompt.utils.files import atomic_write, ensure_writable
 from crossprompt.utils.optional import require_extra
 
@@ -122,7 +122,7 @@ def _write(
 def _describe(classifier: Classifier, weights: Weights) -> str:
     about = {**describe(classifier), **classifier.information}
     about.pop("learned_from", None)  # hashes of the user's images
-    return description_text(about, classifier.clip.preprocess, weights)
+    return exported_text(about, classifier.clip.preprocess, weights)
 
 
 def _check(
