@@ -20,6 +20,7 @@ from crossprompt.classifier.info import inspect_run
 from crossprompt.cli import main
 from crossprompt.data import list_images
 
+pytestmark = pytest.mark.slow
 ENOUGH = {"numpy", "pillow", "rich", "filelock", "msgspec", "onnxruntime"}
 """What docs/export.md says to install."""
 NEEDED = {re.split(r"[^\w-]", need)[0] for need in requires("crossprompt") if "extra" not in need}

@@ -19,6 +19,8 @@ from crossprompt.errors import JobError, RequestError
 from crossprompt.inference.metadata import KEY
 from crossprompt.inference.onnx import OnnxClassifier, load_onnx
 
+pytestmark = pytest.mark.slow
+
 
 def test_it_predicts_as_the_classifier_does(
     classifier: Classifier, items: list[Item], exported: dict[str, Path], tmp_path: Path

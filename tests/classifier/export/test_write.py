@@ -31,6 +31,8 @@ from tests.classifier.export.exporting import narrow_clip
 from tests.clip.random_clip import make_clip
 from tests.saved import classify
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_torch_program_agrees_in_any_batch_and_leaves_the_text_tower_out(
     classifier: Classifier, exported: dict[str, Path]

@@ -1,22 +1,22 @@
-"""What a request may ask for, and what the server keeps at once."""
+"""Limits of a request and of what the server holds at once; imports nothing of the extra."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from crossprompt.utils.config import Settings, require
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF")
-"""Pillow's names of what is decoded: pictures from cameras and the web, and their decoders alone.
-
-MPO is the JPEG of some telephones.
-"""
+"""Pillow's names of the formats that are decoded (MPO is the JPEG of some telephones): every other
+one would be one more decoder to attack."""
 UPLOADS_HELD = 8
-"""Requests of the largest size that may lie in memory at once."""
+"""Requests of the largest size that may be in memory at once."""
 MIB = 2**20
 
 
 @dataclass(frozen=True)
 class Limits(Settings):
-    """Every one has a default that suits two cores and a gigabyte; nothing is unlimited."""
+    """The defaults suit two cores and a gigabyte of memory; nothing is unlimited."""
 
     max_batch: int = 32
     """Images that share a forward pass at most."""
@@ -34,11 +34,6 @@ class Limits(Settings):
     """Seconds a request may take to arrive, and again to be answered."""
 
     def __post_init__(self) -> None:
-        """Refuse what could never answer.
-
-        Raises:
-            RequestError: a limit is not above 0, or the queue cannot hold one request.
-        """
         for name in ("max_batch", "queue", "max_upload_mb", "max_pixels", "max_images", "timeout"):
             value = getattr(self, name)
             require(value > 0, f"{name} is {value}, expected more than 0")
@@ -54,7 +49,50 @@ class Limits(Settings):
         """Bytes of a request's body."""
         return int(self.max_upload_mb * MIB)
 
-    @property
-    def max_held(self) -> int:
-        """Bytes of all bodies together."""
-        return UPLOADS_HELD * self.max_upload
+
+class BusyError(Exception):
+    """The server is at its limits; the same request can be answered later."""
+
+
+class Reservation:
+    """Bytes and images that one request holds, released when it is answered."""
+
+    def __init__(self, admission: "Admission") -> None:
+        self._admission = admission
+        self.bytes = self.images = 0
+
+    def add_bytes(self, count: int) -> None:
+        """Reserve memory for a part of the body; ``BusyError`` if all requests hold too much."""
+        if self._admission.bytes + count > UPLOADS_HELD * self._admission.limits.max_upload:
+            raise BusyError("the server holds as many uploads as it may; try again later")
+        self._admission.bytes += count
+        self.bytes += count
+
+    def add_images(self, count: int) -> None:
+        """Reserve places in the queue; ``BusyError`` if it is full."""
+        if self._admission.images + count > self._admission.limits.queue:
+            raise BusyError("the queue of images is full; try again later")
+        self._admission.images += count
+        self.images += count
+
+
+class Admission:
+    """Counts what all requests hold together; only for the event loop's thread."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.requests = self.bytes = self.images = 0
+
+    @contextmanager
+    def enter(self) -> Iterator[Reservation]:
+        """Admit one request; ``BusyError`` if there are as many as there may be."""
+        if self.requests >= self.limits.queue:
+            raise BusyError("the server has as many requests as it may; try again later")
+        self.requests += 1
+        reserved = Reservation(self)
+        try:
+            yield reserved
+        finally:
+            self.requests -= 1
+            self.bytes -= reserved.bytes
+            self.images -= reserved.images

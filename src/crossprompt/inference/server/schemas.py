@@ -1,11 +1,11 @@
-"""What is said in JSON, both ways."""
+"""Schemas of the JSON API. Their names and fields are part of it."""
 
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 TOP_K = 5
-"""Classes that an answer lists where the request does not say."""
+"""Classes in an answer if the request does not say."""
 
 
 class Asked(BaseModel):
@@ -22,14 +22,14 @@ class Asked(BaseModel):
 
 
 class Share(BaseModel):
-    """A class and how probable it is."""
+    """A class and its probability."""
 
     label: Annotated[str, Field(description="The class's name.")]
     probability: Annotated[float, Field(ge=0, le=1)]
 
 
 class Answer(BaseModel):
-    """What the classifier says of one image."""
+    """The prediction for one image."""
 
     label: Annotated[str, Field(description="The most probable class.")]
     probability: Annotated[float, Field(ge=0, le=1, description="Of that class.")]
@@ -37,13 +37,13 @@ class Answer(BaseModel):
 
 
 class Answers(BaseModel):
-    """One answer for every image of the request, in its order."""
+    """One prediction for every image of the request, in its order."""
 
     predictions: list[Answer]
 
 
 class Classes(BaseModel):
-    """What the classifier tells apart, and what a request may hold."""
+    """The classes, and the limits of a request."""
 
     classes: Annotated[list[str], Field(description="Every class, in the classifier's order.")]
     max_images: Annotated[int, Field(description="Images in a request.")]
@@ -53,7 +53,7 @@ class Classes(BaseModel):
 
 
 class State(BaseModel):
-    """Whether the server lives, or is ready to answer."""
+    """State of the server."""
 
     status: str
 
@@ -66,9 +66,9 @@ class BadImage(BaseModel):
 
 
 class Refused(BaseModel):
-    """Why a request was not answered."""
+    """The reason why a request was not answered."""
 
     error: Annotated[str, Field(description="What was found, what was expected, what to do.")]
     images: Annotated[
-        list[BadImage], Field(description="Those that are to blame; none if it is the request.")
+        list[BadImage], Field(description="The bad images; none if the request is wrong.")
     ] = []
