@@ -72,8 +72,7 @@ def test_a_file_is_the_same_to_the_byte_wherever_its_run_was_stopped(
         assert failed == 2
         assert output.read_bytes() == expected.read_bytes()
         assert [*first.names, *second.names] == [given.name for given in inputs]
-        told = [f"going on after the {4 * groups} rows in {output}.partial"] if groups else []
-        assert said == told
+        assert [f"{4 * groups} rows" in text for text in said] == [True] * bool(groups)
         assert not (tmp_path / f"{output.name}.partial").exists()
 
 
@@ -185,47 +184,46 @@ def stopped(inputs, tmp_path, safe_at_once) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "difference"),
     [
-        ({"the_classifier": "dogs"}, "the_classifier was cats, is dogs"),
-        ({"top_k": "3"}, "top_k was None, is 3"),
-        ({"sources": {"a.tar": "2"}}, "a.tar changed or came or went"),
+        ({"the_classifier": "dogs"}, "the_classifier.*cats.*dogs"),
+        ({"top_k": "3"}, "top_k.*3"),
+        ({"sources": {"a.tar": "2"}}, "a.tar"),
     ],
 )
-def test_other_settings_are_told(inputs, stopped, settings, told) -> None:
+def test_other_settings_are_an_error_that_names_them(inputs, stopped, settings, difference) -> None:
     settings = {"the_classifier": "cats", "sources": {"a.tar": "1"}, **settings}
-    with pytest.raises(RequestError, match=rf"holds rows of another run: {told}.*--restart"):
+    with pytest.raises(RequestError, match=rf"{difference}.*--restart"):
         predict(inputs, stopped, **settings)
     assert predict(inputs, stopped, restart=True, **settings)[0] == 2
 
 
-def test_other_images_are_told(inputs, stopped) -> None:
+def test_other_images_are_an_error(inputs, stopped) -> None:
     same = {"the_classifier": "cats", "sources": {"a.tar": "1"}}
-    renamed = "of the 8 images that are finished, some were removed or renamed"
     for others in (inputs[1:], inputs[:5], [*inputs[:3], inputs[9], *inputs[3:]], inputs[::-1]):
-        with pytest.raises(RequestError, match=renamed):
+        with pytest.raises(RequestError, match=r"8 .*renamed.*--restart"):
             predict(others, stopped, **same)
     Path(inputs[2].name).write_bytes(picture(200) + b" ")
-    with pytest.raises(RequestError, match=r"some have another size or time now.*--restart"):
+    with pytest.raises(RequestError, match=r"another size or time.*--restart"):
         predict(inputs, stopped, **same)
     Path(inputs[2].name).unlink()
-    with pytest.raises(RequestError, match="some have another size or time now"):
+    with pytest.raises(RequestError, match="another size or time"):
         predict(inputs, stopped, **same)
     assert predict(inputs, stopped, restart=True, **same)[0] == 3
 
 
 @pytest.mark.parametrize("damage", ["progress.json", "settings.json", "rows.csv"])
-def test_a_damaged_folder_is_told(inputs, stopped, damage) -> None:
+def test_a_damaged_folder_is_an_error_that_names_the_file(inputs, stopped, damage) -> None:
     path = stopped.with_name("answers.csv.partial") / damage
     path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(RequestError, match=r"is damaged.*--restart"):
+    with pytest.raises(RequestError, match=rf"{damage}.*--restart"):
         predict(inputs, stopped, the_classifier="cats", sources={"a.tar": "1"})
 
 
 def test_two_processes_do_not_write_the_same_file(inputs, stopped) -> None:
     with (
         FileLock(stopped.with_name("answers.csv.partial") / ".lock"),
-        pytest.raises(RequestError, match="another process is writing"),
+        pytest.raises(RequestError, match="another process"),
     ):
         predict(inputs, stopped)
 
@@ -248,7 +246,7 @@ def test_an_engine_that_mixes_up_answers_is_caught(inputs, tmp_path) -> None:
             one, two, *_ = local().answers(groups)
             yield from (two, one)
 
-    with pytest.raises(JobError, match=r"rows 0 to 4 are of .*, expected"):
+    with pytest.raises(JobError, match="rows 0 to 4"):
         predict(inputs, tmp_path / "answers.csv", Mixed())
 
 
@@ -276,7 +274,7 @@ def test_few_images_are_held_at_once(tmp_path) -> None:
     assert furthest <= 4 + 8 * 4 + 4  # those answered, those read ahead by every thread, a group
 
 
-def test_a_file_is_flushed_before_its_progress_is_said(inputs, tmp_path, monkeypatch) -> None:
+def test_a_file_is_flushed_before_its_progress_is_saved(inputs, tmp_path, monkeypatch) -> None:
     order = []
     fsync, replace = os.fsync, replacing.os.replace
     monkeypatch.setattr(os, "fsync", lambda file: order.append("fsync") or fsync(file))
