@@ -60,9 +60,9 @@ def test_pixels_are_those_of_the_classifier_to_the_bit(
 
 def test_an_impossible_request_is_refused(exported: dict[str, Path], items: list[Item]) -> None:
     found = load_onnx(exported["fp32"])
-    with pytest.raises(RequestError, match="expected a list of images"):
+    with pytest.raises(RequestError, match="list of images"):
         unwrap(OnnxClassifier.predict_stream)(found, items[0].path)
-    with pytest.raises(RequestError, match="top_k is 0, expected 1 or more"):
+    with pytest.raises(RequestError, match="top_k is 0"):
         found.predict([], top_k=0)
     assert found.predict([]) == []
 
@@ -139,7 +139,7 @@ def test_a_graph_that_asks_for_more_memory_than_there_is_is_told(
         ]
     )
     onnx.save(model, path)
-    with pytest.raises(JobError, match=r"huge\.onnx cannot be computed .*; try a smaller"):
+    with pytest.raises(JobError, match=r"huge\.onnx .*--batch-size"):
         load_onnx(path).predict([items[0].path])
     assert capfd.readouterr().err == ""  # ONNX Runtime does not speak to the user
 
@@ -160,7 +160,7 @@ def test_a_file_does_not_take_its_weights_from_elsewhere(
             weight.external_data.add(key=key, value=value)
         path = tmp_path / "inside" / "outside.onnx"
         path.write_bytes(model.SerializeToString())
-        with pytest.raises(RequestError, match=r"outside\.onnx is damaged or no ONNX model"):
+        with pytest.raises(RequestError, match=r"outside\.onnx"):
             load_onnx(path)
 
 
@@ -168,7 +168,7 @@ def test_a_model_of_another_program_is_refused(exported: dict[str, Path], tmp_pa
     model, path = onnx.load(exported["fp32"]), tmp_path / "foreign.onnx"
     del model.metadata_props[:]
     onnx.save(model, path)
-    with pytest.raises(RequestError, match="none that crossprompt export wrote"):
+    with pytest.raises(RequestError, match="crossprompt export"):
         load_onnx(path)
 
 
@@ -176,22 +176,22 @@ def test_a_model_of_another_program_is_refused(exported: dict[str, Path], tmp_pa
 def test_a_damaged_file_is_refused(exported: dict[str, Path], tmp_path: Path, part: float) -> None:
     whole, path = exported["fp32"].read_bytes(), tmp_path / "damaged.onnx"
     path.write_bytes(whole[: int(part if part > 1 else part * len(whole))])
-    with pytest.raises(RequestError, match=r"damaged\.onnx is (damaged|an ONNX model, but none)"):
+    with pytest.raises(RequestError, match=r"damaged\.onnx"):
         load_onnx(path)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="is no file; expected one that crossprompt export"):
+    with pytest.raises(RequestError, match=r"nowhere\.onnx"):
         load_onnx(tmp_path / "nowhere.onnx")
 
 
 def test_a_device_that_is_not_there_is_refused(exported: dict[str, Path]) -> None:
     for device in ("cuda", "npu"):
-        with pytest.raises(RequestError, match=f"no device '{device}' .* expected auto or cpu"):
+        with pytest.raises(RequestError, match=f"'{device}' .* auto or cpu"):
             load_onnx(exported["fp32"], device)
 
 
 def test_a_missing_runtime_is_told(exported: dict[str, Path], monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(RequestError, match=r"not installed; pip install 'crossprompt\[onnx\]'"):
+    with pytest.raises(RequestError, match=r"crossprompt\[onnx\]"):
         load_onnx(exported["fp32"])

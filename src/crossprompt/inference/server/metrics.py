@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.datastructures import MutableHeaders
@@ -39,7 +40,7 @@ class Metrics:
                 f"{name.capitalize()} of requests that are not yet answered.",
                 registry=self.registry,
             )
-            gauge.set_function(lambda name=name: getattr(admission, name))
+            gauge.set_function(partial(getattr, admission, name))
 
     def _counter(self, name: str, meaning: str, labels: tuple[str, ...] = ()) -> Counter:
         return Counter(f"crossprompt_{name}", meaning, labels, registry=self.registry)
