@@ -44,16 +44,12 @@ class Information(msgspec.Struct, kw_only=True):
     versions: dict[str, Any] = {}
 
 
-class MethodEntry(msgspec.Struct):
-    """The method and its settings."""
-
+class _Method(msgspec.Struct):
     name: str
     config: dict[str, Any]
 
 
-class BackboneEntry(msgspec.Struct):
-    """The backbone's name and the hash of its weights."""
-
+class _Backbone(msgspec.Struct):
     name: str
     weights: str
 
@@ -63,14 +59,12 @@ class Description(Information, kw_only=True):
 
     format: int
     form: str
-    method: MethodEntry
-    backbone: BackboneEntry
+    method: _Method
+    backbone: _Backbone
     class_names: list[str]
 
 
-class Hashes(msgspec.Struct):
-    """SHA-256 of the tensor files."""
-
+class _Hashes(msgspec.Struct):
     frozen: str = msgspec.field(name=FROZEN)
     learned: str = msgspec.field(name=LEARNED)
 
@@ -78,12 +72,10 @@ class Hashes(msgspec.Struct):
 class SavedDescription(Description, kw_only=True):
     """Schema of ``classifier.json``."""
 
-    files: Hashes
+    files: _Hashes
 
 
-class Preprocess(msgspec.Struct):
-    """The image transform, see ``PictureTransform``."""
-
+class _Preprocess(msgspec.Struct):
     side: int
     resize: int
     mean: Three
@@ -95,7 +87,7 @@ class ExportedDescription(Description, kw_only=True):
     """Schema of the description inside an exported file."""
 
     weights: str
-    preprocess: Preprocess
+    preprocess: _Preprocess
 
 
 INFORMATION = Information.__struct_fields__
@@ -154,20 +146,14 @@ def read_exported_description(text: str | None, path: Path) -> dict[str, Any]:
 
 def read_transform(description: Mapping[str, Any], path: Path) -> PictureTransform:
     """The image transform of an exported classifier; ``RequestError`` if it is impossible."""
-    steps = msgspec.structs.asdict(msgspec.convert(description["preprocess"], Preprocess))
+    steps = msgspec.structs.asdict(msgspec.convert(description["preprocess"], _Preprocess))
     steps["interpolation"] = Resampling[steps["interpolation"].upper()]
     with told(f"the metadata of {path} is damaged"):
         return PictureTransform(**steps)
 
 
 def exported_text(about: Mapping[str, Any], transform: PictureTransform, weights: str) -> str:
-    """The JSON description of an exported classifier.
-
-    Args:
-        about: method, backbone, class names, training and evaluation.
-        transform: applied to an image before the model.
-        weights: the type in which weights are stored.
-    """
+    """The JSON description of an exported classifier, from that of the saved one."""
     steps = {**asdict(transform), "interpolation": transform.interpolation.name.lower()}
     return json_text({**about, "format": FORMAT, "weights": weights, "preprocess": steps})
 

@@ -242,6 +242,7 @@ def test_a_missing_package_is_told_before_any_work(
 
 def test_loggers_are_left_as_they_were(exported: dict[str, Path]) -> None:
     assert logging.getLogger("torch.onnx").level == logging.NOTSET
+    assert logging.root.manager.disable == logging.NOTSET
 
 
 def test_speed_is_images_by_the_second() -> None:

@@ -226,7 +226,7 @@ def test_a_full_queue_sends_clients_away_for_a_while() -> None:
         refused = client.post("/v1/predict", files=upload(GOOD, GOOD))
         assert refused.status_code == 503
         assert refused.headers["retry-after"] == "1"
-        assert "queue" in refused.json()["error"]
+        assert "images" in refused.json()["error"]
         assert client.get("/healthz").status_code == 200
         served.let_go.set()
         assert first.result(10).status_code == 200

@@ -145,7 +145,7 @@ def test_uploads_that_are_too_much_together_are_sent_away() -> None:
         for connection in slow:
             connection.close()
         assert response.status_code == 503
-        assert "uploads" in response.json()["error"]
+        assert "bytes" in response.json()["error"]
         while "bytes_held 0.0" not in client.get("/metrics").text:
             assert time.monotonic() < deadline
         check_alive(client)

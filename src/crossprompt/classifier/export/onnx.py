@@ -30,13 +30,7 @@ LEAST = 4096
 
 
 def write_onnx(program: ExportedProgram, path: Path, weights: Weights, description: str) -> None:
-    """Write a program as one ONNX file.
-
-    Args:
-        program: images to probabilities.
-        path: the file.
-        weights: type in which they are stored.
-        description: JSON for the file's metadata.
+    """Write a program of images to probabilities as one file, the description in its metadata.
 
     Raises:
         JobError: the program has an operator that ONNX lacks, or a weight is too large for fp16.
@@ -170,14 +164,11 @@ def _clean(model: Any) -> None:
 @contextmanager
 def _silence() -> Iterator[None]:
     """Hide the exporters' warnings and logs."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)

@@ -52,13 +52,7 @@ REASONS = {
 def build_app(
     classifier: ImageClassifier, limits: Limits | None = None, key: str | None = None
 ) -> Middleware:
-    """The application.
-
-    Args:
-        classifier: predicts, without torch if it is an exported one.
-        limits: of requests and of what is held; the defaults if None.
-        key: what a client must know to have images classified; open to all if None.
-    """
+    """The application; without a key, everyone may have images classified."""
     limits = limits or Limits()
     metrics, admission = Metrics(), Admission(limits)
     metrics.watch(admission)
@@ -87,21 +81,9 @@ def build_app(
 
 
 def add_api(
-    app: FastAPI,
-    predictor: Predictor,
-    admission: Admission,
-    names: Sequence[str],
-    key: str | None,
+    app: FastAPI, predictor: Predictor, admission: Admission, names: Sequence[str], key: str | None
 ) -> None:
-    """Add the routes that classify images and describe the classifier.
-
-    Args:
-        app: to add them to.
-        predictor: classifies.
-        admission: admits requests.
-        names: of the classes, in the order of the probabilities.
-        key: what a client must know; None if nothing.
-    """
+    """Add the routes that classify images and name the classes, in the probabilities' order."""
     limits = admission.limits
 
     @app.post(
@@ -110,14 +92,12 @@ def add_api(
         responses=_refusals(key, 400, 408, 413, 415, 422, 500, 503),
         openapi_extra={"requestBody": _request_body(limits)},
         dependencies=_guard(key),
-        summary="Classify one or several images.",
-        response_description="An answer for every image, in their order.",
     )
     async def predict(request: Request) -> Response:
-        """All images are answered in their order, or none is and the bad ones are named."""
-        with admission.enter() as reserved:
-            images, top_k = await read_body(request, limits, reserved)
-            reserved.add_images(len(images))
+        """Classify images: all in their order, or none, and then the bad ones are named."""
+        with admission.enter() as reserve:
+            images, top_k = await read_body(request, limits, reserve)
+            reserve("images", len(images))
             try:
                 rows = await asyncio.wait_for(predictor.predict(images), limits.timeout)
             except TimeoutError as error:
@@ -126,14 +106,9 @@ def add_api(
         found = Answers(predictions=[_answer(row, names, top_k) for row in rows])
         return JSONResponse(found.model_dump())
 
-    @app.get(
-        "/v1/classes",
-        responses=_refusals(key),
-        dependencies=_guard(key),
-        summary="The classes, and the limits of a request.",
-        response_description="The classes and the limits.",
-    )
+    @app.get("/v1/classes", responses=_refusals(key), dependencies=_guard(key))
     async def classes() -> Classes:
+        """The classes, and the limits of a request."""
         return Classes(
             classes=list(names),
             max_images=limits.max_images,
@@ -146,17 +121,14 @@ def add_api(
 def add_monitoring(app: FastAPI, predictor: Predictor, metrics: Metrics, key: str | None) -> None:
     """Add the routes for probes and Prometheus."""
 
-    @app.get("/healthz", summary="Liveness.", response_description="The server is alive.")
+    @app.get("/healthz")
     async def healthz() -> State:
+        """Liveness."""
         return State(status="alive")
 
-    @app.get(
-        "/readyz",
-        responses=_refusals(None, 503),
-        summary="Readiness.",
-        response_description="Images can be classified.",
-    )
+    @app.get("/readyz", responses=_refusals(None, 503))
     async def readyz() -> State:
+        """Readiness: images can be classified."""
         if not predictor.ready:
             raise BusyError("not ready to classify images")
         return State(status="ready")
@@ -166,10 +138,9 @@ def add_monitoring(app: FastAPI, predictor: Predictor, metrics: Metrics, key: st
         dependencies=_guard(key),
         response_class=Response,
         responses={200: {"content": {"text/plain": {}}}, **_refusals(key)},
-        summary="Counters and timings.",
-        response_description="Prometheus's text format.",
     )
     async def read_metrics() -> Response:
+        """Counters and timings in Prometheus's text format."""
         content = generate_latest(metrics.registry)
         return Response(content, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

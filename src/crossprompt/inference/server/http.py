@@ -11,7 +11,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from crossprompt.inference.server.errors import RefusalError
-from crossprompt.inference.server.limits import MIB, Limits, Reservation
+from crossprompt.inference.server.limits import MIB, Limits, Reserve
 from crossprompt.inference.server.schemas import TOP_K, Asked, BadImage
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
@@ -49,7 +49,7 @@ class MemoryForm(MultiPartParser):
             raise MultiPartException("The form is cut off.")
 
 
-async def read_body(request: Request, limits: Limits, reserved: Reservation) -> Images:
+async def read_body(request: Request, limits: Limits, reserve: Reserve) -> Images:
     """Read a request to the end, or no further than it may go.
 
     Raises:
@@ -62,7 +62,7 @@ async def read_body(request: Request, limits: Limits, reserved: Reservation) -> 
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > limits.max_upload:
         raise _too_large(limits)
-    chunks = _limited(request, limits, reserved)
+    chunks = _limited(request, limits, reserve)
     reading = _read_form(request, chunks, limits) if kind == MULTIPART else _read_json(chunks)
     try:
         images, top_k = await asyncio.wait_for(reading, limits.timeout)
@@ -78,11 +78,13 @@ async def read_body(request: Request, limits: Limits, reserved: Reservation) -> 
     return images, top_k
 
 
-async def _limited(request: Request, limits: Limits, reserved: Reservation) -> Chunks:
+async def _limited(request: Request, limits: Limits, reserve: Reserve) -> Chunks:
     """The body as it arrives, cut off where it is too large."""
+    size = 0
     async for chunk in request.stream():
-        reserved.add_bytes(len(chunk))
-        if reserved.bytes > limits.max_upload:
+        reserve("bytes", len(chunk))
+        size += len(chunk)
+        if size > limits.max_upload:
             raise _too_large(limits)
         yield chunk
 

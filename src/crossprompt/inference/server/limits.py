@@ -1,6 +1,6 @@
 """Limits of a request and of what the server holds at once; imports nothing of the extra."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -54,45 +54,36 @@ class BusyError(Exception):
     """The server is at its limits; the same request can be answered later."""
 
 
-class Reservation:
-    """Bytes and images that one request holds, released when it is answered."""
-
-    def __init__(self, admission: "Admission") -> None:
-        self._admission = admission
-        self.bytes = self.images = 0
-
-    def add_bytes(self, count: int) -> None:
-        """Reserve memory for a part of the body; ``BusyError`` if all requests hold too much."""
-        if self._admission.bytes + count > UPLOADS_HELD * self._admission.limits.max_upload:
-            raise BusyError("the server holds as many uploads as it may; try again later")
-        self._admission.bytes += count
-        self.bytes += count
-
-    def add_images(self, count: int) -> None:
-        """Reserve places in the queue; ``BusyError`` if it is full."""
-        if self._admission.images + count > self._admission.limits.queue:
-            raise BusyError("the queue of images is full; try again later")
-        self._admission.images += count
-        self.images += count
+Reserve = Callable[[str, int], None]
 
 
 class Admission:
-    """Counts what all requests hold together; only for the event loop's thread."""
+    """Counts the requests, bytes and images that are held; only for the event loop's thread."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.requests = self.bytes = self.images = 0
+        uploads = UPLOADS_HELD * limits.max_upload
+        self.most = {"requests": limits.queue, "images": limits.queue, "bytes": uploads}
+        self.held = dict.fromkeys(self.most, 0)
 
     @contextmanager
-    def enter(self) -> Iterator[Reservation]:
-        """Admit one request; ``BusyError`` if there are as many as there may be."""
-        if self.requests >= self.limits.queue:
-            raise BusyError("the server has as many requests as it may; try again later")
-        self.requests += 1
-        reserved = Reservation(self)
+    def enter(self) -> Iterator[Reserve]:
+        """Admit a request and let it reserve more, all of which is released when it is answered.
+
+        Raises:
+            BusyError: there is no room, also when more is reserved.
+        """
+        own = dict.fromkeys(self.held, 0)
+
+        def reserve(name: str, count: int) -> None:
+            if self.held[name] + count > self.most[name]:
+                raise BusyError(f"the server holds as many {name} as it may; try again later")
+            self.held[name] += count
+            own[name] += count
+
+        reserve("requests", 1)
         try:
-            yield reserved
+            yield reserve
         finally:
-            self.requests -= 1
-            self.bytes -= reserved.bytes
-            self.images -= reserved.images
+            for name, count in own.items():
+                self.held[name] -= count

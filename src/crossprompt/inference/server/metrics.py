@@ -34,13 +34,13 @@ class Metrics:
 
     def watch(self, admission: Admission) -> None:
         """Report what unanswered requests hold whenever the metrics are read."""
-        for name in ("requests", "images", "bytes"):
+        for name in admission.held:
             gauge = Gauge(
                 f"crossprompt_{name}_held",
                 f"{name.capitalize()} of requests that are not yet answered.",
                 registry=self.registry,
             )
-            gauge.set_function(partial(getattr, admission, name))
+            gauge.set_function(partial(admission.held.__getitem__, name))
 
     def _counter(self, name: str, meaning: str, labels: tuple[str, ...] = ()) -> Counter:
         return Counter(f"crossprompt_{name}", meaning, labels, registry=self.registry)

@@ -18,14 +18,10 @@ HEAD_WITHIN = 10.0
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Bind a port, before anything is loaded; the socket does not listen yet.
-
-    Args:
-        host: a name or an address.
-        port: 0 for any that is free.
+    """Bind a port, 0 for any that is free, before anything is loaded; it does not listen yet.
 
     Raises:
-        RequestError: it cannot be had.
+        RequestError: there is no such host, or the port cannot be had.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -84,13 +80,7 @@ class PatientProtocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Serves an app on a socket until it is stopped.
-
-    Args:
-        app: answers requests.
-        timeout: seconds that a request may take altogether.
-        ready: called once requests are answered.
-    """
+    """Serves an app until it is stopped; see ``serve``."""
 
     def __init__(self, app: ASGIApp, timeout: float, ready: Callable[[], None]) -> None:
         config = uvicorn.Config(
@@ -126,7 +116,7 @@ def serve(app: ASGIApp, bound: socket.socket, timeout: float, ready: Callable[[]
     """
 
     def ignore(number: int, frame: FrameType | None) -> None:
-        """Handles the signal that uvicorn, done with it, raises again."""
+        """Swallows the signal, which uvicorn, having obeyed it, raises again."""
 
     before = {number: signal.signal(number, ignore) for number in STOPS}
     try:
