@@ -57,7 +57,7 @@ def test_files_and_folders_are_answered_in_order_as_python_does(ask, run, photos
     assert sum(share for _, share in answers[0]["top"]) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_person_sees_a_line_for_each_image(ask, photos) -> None:
+def test_a_table_has_a_line_for_each_image(ask, photos) -> None:
     code, out, _ = ask(photos / "cat" / "0.png", "--top-k", "2")
     assert code == 0
     path, shares = out.strip().split(": ")
@@ -67,9 +67,9 @@ def test_a_person_sees_a_line_for_each_image(ask, photos) -> None:
 
 def test_the_backbone_may_lie_elsewhere(ask, photos, backbone) -> None:
     assert ask(photos / "cat" / "0.png", "--backbone", backbone)[0] == 0
-    code, _, told = ask(photos / "cat" / "0.png", "--backbone", "tiny")
+    code, _, err = ask(photos / "cat" / "0.png", "--backbone", "tiny")
     assert code == 2
-    assert "backbone" in told
+    assert "backbone" in err
 
 
 def test_a_list_is_read_from_standard_input(ask, photos, monkeypatch) -> None:
@@ -98,7 +98,7 @@ def test_a_csv_file_has_a_column_for_everything(ask, photos, bad, tmp_path) -> N
     assert [path.name for path in output.parent.iterdir()] == ["answers.csv"]
 
 
-def test_a_file_that_is_written_is_told_and_what_stood_there(ask, photos, tmp_path) -> None:
+def test_the_written_file_and_a_replaced_one_are_reported(ask, photos, tmp_path) -> None:
     output = tmp_path / "answers.csv"
     assert ask(photos / "cat", "--output", output)[2].endswith(f"10 rows in {output}\n")
     (one, *_) = sorted((photos / "cat").iterdir())
@@ -143,7 +143,7 @@ def test_a_folder_without_images_is_refused(ask, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "value"),
     [
         (["--output", "answers.txt"], ".csv, .jsonl or .parquet"),
         (["--output", "."], ".csv, .jsonl or .parquet"),
@@ -157,12 +157,12 @@ def test_a_folder_without_images_is_refused(ask, tmp_path) -> None:
         (["--engine", "ray", "--gpus", "-1"], "--gpus: '-1'"),
     ],
 )
-def test_an_impossible_output_is_refused(ask, photos, tmp_path, monkeypatch, words, told) -> None:
+def test_an_impossible_output_is_refused(ask, photos, tmp_path, monkeypatch, words, value) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.csv").mkdir()
     code, _, err = ask(photos, *words)
     assert code == 2
-    assert told in err
+    assert value in err
 
 
 def test_a_list_is_not_replaced_by_its_answers(ask, tmp_path) -> None:
@@ -195,7 +195,7 @@ def test_paths_are_counted_where_they_can_be(photos, monkeypatch) -> None:
     assert open_inputs(["-", str(photos)]).count() is None
 
 
-def test_an_empty_standard_input_is_told(ask, monkeypatch) -> None:
+def test_an_empty_standard_input_is_an_error(ask, monkeypatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     code, _, err = ask("-")
     assert code == 2
@@ -224,7 +224,7 @@ def test_a_list_a_table_and_a_shard_are_answered_as_their_images_are(ask, photos
     ]
 
 
-def test_a_stopped_run_goes_on_with_the_same_command_and_no_other(
+def test_a_stopped_run_resumes_with_the_same_command_and_no_other(
     ask, photos, tmp_path, monkeypatch
 ) -> None:
     output, append = tmp_path / "answers.jsonl", PartialFile.append

@@ -1,4 +1,4 @@
-"""``crossprompt predict``: classify images, any number of them."""
+"""``crossprompt predict``: classify any number of images."""
 
 import argparse
 import io
@@ -26,7 +26,6 @@ FILE_FORMATS = ("csv", "jsonl", "parquet")
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Options of the prediction."""
     add_run_or_export(parser)
     parser.add_argument(
         "images",
@@ -40,22 +39,22 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     )
     parser.add_argument(
         "--column",
-        help="with the images in .csv and .parquet (default: path, image, filepath or file); "
-        "ending of the image in .tar, where there are several",
+        help="column of images in .csv and .parquet (default: path, image, filepath or file); "
+        "extension of the image in .tar, where there are several",
     )
     parser.add_argument(
         "--output",
         type=Path,
-        help="file to write, .csv, .jsonl or .parquet; the same command goes on after a crash or "
+        help="file to write, .csv, .jsonl or .parquet; the same command resumes after a crash or "
         "Ctrl-C (default: standard output)",
     )
     parser.add_argument(
-        "--restart", action="store_true", help="forget what an earlier run wrote of --output"
+        "--restart", action="store_true", help="discard the rows of an interrupted run"
     )
     parser.add_argument(
         "--format",
         choices=("table", *FILE_FORMATS),
-        help="default: by --output's ending, or table",
+        help="default: by --output's extension, or table",
     )
     parser.add_argument("--json", action="store_true", help="the same as --format jsonl")
     add_batch_size(parser)

@@ -1,4 +1,4 @@
-"""A run that is stopped, at whatever point, and goes on."""
+"""Runs that are stopped at any point and resume to the same bytes."""
 
 import os
 import shutil
@@ -15,19 +15,18 @@ from pyarrow import parquet
 from crossprompt.data.image_refs import Input
 from crossprompt.errors import JobError, RequestError
 from crossprompt.inference.base import Prediction
-from crossprompt.inference.bulk import output as partial
+from crossprompt.inference.bulk import output as output_module
 from crossprompt.inference.bulk.inputs import open_inputs
 from crossprompt.inference.bulk.run import Engine, Group
-from crossprompt.utils import files as replacing
 from tests.inference.bulk.numbered import local, picture, predict, write_files
 
 
 class Stopped(BaseException):
-    """What no code expects."""
+    """An exception that no code expects."""
 
 
 class Counting(Engine):
-    """Counts what is classified, and stops after some groups."""
+    """Records the classified images, and stops after some batches."""
 
     def __init__(self, groups: int | None = None) -> None:
         self.names: list[str] = []
@@ -42,9 +41,9 @@ class Counting(Engine):
 
 
 @pytest.fixture
-def safe_at_once(monkeypatch) -> None:
-    """Progress is made safe after every group."""
-    monkeypatch.setattr(partial, "SECONDS", 0.0)
+def saved_at_once(monkeypatch) -> None:
+    """Progress is saved after every batch."""
+    monkeypatch.setattr(output_module, "SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def inputs(tmp_path) -> list[Input]:
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_a_file_is_the_same_to_the_byte_wherever_its_run_was_stopped(
-    inputs, tmp_path, ending, safe_at_once
+    inputs, tmp_path, ending, saved_at_once
 ) -> None:
     expected = tmp_path / f"expected.{ending}"
     assert predict(inputs, expected) == (2, [])
@@ -76,8 +75,8 @@ def test_a_file_is_the_same_to_the_byte_wherever_its_run_was_stopped(
         assert not (tmp_path / f"{output.name}.partial").exists()
 
 
-def test_a_run_that_dies_at_any_touch_of_the_disk_goes_on_to_the_same_bytes(
-    inputs, tmp_path, monkeypatch, safe_at_once
+def test_a_run_that_dies_at_any_touch_of_the_disk_resumes_to_the_same_bytes(
+    inputs, tmp_path, monkeypatch, saved_at_once
 ) -> None:
     expected = tmp_path / "expected.jsonl"
     predict(inputs, expected)
@@ -88,8 +87,8 @@ def test_a_run_that_dies_at_any_touch_of_the_disk_goes_on_to_the_same_bytes(
             output = tmp_path / f"{name}-{count}.jsonl"
             with monkeypatch.context() as patch:
                 calls = dying_after(patch, place, name, count)
-                # nothing is tidied up by a process that is killed
-                patch.setattr(partial.PartialFile, "_remove_empty", lambda self: None)
+                # a killed process removes nothing
+                patch.setattr(output_module.PartialFile, "_remove_empty", lambda self: None)
                 try:
                     predict(inputs, output)
                 except Stopped:
@@ -120,23 +119,24 @@ def dying_after(patch: pytest.MonkeyPatch, place: object, name: str, count: int)
 
 KILLED = """
 import os, signal, sys
-from crossprompt.inference.bulk import output as partial
+from crossprompt.inference.bulk import output as output_module
 from crossprompt.inference.bulk.inputs import open_inputs
 from pathlib import Path
 from tests.inference.bulk.numbered import predict
-partial.SECONDS = 0.0
-original, done = partial.PartialFile.append, []
+output_module.SECONDS = 0.0
+original, done = output_module.PartialFile.append, []
 def append(self, *given):
     done.append(original(self, *given))
     if len(done) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-partial.PartialFile.append = append
+output_module.PartialFile.append = append
 assert "torch" not in sys.modules
 predict(list(open_inputs([sys.argv[1]])), Path(sys.argv[2]))
 """
 
 
-def test_a_killed_process_leaves_what_another_goes_on_from(inputs, tmp_path) -> None:
+@pytest.mark.slow
+def test_a_run_whose_process_was_killed_is_resumed(inputs, tmp_path) -> None:
     expected, output = tmp_path / "expected.csv", tmp_path / "answers.csv"
     predict(inputs, expected)
     command = [sys.executable, "-c", KILLED, str(tmp_path / "photos"), str(output)]
@@ -149,7 +149,7 @@ def test_a_killed_process_leaves_what_another_goes_on_from(inputs, tmp_path) -> 
     assert output.read_bytes() == expected.read_bytes()
 
 
-def test_what_was_written_and_not_yet_safe_is_written_again(inputs, tmp_path, safe_at_once) -> None:
+def test_rows_beyond_the_saved_progress_are_written_again(inputs, tmp_path, saved_at_once) -> None:
     expected, output = tmp_path / "expected.csv", tmp_path / "answers.csv"
     predict(inputs, expected)
     with pytest.raises(Stopped):
@@ -160,7 +160,7 @@ def test_what_was_written_and_not_yet_safe_is_written_again(inputs, tmp_path, sa
     assert output.read_bytes() == expected.read_bytes()
 
 
-def test_a_parquet_file_has_the_rows_of_a_csv_file(inputs, tmp_path, safe_at_once) -> None:
+def test_a_parquet_file_has_the_rows_of_a_csv_file(inputs, tmp_path, saved_at_once) -> None:
     output = tmp_path / "answers.parquet"
     with pytest.raises(Stopped):
         predict(inputs, output, Counting(3))
@@ -175,8 +175,8 @@ def test_a_parquet_file_has_the_rows_of_a_csv_file(inputs, tmp_path, safe_at_onc
 
 
 @pytest.fixture
-def stopped(inputs, tmp_path, safe_at_once) -> Path:
-    """An output, of whose rows eight are finished."""
+def stopped(inputs, tmp_path, saved_at_once) -> Path:
+    """An interrupted output with eight finished rows."""
     output = tmp_path / "answers.csv"
     with pytest.raises(Stopped):
         predict(inputs, output, Counting(2), the_classifier="cats", sources={"a.tar": "1"})
@@ -271,12 +271,12 @@ def test_few_images_are_held_at_once(tmp_path) -> None:
 
     predict(many(), tmp_path / "answers.csv", Watched())
     assert taken == 1000
-    assert furthest <= 4 + 8 * 4 + 4  # those answered, those read ahead by every thread, a group
+    assert furthest <= 4 + 8 * 4 + 4  # a batch, images read ahead by every thread, a batch
 
 
 def test_a_file_is_flushed_before_its_progress_is_saved(inputs, tmp_path, monkeypatch) -> None:
     order = []
-    fsync, replace = os.fsync, replacing.os.replace
+    fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda file: order.append("fsync") or fsync(file))
     monkeypatch.setattr(os, "replace", lambda *a: order.append(Path(a[1]).name) or replace(*a))
     predict(inputs, tmp_path / "answers.csv")

@@ -1,4 +1,4 @@
-"""Where images come from: each has one answer, in order, under its own name."""
+"""Sources of images: each image has one prediction, in order, under its own name."""
 
 import itertools
 import os
@@ -105,7 +105,7 @@ def test_parquet_files_list_images_or_hold_them(tmp_path) -> None:
     assert "not an image" in answers(both)[3][1]
 
 
-def test_a_parquet_file_of_something_else_is_refused(tmp_path) -> None:
+def test_a_parquet_file_without_images_is_refused(tmp_path) -> None:
     with pytest.raises(RequestError, match=r"'image'.*int64"):
         answers(write_table(tmp_path / "a.parquet", [1, 2]))
     (tmp_path / "b.parquet").write_bytes(b"PAR1 no table PAR1")
@@ -174,7 +174,7 @@ def test_no_member_of_a_shard_is_kept(tmp_path, monkeypatch) -> None:
         assert len(archives[-1].members) <= 1
 
 
-def test_what_is_no_plain_tar_file_is_refused(tmp_path) -> None:
+def test_a_file_that_is_no_plain_tar_file_is_refused(tmp_path) -> None:
     (tmp_path / "a.tar").write_bytes(b"x" * 2000)
     with pytest.raises(RequestError, match=r"a\.tar"):
         answers(tmp_path / "a.tar")
@@ -183,9 +183,9 @@ def test_what_is_no_plain_tar_file_is_refused(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("word", "package"), [("a.parquet", "pyarrow"), ("{a,b}.tar", "braceexpand")]
 )
-def test_a_package_that_is_not_installed_is_told(tmp_path, monkeypatch, word, package) -> None:
+def test_a_missing_package_is_an_error_that_names_it(tmp_path, monkeypatch, word, package) -> None:
     (tmp_path / "a.parquet").touch()
     monkeypatch.setitem(sys.modules, package, None)
-    told = rf"{package}.*crossprompt\[bulk\]"
-    with pytest.raises(RequestError, match=told):
+    message = rf"{package}.*crossprompt\[bulk\]"
+    with pytest.raises(RequestError, match=message):
         open_inputs([str(tmp_path / word)])

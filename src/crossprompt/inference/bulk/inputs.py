@@ -6,12 +6,19 @@ from pathlib import Path
 from crossprompt.data.image_refs import Input
 from crossprompt.errors import RequestError
 from crossprompt.inference.bulk.parquet import ParquetFile
-from crossprompt.inference.bulk.sources import CsvFile, Folder, OneFile, Source, StandardInput
+from crossprompt.inference.bulk.sources import (
+    CsvFile,
+    Folder,
+    OneFile,
+    Source,
+    StandardInput,
+    Table,
+)
 from crossprompt.inference.bulk.tar import TarShard
 from crossprompt.utils.optional import require_extra
 
 STDIN = "-"
-TABLES: dict[str, Callable[[str, str | None], Source]] = {
+TABLES: dict[str, Callable[[str, str | None], Table]] = {
     ".csv": CsvFile,
     ".parquet": ParquetFile,
     ".tar": TarShard,
@@ -31,8 +38,7 @@ class Inputs:
     def count(self) -> int | None:
         """Number of images; None if a source does not know its own."""
         counts = [source.count() for source in self.sources]
-        known = [count for count in counts if count is not None]
-        return sum(known) if len(known) == len(counts) else None
+        return None if None in counts else sum(filter(None, counts))
 
     def versions(self) -> dict[str, str]:
         """Versions of the sources that are files of many images."""
@@ -61,23 +67,19 @@ def open_inputs(
         raise RequestError(f"no such file or folder: {', '.join(missing[:5])}")
     if words.count(STDIN) > 1:
         raise RequestError("- stands for standard input twice; give it once")
-    tables = {
-        word: TABLES[Path(word).suffix.lower()]
-        for word in words
-        if Path(word).suffix.lower() in TABLES and not Path(word).is_dir()
-    }
-    if column is not None and not tables:
+    sources: list[Source] = []
+    for word in words:
+        table = TABLES.get(Path(word).suffix.lower())
+        if word == STDIN:
+            sources.append(StandardInput(word, begin_stdin))
+        elif Path(word).is_dir():
+            sources.append(Folder(word))
+        else:
+            sources.append(table(word, column) if table else OneFile(word))
+    if column is not None and not any(isinstance(source, Table) for source in sources):
         raise RequestError(
             f"--column {column} goes with .csv, .parquet and .tar files; leave it out"
         )
-    sources: list[Source] = []
-    for word in words:
-        if word == STDIN:
-            sources.append(StandardInput(word, begin_stdin))
-        elif word in tables:
-            sources.append(tables[word](word, column))
-        else:
-            sources.append(Folder(word) if Path(word).is_dir() else OneFile(word))
     return Inputs(sources)
 
 

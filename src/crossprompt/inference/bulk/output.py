@@ -12,7 +12,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -144,7 +145,6 @@ class PartialFile:
         self.settings = {"format": FORMAT, "version": VERSION, **settings}
         self._text_form = "jsonl" if form == "parquet" else form
         self._path = self.folder / f"rows.{self._text_form}"
-        self._lock = FileLock(self.folder / LOCK)
         self._progress, self._saved_at = Progress(), time.monotonic()
 
     @property
@@ -157,8 +157,9 @@ class PartialFile:
         """Position of the next row's input."""
         return self._progress.mark
 
-    def open(self, restart: bool = False) -> None:
-        """Begin, or resume what an earlier process wrote.
+    @contextmanager
+    def open(self, restart: bool = False) -> Iterator[None]:
+        """Begin, or resume what an earlier process wrote; the file is complete after the block.
 
         Args:
             restart: begin in any case.
@@ -170,22 +171,28 @@ class PartialFile:
         ensure_writable(self.output.parent)
         self.folder.mkdir(exist_ok=True)
         try:
-            self._lock.acquire(timeout=0)
+            lock = FileLock(self.folder / LOCK).acquire(timeout=0)
         except Timeout as error:
             raise RequestError(
                 f"another process is writing {self.output}; wait for it, or give another --output"
             ) from error
-        try:
+        with lock:
             if restart or not (self.folder / PROGRESS).exists():
                 self._begin()
             else:
                 self._resume()
-            self._file = self._path.open("r+b")
-            self._file.seek(self._progress.size)
-            self._file.truncate()
-        except BaseException:
-            self._lock.release()
-            raise
+            try:
+                with self._path.open("r+b") as self._file:
+                    self._file.seek(self._progress.size)
+                    self._file.truncate()
+                    yield
+                    self._progress = replace(self._progress, complete=True)
+                    self.save_progress()
+                self._move()
+            except BaseException:
+                self._remove_empty()
+                raise
+            self._remove()
 
     def append(self, predictions: Sequence[Prediction], mark: Mark) -> None:
         """Add the rows of the inputs up to a mark."""
@@ -205,25 +212,6 @@ class PartialFile:
         _write_json(self.folder / PROGRESS, asdict(self._progress))
         self._saved_at = time.monotonic()
 
-    def close(self) -> None:
-        """Stop; the folder is kept if it has a row."""
-        self._file.close()
-        self._remove_empty()
-        self._lock.release()
-
-    def finish(self) -> None:
-        """Move the rows to their place, and remove the folder."""
-        self._progress = replace(self._progress, complete=True)
-        self.save_progress()
-        self._file.close()
-        if self.form == "parquet":
-            names = columns(self.top_k)
-            atomic_write(self.output, lambda path: write_parquet(self._path, path, names))
-        else:
-            os.replace(self._path, self.output)
-        self._remove()
-        self._lock.release()
-
     def refuse(self, reason: str) -> RequestError:
         """The error that the folder cannot be resumed."""
         return RequestError(f"{self.folder} {reason}; {ADVICE}")
@@ -239,7 +227,7 @@ class PartialFile:
         before = read_json(self.folder / SETTINGS, dict, ADVICE)
         found = read_json(self.folder / PROGRESS, Progress, ADVICE)
         if differences := _differences(before, self.settings):
-            raise self.refuse(f"holds rows of another run: {'; '.join(differences)}")
+            raise self.refuse(f"holds rows of another run: {'; '.join(differences[:5])}")
         if found.complete and not self._path.exists() and self.output.exists():
             shutil.copyfile(self.output, self._path)  # stopped after the move, before the removal
         size = self._path.stat().st_size if self._path.exists() else 0
@@ -248,6 +236,13 @@ class PartialFile:
                 f"is damaged: {self._path.name} has {size:,} bytes, expected {found.size:,}"
             )
         self._progress = replace(found, complete=False)
+
+    def _move(self) -> None:
+        if self.form == "parquet":
+            names = columns(self.top_k)
+            atomic_write(self.output, lambda path: write_parquet(self._path, path, names))
+        else:
+            os.replace(self._path, self.output)
 
     def _remove_empty(self) -> None:
         if not self.mark.rows:
@@ -266,12 +261,10 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """One clause for each setting that changed."""
     found = []
-    for name in dict.fromkeys([*before, *now]):
+    for name in {**before, **now}:
         old, new = before.get(name), now.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
-            changed = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
-            if changed:
-                found.append(f"{', '.join(changed[:5])} changed, appeared or disappeared")
+            found += _differences(old, new)
         elif old != new:
             found.append(f"{name} was {old!s:.40}, is {new!s:.40}")
     return found

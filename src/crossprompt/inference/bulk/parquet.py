@@ -43,12 +43,19 @@ class ParquetFile(Table):
     def __init__(self, word: str, column: str | None = None) -> None:
         super().__init__(word)
         with _open(word) as file:
-            names = file.schema_arrow.names
-            self._column = names[choose_column(names, column, word)]
-            kind = file.schema_arrow.field(self._column).type
-            self._groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-        self._lists_paths = _is_text(kind)
-        if not self._lists_paths and not _is_image(kind):
+            from pyarrow import types
+
+            schema, groups = file.schema_arrow, range(file.num_row_groups)
+            self._groups = [file.metadata.row_group(group).num_rows for group in groups]
+        self._column = schema.names[choose_column(schema.names, column, word)]
+        kind = schema.field(self._column).type
+        if types.is_dictionary(kind):
+            kind = kind.value_type
+        self._lists_paths = types.is_string(kind) or types.is_large_string(kind)
+        holds_images = types.is_binary(kind) or types.is_large_binary(kind)
+        if types.is_struct(kind):
+            holds_images = kind.get_field_index("bytes") >= 0
+        if not self._lists_paths and not holds_images:
             raise RequestError(
                 f"the column {self._column!r} of {word} holds {kind}; expected paths, encoded "
                 "images, or a struct of bytes and path; name another with --column"
@@ -58,24 +65,25 @@ class ParquetFile(Table):
         first = 0
         for group, rows in enumerate(self._groups):
             if self._lists_paths:
-                yield from self._listed_in(group, first)
+                yield from self._files(group, first)
             else:
                 for row in range(rows):
-                    yield ParquetImage(self.name(first + row), self.word, self._column, group, row)
+                    name = self.name(first + row)
+                    yield ParquetImage(name, self.word, self._column, group, row)
             first += rows
 
     def count(self) -> int:
         return sum(self._groups)
 
-    def _listed_in(self, group: int, first: int) -> Iterator[Input]:
+    def _files(self, group: int, first: int) -> Iterator[Input]:
         try:
             paths = read_row_group(self.word, self._column, group)
         except RequestError as error:
             for row in range(self._groups[group]):
                 yield Broken(self.name(first + row), str(error))
-            return
-        for row, path in enumerate(paths):
-            yield self.listed(first + row, path.as_py())
+        else:
+            for row, path in enumerate(paths, start=first):
+                yield self.listed(row, path.as_py())
 
 
 @dataclass(frozen=True)
@@ -130,22 +138,6 @@ def _open(path: str) -> Any:
         raise RequestError(f"cannot read {path}: {one_line(error)}") from error
 
 
-def _is_text(kind: Any) -> bool:
-    from pyarrow import types
-
-    kind = kind.value_type if types.is_dictionary(kind) else kind
-    return bool(types.is_string(kind) or types.is_large_string(kind))
-
-
-def _is_image(kind: Any) -> bool:
-    from pyarrow import types
-
-    kind = kind.value_type if types.is_dictionary(kind) else kind
-    if types.is_struct(kind):
-        return bool(kind.get_field_index("bytes") >= 0)
-    return bool(types.is_binary(kind) or types.is_large_binary(kind))
-
-
 def write_parquet(lines: Path, path: Path, columns: list[str]) -> None:
     """Convert JSON lines of predictions to a table with the columns of the CSV file."""
     parquet = import_parquet(path)
@@ -159,14 +151,14 @@ def write_parquet(lines: Path, path: Path, columns: list[str]) -> None:
         lines.open(encoding="utf-8", errors="surrogateescape", newline="\n") as file,
         parquet.ParquetWriter(path, schema) as writer,
     ):
-        while rows := [_cells(json.loads(line), len(columns)) for line in islice(file, ROWS)]:
-            table = [dict(zip(columns, row, strict=True)) for row in rows]
-            writer.write_table(pyarrow.Table.from_pylist(table, schema))
+        while rows := [_row(json.loads(line), columns) for line in islice(file, ROWS)]:
+            writer.write_table(pyarrow.Table.from_pylist(rows, schema))
 
 
-def _cells(row: dict[str, Any], width: int) -> list[Any]:
-    top = [cell for pair in row["top"] for cell in pair] or [None] * (width - 2)
-    return [_utf8(row["path"]), *top, row["error"] and _utf8(row["error"])]
+def _row(prediction: dict[str, Any], columns: list[str]) -> dict[str, Any]:
+    top = [cell for pair in prediction["top"] for cell in pair] or [None] * (len(columns) - 2)
+    cells = [_utf8(prediction["path"]), *top, prediction["error"] and _utf8(prediction["error"])]
+    return dict(zip(columns, cells, strict=True))
 
 
 def _utf8(text: str) -> str:

@@ -44,26 +44,22 @@ def predict_to_file(
     progress: Callable[[int], None] = lambda rows: None,
     say: Callable[[str], None] = lambda text: None,
 ) -> int:
-    """Write one row per input, in order.
+    """Write one row per input, in order; returns the number of inputs that could not be read.
 
     Args:
         inputs: the same, in the same order, whenever the same run is resumed.
-        engine: predicts.
+        engine: classifies.
         file: output.
         batch_size: inputs in a batch.
         restart: discard the rows of an earlier run.
         progress: called with the number of rows after every batch.
         say: called with a sentence for the user.
 
-    Returns:
-        The number of inputs that could not be read.
-
     Raises:
         RequestError: an earlier run of this file had other inputs or settings.
         JobError: the engine's predictions do not fit the inputs.
     """
-    file.open(restart)
-    try:
+    with file.open(restart):
         batches = batched(inputs, batch_size)
         resumed = file.mark.rows
         if resumed:
@@ -78,10 +74,6 @@ def predict_to_file(
                 rows = f"{file.mark.rows:,} rows are saved in {file.folder}"
                 say(f"{rows}; the same command resumes after them")
             raise
-        file.finish()
-    except BaseException:
-        file.close()
-        raise
     return file.failed
 
 

@@ -19,11 +19,7 @@ COLUMNS = ("path", "image", "filepath", "file")
 
 
 class Source(ABC):
-    """Images in a fixed order; every iteration starts from the first.
-
-    Args:
-        word: as the user typed it.
-    """
+    """Images in a fixed order; every iteration starts from the first. ``word`` is the user's."""
 
     def __init__(self, word: str) -> None:
         self.word = word
@@ -72,12 +68,7 @@ class Folder(Source):
 
 
 class StandardInput(Source):
-    """Paths on standard input, one a line; blank lines are left out.
-
-    Args:
-        word: a hyphen.
-        begin: called before the first line is awaited.
-    """
+    """Paths on standard input, one a line; ``begin`` is called before the first is awaited."""
 
     def __init__(self, word: str, begin: Callable[[], None]) -> None:
         super().__init__(word)
@@ -142,15 +133,10 @@ class CsvFile(Table):
 
 
 def choose_column(columns: Sequence[str], wanted: str | None, place: str) -> int:
-    """Index of the column of images; case does not matter.
-
-    Args:
-        columns: names of all columns.
-        wanted: name given by the user; one of ``COLUMNS`` by default.
-        place: subject of an error's sentence.
+    """Index of the column of images in a file; case does not matter.
 
     Raises:
-        RequestError: there is no such column, or two.
+        RequestError: ``wanted``, by default one of ``COLUMNS``, is missing or there twice.
     """
     found = [column.strip().lower() for column in columns]
     names = COLUMNS if wanted is None else (wanted.strip().lower(),)
