@@ -14,13 +14,13 @@ import numpy
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from crossprompt.data.class_names import listed
 from crossprompt.data.dataset import Item
 from crossprompt.data.image_refs import ImageFile, Input, Picture
 from crossprompt.data.images import UnreadableImageError
 from crossprompt.data.prefetch import prefetch
 from crossprompt.errors import RequestError
 from crossprompt.utils.config import require
+from crossprompt.utils.text import listed
 
 BATCH = 64
 """Images in a batch by default."""

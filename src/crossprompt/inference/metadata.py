@@ -1,8 +1,7 @@
 """Schemas of ``classifier.json`` and of the description inside an exported classifier."""
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 from PIL.Image import Resampling
 
+from crossprompt.data.class_names import check_class_names
 from crossprompt.data.transforms import PictureTransform, Three
 from crossprompt.errors import RequestError
 from crossprompt.utils.json_file import decode_json
@@ -170,26 +170,6 @@ def check_information(information: Mapping[str, Any]) -> None:
         msgspec.convert(dict(information), Information)
     except msgspec.ValidationError as error:
         raise RequestError(str(error)) from error
-
-
-def check_class_names(class_names: Any) -> None:
-    """``RequestError`` unless they are at least two texts, none of them blank or there twice."""
-    if isinstance(class_names, (Set, Mapping, Iterator)):  # a set's order differs from run to run
-        raise RequestError(
-            f"class names are a {type(class_names).__name__}, expected a list in the order of the "
-            "labels"
-        )
-    if isinstance(class_names, str) or len(class_names) < 2:
-        raise RequestError(
-            f"class names are {class_names!r:.80}, expected a list of at least two to tell apart"
-        )
-    for name, count in Counter(class_names).items():
-        if not isinstance(name, str) or not name.strip():
-            raise RequestError(f"found class name {name!r}, expected a text that is not blank")
-        if count > 1:
-            raise RequestError(
-                f"class name {name!r} stands for {count} classes; rename all but one"
-            )
 
 
 @contextmanager
