@@ -13,7 +13,7 @@ from PIL.Image import Resampling
 from crossprompt.data.class_names import check_class_names
 from crossprompt.data.transforms import PictureTransform, Three
 from crossprompt.errors import RequestError
-from crossprompt.utils.json_file import decode_json
+from crossprompt.utils.json_file import decode_json, read_json
 from crossprompt.utils.text import one_line
 
 FORMAT = 1
@@ -115,11 +115,8 @@ def read_description(path: Path) -> dict[str, Any]:
         )
     if (size := path.stat().st_size) > LARGEST:
         raise RequestError(f"{path} is damaged: it has {size} bytes, expected {LARGEST} at most")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RequestError(f"cannot read {path} ({error.strerror})") from error
-    return _checked(content, SavedDescription, str(path), "copy it again or train anew")
+    advice = "copy it again or train anew"
+    return _checked(read_json(path, dict, advice, LARGEST), SavedDescription, str(path), advice)
 
 
 def read_exported_description(text: str | None, path: Path) -> dict[str, Any]:
@@ -137,8 +134,9 @@ def read_exported_description(text: str | None, path: Path) -> dict[str, Any]:
             f"{path} is an ONNX model, but none that crossprompt export wrote: its metadata has "
             f"no {KEY!r}; give the file that was exported, or export again"
         )
-    source = f"the metadata of {path}"
-    description = _checked(text, ExportedDescription, source, "export it again")
+    source, advice = f"the metadata of {path}", "export it again"
+    found = decode_json(text, dict, source, advice)
+    description = _checked(found, ExportedDescription, source, advice)
     with told(f"{source} is damaged"):
         check_class_names(description["class_names"])
     return description
@@ -181,9 +179,10 @@ def told(context: str) -> Iterator[None]:
         raise RequestError(f"{context}: {error}") from error
 
 
-def _checked(content: bytes | str, kind: type[Any], source: str, advice: str) -> dict[str, Any]:
+def _checked(
+    description: dict[str, Any], kind: type[Any], source: str, advice: str
+) -> dict[str, Any]:
     """A description as it stands in the file, checked against its schema."""
-    description: dict[str, Any] = decode_json(content, dict, source, advice)
     if (found := description.get("format", FORMAT)) != FORMAT:
         raise RequestError(
             f"{source} has format {found!r:.60}, this crossprompt reads format {FORMAT}; install "

@@ -38,11 +38,8 @@ class Exported:
     """An exported file, and its agreement with the classifier."""
 
     path: Path
-    """The file."""
     form: Form
-    """ONNX model or torch program."""
     weights: Weights
-    """Type in which weights are stored."""
     size: int
     """Bytes of the file."""
     weights_size: int

@@ -21,7 +21,6 @@ class Agreement:
     """Agreement of two classifiers on the same images."""
 
     images: int
-    """Number of images."""
     difference: float
     """Largest absolute difference of a probability, over all images and classes."""
     same: float

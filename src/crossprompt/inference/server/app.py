@@ -10,8 +10,8 @@ from typing import Any
 import numpy
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
-from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.routing import Route
 
 from crossprompt.inference.base import Array, ImageClassifier
 from crossprompt.inference.server.auth import require_key
@@ -76,7 +76,7 @@ def build_app(
     add_api(app, predictor, admission, tuple(classifier.class_names), key)
     add_monitoring(app, predictor, metrics, key)
     add_pages(app)
-    paths = {route.path for route in app.routes if isinstance(route, APIRoute)}
+    paths = {route.path for route in app.routes if isinstance(route, Route)}
     return Middleware(app, paths, metrics)
 
 
@@ -149,15 +149,9 @@ def add_pages(app: FastAPI) -> None:
     """Add the page, its assets, and ``/docs``, which leads to the OpenAPI document."""
     folder = files("crossprompt.inference.server") / "page"
     for path, (name, kind) in ASSETS.items():
-        _add_page(app, path, Response((folder / name).read_bytes(), media_type=kind))
-    _add_page(app, "/docs", RedirectResponse("/openapi.json"))
-
-
-def _add_page(app: FastAPI, path: str, response: Response) -> None:
-    async def page() -> Response:
-        return response
-
-    app.add_api_route(path, page, methods=["GET", "HEAD"], include_in_schema=False)
+        page = Response((folder / name).read_bytes(), media_type=kind)
+        app.router.routes.append(Route(path, page, methods=["GET", "HEAD"]))
+    app.router.routes.append(Route("/docs", RedirectResponse("/openapi.json"), methods=["GET"]))
 
 
 def _guard(key: str | None) -> list[Any]:
