@@ -1,4 +1,4 @@
-"""``crossprompt export``, and what it writes where torch is not installed."""
+"""``crossprompt export``, and the use of its files without torch."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""An exported classifier, opened without torch: what it answers, and what it refuses to open."""
+"""An exported classifier, opened without torch: predictions, and refused files."""
 
 import json
 import sys

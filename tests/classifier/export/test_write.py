@@ -1,4 +1,4 @@
-"""What is written, what is refused, and that nothing is left behind where it does not agree."""
+"""Exports: content of the files, refusals, and nothing left behind where one does not agree."""
 
 import json
 import logging

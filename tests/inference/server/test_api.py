@@ -1,4 +1,4 @@
-"""What programs ask, and what they are answered."""
+"""The JSON API."""
 
 import base64
 import hmac
@@ -13,7 +13,15 @@ import pytest
 from crossprompt.inference.server import auth as access
 from crossprompt.inference.server.limits import Limits
 from tests.backbone import NAMES, even_clip, write_items
-from tests.inference.server.servers import Colors, Held, picture, running, shares, told, upload
+from tests.inference.server.servers import (
+    Blocked,
+    Colors,
+    picture,
+    probabilities_in,
+    running,
+    shares,
+    upload,
+)
 from tests.saved import classify
 
 pytestmark = pytest.mark.slow
@@ -57,7 +65,7 @@ def test_several_images_are_answered_in_their_order(client: httpx.Client) -> Non
         client.post("/v1/predict", json=as_json(*contents)),
     ):
         assert response.status_code == 200
-        for found, content in zip(told(response), contents, strict=True):
+        for found, content in zip(probabilities_in(response), contents, strict=True):
             assert found == pytest.approx(shares(content), abs=1e-6)
 
 
@@ -218,7 +226,7 @@ def test_pictures_that_nobody_sent_are_not_counted() -> None:
 
 
 def test_a_full_queue_sends_clients_away_for_a_while() -> None:
-    served = Held()
+    served = Blocked()
     limits = Limits(queue=3, max_images=2, max_batch=1)
     with running(served, limits) as client, ThreadPoolExecutor(1) as pool:
         first = pool.submit(client.post, "/v1/predict", files=upload(GOOD, picture(1)))
@@ -234,7 +242,7 @@ def test_a_full_queue_sends_clients_away_for_a_while() -> None:
 
 
 def test_a_request_that_is_not_answered_in_time_is_sent_away_and_makes_room() -> None:
-    served = Held()
+    served = Blocked()
     with running(served, Limits(timeout=0.2, max_batch=1)) as client:
         response = client.post("/v1/predict", files=upload(GOOD, GOOD, GOOD))
         assert response.status_code == 503

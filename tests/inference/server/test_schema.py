@@ -1,4 +1,4 @@
-"""What the OpenAPI document says is what the server does."""
+"""The server conforms to its OpenAPI document."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,20 +1,20 @@
 """Server process: its socket, its signals, its end."""
 
-import asyncio
 import signal
 import socket
+import time
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from crossprompt.errors import JobError, RequestError
 from crossprompt.utils.process import STOPS
 
 HEAD_WITHIN = 10.0
-"""Seconds in which a client must have sent a request's head."""
+"""Seconds for a request's head, from the connection or the last answer on."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -49,43 +49,16 @@ def address_of(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class PatientProtocol(H11Protocol):
-    """HTTP that closes a connection whose request head does not arrive within ``HEAD_WITHIN``,
-    counted from the connection or, later, from the head's first byte: uvicorn has no such limit."""
-
-    _timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._start_or_cancel()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._start_or_cancel()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._cancel()
-
-    def _start_or_cancel(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._cancel()  # the head is complete
-        elif self._timer is None:
-            self._timer = self.loop.call_later(HEAD_WITHIN, self.transport.close)
-
-    def _cancel(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-
 class Server(uvicorn.Server):
-    """Serves an app until it is stopped; see ``serve``."""
+    """Serves an app until it is stopped, see ``serve``; closes connections that send no request.
+
+    uvicorn itself limits only the pause after an answer, not the time that a request's head takes.
+    """
 
     def __init__(self, app: ASGIApp, timeout: float, ready: Callable[[], None]) -> None:
         config = uvicorn.Config(
             app,
-            http=PatientProtocol,
+            http="h11",
             ws="none",
             lifespan="on",
             log_level="warning",
@@ -95,11 +68,24 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self._ready = ready
+        self._waiting = dict[Any, tuple[Any, float]]()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    async def on_tick(self, counter: int) -> bool:  # ten times a second
+        before, self._waiting, now = self._waiting, {}, time.monotonic()
+        for connection in list[Any](self.server_state.connections):
+            request = connection.cycle  # the last one whose head is complete
+            if request is None or request.response_complete:
+                last, since = before.get(connection, (request, now))
+                since = since if last is request else now  # one came and was answered meanwhile
+                self._waiting[connection] = request, since
+                if now - since > HEAD_WITHIN:
+                    connection.transport.close()
+        return await super().on_tick(counter)
 
 
 def serve(app: ASGIApp, bound: socket.socket, timeout: float, ready: Callable[[], None]) -> None:
