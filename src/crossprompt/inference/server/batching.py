@@ -6,10 +6,10 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from io import BytesIO
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
+from typing import NamedTuple
 
 import numpy
 from PIL import Image
@@ -30,13 +30,12 @@ SLIMMEST = 100
 enlarged to the transform's."""
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """An image ``[3, side, side]`` that waits to be scored."""
 
     image: Array
-    probabilities: "Future[Array]" = field(default_factory=Future)
-    arrived: float = field(default_factory=time.monotonic)
+    probabilities: "Future[Array]"
+    arrived: float
 
 
 class Batcher:
@@ -66,7 +65,7 @@ class Batcher:
 
     def submit(self, image: Array) -> "Future[Array]":
         """Score an image ``[3, side, side]``: in time, ``[classes]``; ``BusyError`` once closed."""
-        task = Task(image)
+        task = Task(image, Future(), time.monotonic())
         with self._lock:  # nothing may come after the end
             if self._closed:
                 raise BusyError("the server is stopping; try again later")
@@ -82,15 +81,13 @@ class Batcher:
         self._thread.join()
 
     def _work(self) -> None:
-        more = True
-        while more:
-            tasks, more = self._gather()
+        while tasks := self._gather():
             tasks = [task for task in tasks if task.probabilities.set_running_or_notify_cancel()]
             if tasks:
                 self._score_batch(tasks)
 
-    def _gather(self) -> tuple[list[Task], bool]:
-        """The next batch, and whether any may follow."""
+    def _gather(self) -> list[Task]:
+        """The next batch; empty if no more will come."""
         tasks: list[Task] = []
         while len(tasks) < self._most:
             left = tasks[0].arrived + self._wait - time.monotonic() if tasks else None
@@ -99,9 +96,10 @@ class Batcher:
             except Empty:
                 break
             if task is None:
-                return tasks, False
+                self._tasks.put(None)  # for the call after the last batch
+                break
             tasks.append(task)
-        return tasks, True
+        return tasks
 
     def _score_batch(self, tasks: Sequence[Task]) -> None:
         begin = time.perf_counter()

@@ -59,9 +59,6 @@ async def read_body(request: Request, limits: Limits, reserve: Reserve) -> Image
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (MULTIPART, JSON):
         raise RefusalError(415, f"found the content type {kind[:80]!r}; send {MULTIPART} or {JSON}")
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length[:20]) > limits.max_upload:
-        raise _too_large(limits)
     chunks = _limited(request, limits, reserve)
     reading = _read_form(request, chunks, limits) if kind == MULTIPART else _read_json(chunks)
     try:
@@ -80,18 +77,18 @@ async def read_body(request: Request, limits: Limits, reserve: Reserve) -> Image
 
 async def _limited(request: Request, limits: Limits, reserve: Reserve) -> Chunks:
     """The body as it arrives, cut off where it is too large."""
+    most = f"{limits.max_upload / MIB:g} MiB"
+    error = RefusalError(413, f"the request is larger than {most}; send fewer or smaller images")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > limits.max_upload:
+        raise error
     size = 0
     async for chunk in request.stream():
         reserve("bytes", len(chunk))
         size += len(chunk)
         if size > limits.max_upload:
-            raise _too_large(limits)
+            raise error
         yield chunk
-
-
-def _too_large(limits: Limits) -> RefusalError:
-    most = f"{limits.max_upload / MIB:g} MiB"
-    return RefusalError(413, f"the request is larger than {most}; send fewer or smaller images")
 
 
 async def _read_form(request: Request, chunks: Chunks, limits: Limits) -> Images:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crossprompt.inference.server.limits import Admission
 
+NAMESPACE = "crossprompt"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _IMAGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
@@ -19,42 +20,24 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = self._counter("requests", "Answered requests.", ("path", "status"))
-        self.images = self._counter("images", "Classified images.")
-        self.bad_images = self._counter("bad_images", "Images that could not be decoded.")
-        self.failures = self._counter("failures", "Forward passes that failed.")
-        self.request_seconds = self._histogram(
-            "request_seconds", "From a request's first line to its answer.", labels=("path",)
-        )
-        self.decode_seconds = self._histogram(
-            "decode_seconds", "Decoding and transforming an image."
-        )
-        self.forward_seconds = self._histogram("forward_seconds", "Forward pass.")
-        self.batch_images = self._histogram("batch_images", "Images in a forward pass.", _IMAGES)
+        counter = partial(Counter, namespace=NAMESPACE, registry=self.registry)
+        histogram = partial(Histogram, namespace=NAMESPACE, registry=self.registry)
+        seconds = partial(histogram, buckets=_SECONDS)
+        self.requests = counter("requests", "Answered requests.", ("path", "status"))
+        self.images = counter("images", "Classified images.")
+        self.bad_images = counter("bad_images", "Images that could not be decoded.")
+        self.failures = counter("failures", "Forward passes that failed.")
+        self.request_seconds = seconds("request_seconds", "Request to response.", ("path",))
+        self.decode_seconds = seconds("decode_seconds", "Decoding and transforming an image.")
+        self.forward_seconds = seconds("forward_seconds", "Forward pass.")
+        self.batch_images = histogram("batch_images", "Images in a batch.", buckets=_IMAGES)
 
     def watch(self, admission: Admission) -> None:
         """Report what unanswered requests hold whenever the metrics are read."""
         for name in admission.held:
-            gauge = Gauge(
-                f"crossprompt_{name}_held",
-                f"{name.capitalize()} of requests that are not yet answered.",
-                registry=self.registry,
-            )
+            meaning = f"{name.capitalize()} of unanswered requests."
+            gauge = Gauge(f"{name}_held", meaning, namespace=NAMESPACE, registry=self.registry)
             gauge.set_function(partial(admission.held.__getitem__, name))
-
-    def _counter(self, name: str, meaning: str, labels: tuple[str, ...] = ()) -> Counter:
-        return Counter(f"crossprompt_{name}", meaning, labels, registry=self.registry)
-
-    def _histogram(
-        self,
-        name: str,
-        meaning: str,
-        buckets: tuple[float, ...] = _SECONDS,
-        labels: tuple[str, ...] = (),
-    ) -> Histogram:
-        return Histogram(
-            f"crossprompt_{name}", meaning, labels, buckets=buckets, registry=self.registry
-        )
 
 
 HEADERS = {
