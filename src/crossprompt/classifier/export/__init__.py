@@ -17,7 +17,7 @@ from crossprompt.classifier.export.check import (
     require_agreement,
 )
 from crossprompt.classifier.export.onnx import PACKAGES, Weights, write_onnx
-from crossprompt.classifier.export.program import scorer_of, trace
+from crossprompt.classifier.export.program import Scorer, trace
 from crossprompt.classifier.saving import describe
 from crossprompt.data.dataset import Item
 from crossprompt.data.loader import read_batches
@@ -123,7 +123,7 @@ def _compare(
     found: Score, classifier: Classifier, weights: Weights, pictures: Sequence[Item]
 ) -> tuple[Agreement, Agreement | None]:
     """Agreement on random images, and on pictures if there are any; ``JobError`` if too low."""
-    expected, transform = torch.no_grad()(scorer_of(classifier)), classifier.clip.preprocess
+    expected, transform = torch.no_grad()(Scorer(classifier).eval()), classifier.clip.preprocess
     noise = compare(expected, found, random_batches(transform.side))
     require_agreement(noise, weights, "random images")
     if not pictures:

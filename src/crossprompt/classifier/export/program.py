@@ -7,54 +7,48 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from crossprompt.classifier.classifier import Classifier
-from crossprompt.clip.model import CLIP
 from crossprompt.errors import JobError, RequestError
-from crossprompt.methods.heads import FORMS, Frozen
+from crossprompt.methods.heads import FORMS
 from crossprompt.utils.shapes import Images, Probabilities
 from crossprompt.utils.text import one_line
 
 
 class Scorer(nn.Module):
-    """A backbone and a frozen method as one module."""
-
-    def __init__(self, clip: CLIP, frozen: Frozen) -> None:
-        super().__init__()
-        self.clip, self.frozen = clip, frozen
-
-    def forward(self, images: Images) -> Probabilities:
-        """Preprocessed ``[batch, 3, side, side]`` images to ``[batch, classes]``."""
-        logits: torch.Tensor = self.frozen(self.clip, images)
-        return logits.softmax(-1)
-
-
-def scorer_of(classifier: Classifier) -> Scorer:
-    """The classifier as a module.
+    """A classifier as a module: preprocessed images to the probabilities of all classes.
 
     Raises:
         RequestError: its predictions depend on the batch, or it is not on the CPU in fp32.
     """
-    clip, form = classifier.clip, classifier.frozen.form
-    if form not in FORMS:
-        raise RequestError(
-            f"a classifier with inference {form!r} is for study and cannot be exported; freeze it "
-            "with calibrated"
-        )
-    if clip.dtype != torch.float32 or clip.device.type != "cpu":
-        raise RequestError(
-            f"found a classifier in {clip.dtype} on {clip.device}; open it with device='cpu', "
-            "dtype='fp32', so that no precision is lost"
-        )
-    return Scorer(clip, classifier.frozen).eval()
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.clip, self.frozen = classifier.clip, classifier.frozen
+        if self.frozen.form not in FORMS:
+            raise RequestError(
+                f"a classifier with inference {self.frozen.form!r} is for study and cannot be "
+                "exported; freeze it with calibrated"
+            )
+        dtype, device = self.clip.dtype, self.clip.device
+        if dtype != torch.float32 or device.type != "cpu":
+            raise RequestError(
+                f"found a classifier in {dtype} on {device}; open it with device='cpu', "
+                "dtype='fp32', so that no precision is lost"
+            )
+
+    def forward(self, images: Images) -> Probabilities:
+        """``[batch, 3, side, side]`` to ``[batch, classes]``."""
+        logits: torch.Tensor = self.frozen(self.clip, images)
+        return logits.softmax(-1)
 
 
 def trace(classifier: Classifier) -> ExportedProgram:
     """The classifier's program for batches of any size.
 
     Raises:
-        RequestError: see ``scorer_of``.
+        RequestError: see ``Scorer``.
         JobError: its form cannot be traced.
     """
-    scorer, side = scorer_of(classifier), classifier.clip.config.image.side
+    scorer, side = Scorer(classifier).eval(), classifier.clip.config.image.side
     batch = torch.export.Dim("batch")
     try:
         with torch.no_grad(), warnings.catch_warnings():
