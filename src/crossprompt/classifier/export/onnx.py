@@ -105,17 +105,17 @@ def store(model: Any, weights: Weights) -> None:
 
 def _output_axis(value: Any) -> int | None:
     """The axis of a weight matrix that counts the outputs; None if it is no such matrix."""
-    axes = {_output_axis_in(use.node, use.idx) for use in value.uses()}
+    axes = set()
+    for use in value.uses():
+        node = use.node
+        if node.op_type in ("Split", "Slice", "Transpose"):  # torch's layout of a linear layer
+            axes.add(0)
+        elif node.op_type in ("MatMul", "Gemm") and use.idx == 1:
+            transposed = "transB" in node.attributes and node.attributes["transB"].as_int()
+            axes.add(0 if transposed else 1)
+        else:
+            return None
     return axes.pop() if len(axes) == 1 and len(value.const_value.shape) == 2 else None
-
-
-def _output_axis_in(node: Any, position: int) -> int | None:
-    if node.op_type in ("Split", "Slice", "Transpose"):  # torch's layout of a linear layer
-        return 0
-    if node.op_type not in ("MatMul", "Gemm") or position != 1:
-        return None
-    transposed = "transB" in node.attributes and node.attributes["transB"].as_int()
-    return 0 if transposed else 1
 
 
 def _replace(

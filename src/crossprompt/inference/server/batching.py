@@ -136,10 +136,9 @@ class Predictor:
         return self._batcher.alive
 
     async def warm_up(self) -> None:
-        """Classify a gray image, so that the first request need not wait for lazy set-up."""
-        stream = BytesIO()
-        Image.new("RGB", (64, 64), "gray").save(stream, "PNG")
-        await self._classify([stream.getvalue()])
+        """Score a gray image, so that the first request need not wait for lazy set-up."""
+        image = self._classifier.prepare(Image.new("RGB", (64, 64), "gray"))
+        await asyncio.wrap_future(self._batcher.submit(image))
 
     async def predict(self, images: Sequence[bytes]) -> list[Array]:
         """Probabilities ``[classes]`` of every image file, in order.
@@ -147,16 +146,6 @@ class Predictor:
         Raises:
             RefusalError: images cannot be decoded; all of them are named.
         """
-        rows = await self._classify(images)
-        self._metrics.images.inc(len(rows))
-        return rows
-
-    def close(self) -> None:
-        """Finish what was begun, then stop the threads."""
-        self._decoders.shutdown()
-        self._batcher.close()
-
-    async def _classify(self, images: Sequence[bytes]) -> list[Array]:
         loop = asyncio.get_running_loop()
         decoding = [loop.run_in_executor(self._decoders, self._decode, image) for image in images]
         decoded = await asyncio.gather(*decoding)
@@ -171,7 +160,14 @@ class Predictor:
             others = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
             raise RefusalError(422, f"cannot read {first}{others}", bad)
         futures = [asyncio.wrap_future(self._batcher.submit(image)) for image in good]
-        return await asyncio.gather(*futures)
+        rows = await asyncio.gather(*futures)
+        self._metrics.images.inc(len(rows))
+        return rows
+
+    def close(self) -> None:
+        """Finish what was begun, then stop the threads."""
+        self._decoders.shutdown()
+        self._batcher.close()
 
     def _decode(self, content: bytes) -> Array | str:
         """The preprocessed image, or the reason why it cannot be read."""
