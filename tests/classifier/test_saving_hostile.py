@@ -160,22 +160,22 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path, name: str, told:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('"format": 1', '"format": true', "has format True"),
-        ('"format": 1', '"format": 1.0', "has format 1.0"),
-        ('"format": 1', '"format": "1"', "has format '1'"),
-        ('"format": 1', '"format": 2', "has format 2, this crossprompt reads format 1"),
-        ('"test accuracy": 0.5', '"test accuracy": NaN', "NaN, which is no JSON"),
-        ('"test accuracy": 0.5', '"test accuracy": -Infinity', "-Infinity, which is no JSON"),
-        ('"inference": "calibrated"', '"inference": 3', "inference is 3, expected a str"),
-        ('"inference": "calibrated"', '"data": []', "data is [], expected a dict"),
-        ('"inference": "calibrated"', '"training": 1', "training is 1, expected a dict"),
-        ('"inference": "calibrated"', '"learned_from": {}', "learned_from is {}, expected a list"),
-        ('"name": "kept"', '"name": "\\ud800"', "holds half a character"),
-        ('"cat"', '"\\udfff"', "holds half a character"),
-        ('"cat"', "[" * 100_000, "RecursionError"),
-        ('"cat"', "[" * 300 + "]" * 300, "class_names holds [["),
-        ('"cat"', "1" * 5000, "ValueError"),
-        ('"cat"', "null", "class_names holds None"),
+        ('"format": 1', '"format": true', "format"),
+        ('"format": 1', '"format": 1.0', "format"),
+        ('"format": 1', '"format": "1"', "format '1'"),
+        ('"format": 1', '"format": 2', "format 2"),
+        ('"test accuracy": 0.5', '"test accuracy": NaN', "classifier.json"),
+        ('"test accuracy": 0.5', '"test accuracy": -Infinity', "classifier.json"),
+        ('"inference": "calibrated"', '"inference": 3', "inference"),
+        ('"inference": "calibrated"', '"data": []', "data"),
+        ('"inference": "calibrated"', '"training": 1', "training"),
+        ('"inference": "calibrated"', '"learned_from": {}', "learned_from"),
+        ('"name": "kept"', '"name": "\\ud800"', "classifier.json"),
+        ('"cat"', '"\\udfff"', "classifier.json"),
+        ('"cat"', "[" * 100_000, "classifier.json"),
+        ('"cat"', "[" * 300 + "]" * 300, "class_names[1]"),
+        ('"cat"', "1" * 5000, "classifier.json"),
+        ('"cat"', "null", "class_names[1]"),
         ('"cat"', '"cat", "cow"', "class_weights is"),
     ],
 )
@@ -195,7 +195,7 @@ def test_a_description_of_any_size_takes_no_memory(folder: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < SMALL
     finally:
         tracemalloc.stop()
-    assert f"has {LARGEST + 1} bytes, expected {LARGEST} at most" in told
+    assert f"{LARGEST + 1} bytes" in told
 
 
 @pytest.mark.parametrize(("name", "step"), [(FROZEN, 61), (LEARNED, 61), (DESCRIPTION, 7)])

@@ -11,8 +11,7 @@ from crossprompt import load
 from crossprompt.classifier.export import export_classifier
 from crossprompt.cli import main
 from crossprompt.cli.info import facts, inspect
-from crossprompt.inference.metadata import DESCRIPTION, FROZEN, LARGEST, LEARNED
-from crossprompt.inference.onnx_metadata import EXTRA
+from crossprompt.inference.metadata import DESCRIPTION, EXTRA, FROZEN, LARGEST, LEARNED
 from crossprompt.methods import METHODS
 from tests.artifacts.keep import FOLDER, KEPT
 from tests.saved import rewrite
@@ -126,8 +125,8 @@ def test_damage_is_told(tmp_path, capsys, run) -> None:
         ("b.pt2", "b.pt2 is no file"),
         ("a.pt2", "a.pt2 is damaged or no torch program"),
         ("c.pt2", "c.pt2 is an archive, but none that crossprompt export wrote"),
-        ("d.pt2", "the metadata of d.pt2 is damaged: KeyError 'format'"),
-        ("e.pt2", "the metadata of e.pt2 is damaged: JSONDecodeError"),
+        ("d.pt2", "the metadata of d.pt2 is damaged"),
+        ("e.pt2", "the metadata of e.pt2 is damaged"),
     ],
 )
 def test_what_is_no_classifier_is_told(tmp_path, capsys, monkeypatch, name, said) -> None:

@@ -12,6 +12,7 @@ from crossprompt.data.class_names import check_class_names
 from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import (
     DESCRIPTION,
+    EXTRA,
     FORMAT,
     FROZEN,
     INFORMATION,
@@ -19,10 +20,9 @@ from crossprompt.inference.metadata import (
     LEARNED,
     OWN,
     read_description,
+    read_exported_description,
     told,
 )
-from crossprompt.inference.onnx_metadata import EXTRA
-from crossprompt.inference.onnx_metadata import read_description as read_exported
 from crossprompt.utils.files import hash_file
 
 TINY = "tiny"
@@ -95,7 +95,7 @@ def inspect_program(path: Path) -> dict[str, Any]:
             f"{path} is an archive, but none that crossprompt export wrote: it has no {EXTRA}; "
             "give the file that was exported, or export again"
         )
-    return _exported(path, "exported torch program", read_exported(text, path))
+    return _exported(path, "exported torch program", read_exported_description(text, path))
 
 
 def _exported(path: Path, kind: str, about: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Colors(ImageClassifier):
         return images.reshape(-1, 3)
 
 
-class Held(Colors):
+class Blocked(Colors):
     """Answers when it is let go."""
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ def upload(*contents: bytes) -> list[tuple[str, tuple[str, bytes]]]:
     return [("images", (f"{place}.png", content)) for place, content in enumerate(contents)]
 
 
-def told(response: httpx.Response) -> list[list[float]]:
+def probabilities_in(response: httpx.Response) -> list[list[float]]:
     """The shares of every picture, in the order of the classes of ``Colors``."""
     return [
         [{x["label"]: x["probability"] for x in answer["top"]}[name] for name in Colors.class_names]

@@ -1,1 +1,1 @@
-"""HTTP server that classifies images, and its page; imports no torch."""
+"""HTTP server that classifies images, and its page. Imports no torch."""
