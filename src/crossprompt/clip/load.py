@@ -6,29 +6,15 @@ import warnings
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from crossprompt.clip.configs import (
-    Activation,
-    from_hugging_face,
-    from_open_clip,
-    from_shapes,
-    to_hugging_face,
-)
-from crossprompt.clip.key_maps import HUGGING_FACE, IGNORED, OPENAI_SIZES, Source, sources
-from crossprompt.clip.locate import (
-    CHECKPOINTS,
-    PREPROCESS,
-    WEIGHTS,
-    fetch,
-    find_checkpoint,
-    first_file,
-    full_name,
-)
+from crossprompt.clip import configs, locate
+from crossprompt.clip.configs import Activation
+from crossprompt.clip.key_maps import HUGGING_FACE, IGNORED, OPENAI, OPENAI_SIZES, Source, sources
+from crossprompt.clip.locate import first_file
 from crossprompt.clip.model import CLIP, CLIPConfig
 from crossprompt.clip.preprocess import Preprocess
 from crossprompt.clip.state_dict import Checkpoint, open_checkpoint
@@ -74,10 +60,10 @@ def load_clip(
         raise RequestError(
             f"cannot compute in {dtype}; expected a floating-point dtype such as torch.float32"
         )
-    checkpoint = open_checkpoint(find_checkpoint(name, cache_dir))
+    checkpoint = open_checkpoint(locate.find_checkpoint(name, cache_dir))
     config = _read_config(checkpoint, activation)
     clip = build(config, checkpoint, device, dtype)
-    clip.name = full_name(name)
+    clip.name = locate.full_name(name)
     clip.tokenizer = _read_tokenizer(tokenizer, checkpoint, config, cache_dir)
     clip.preprocess = _read_preprocess(checkpoint.path.parent, config.image.side)
     return clip
@@ -98,17 +84,12 @@ def save_clip(clip: CLIP, folder: str | PathLike[str], dtype: torch.dtype | None
         state.update(source.write(parameters[name].to("cpu", dtype)))
     # not save_file, which lets nobody but the user read the file, whatever the umask
     data = save(state, metadata={"format": "pt"})  # transformers requires it
-    (folder / WEIGHTS[0]).write_bytes(data)
+    (folder / locate.WEIGHTS[0]).write_bytes(data)
     clip.tokenizer.save(folder / "tokenizer.json")
     clip.preprocess.save(folder / "preprocessor_config.json")
-    files: dict[str, dict[str, Any]] = {
-        "tokenizer_config.json": {
-            "tokenizer_class": "CLIPTokenizer",
-            "model_max_length": clip.config.text.context,
-        },
-        "config.json": to_hugging_face(clip.config, clip.tokenizer.start, clip.tokenizer.end),
-    }
-    for name, settings in files.items():
+    context = {"tokenizer_class": "CLIPTokenizer", "model_max_length": clip.config.text.context}
+    config = configs.to_hugging_face(clip.config, clip.tokenizer.start, clip.tokenizer.end)
+    for name, settings in (("tokenizer_config.json", context), ("config.json", config)):
         (folder / name).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
@@ -126,12 +107,12 @@ def build(
     Raises:
         RequestError: a key is missing, unexpected or of the wrong shape.
     """
-    for tower, blocks in (("image", config.image.blocks), ("text", config.text.blocks)):
-        if blocks > len(checkpoint.shapes):  # it would take very long to build
-            raise RequestError(
-                f"{checkpoint.path} does not fit its model: {blocks} blocks in the {tower} tower, "
-                f"but {len(checkpoint.shapes)} tensors; get the config that belongs to it"
-            )
+    blocks, tensors = config.image.blocks + config.text.blocks, len(checkpoint.shapes)
+    if blocks > tensors:  # it would take very long to build
+        raise RequestError(
+            f"{checkpoint.path} does not fit its model: {blocks} blocks, but {tensors} tensors; "
+            "get the config that belongs to it"
+        )
     with torch.device("meta"):
         clip = CLIP(config)
     table = sources(checkpoint.table, config)
@@ -170,14 +151,15 @@ def _read_config(checkpoint: Checkpoint, activation: Activation | None) -> CLIPC
     path = checkpoint.path.with_name("config.json" if hugging_face else "open_clip_config.json")
     if not path.is_file() and hugging_face:
         raise RequestError(f"there is no {path}; put the config of the weights beside them")
-    if checkpoint.by_openai or not path.is_file():
-        try:
-            return from_shapes(checkpoint.shapes, _choose_activation(checkpoint, activation))
-        except RequestError as error:
-            raise RequestError(f"{checkpoint.path}: {error}") from None
-    settings = read_json(path, dict, "get the file again")
+    has_config = path.is_file() and not checkpoint.by_openai
+    settings = read_json(path, dict, "get the file again") if has_config else {}
     try:
-        config = from_hugging_face(settings) if hugging_face else from_open_clip(settings)
+        if not has_config:
+            path = checkpoint.path
+            activation = _choose_activation(checkpoint, activation)
+            return configs.from_shapes(checkpoint.shapes, activation)
+        read = configs.from_hugging_face if hugging_face else configs.from_open_clip
+        config = read(settings)
     except RequestError as error:
         raise RequestError(f"{path}: {error}") from None
     except (TypeError, AttributeError, ZeroDivisionError) as error:  # objects and numbers swapped
@@ -214,22 +196,18 @@ def _read_tokenizer(
     config: CLIPConfig,
     cache_dir: str | PathLike[str] | None,
 ) -> Tokenizer:
-    folder = checkpoint.path.parent
+    folder, names = checkpoint.path.parent, ["tokenizer.json"]
     vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
-    shared = checkpoint.table is not HUGGING_FACE and config.text.vocabulary == OPENAI_VOCABULARY
+    given = first_file(folder, names) if given is None else given
     if isinstance(given, Tokenizer):
         tokenizer = given
     elif given is not None:
         tokenizer = Tokenizer.from_file(given)
-    elif path := first_file(folder, ["tokenizer.json"]):
-        tokenizer = Tokenizer.from_file(path)
     elif vocabulary.is_file() and merges.is_file():
         tokenizer = Tokenizer.from_vocabulary(vocabulary, merges)
-    elif shared:
-        names = ["tokenizer.json"]
-        tokenizer = Tokenizer.from_file(
-            fetch(CHECKPOINTS["ViT-B/16"], names, names, cache_dir) / names[0]
-        )
+    elif checkpoint.table is OPENAI and config.text.vocabulary == OPENAI_VOCABULARY:
+        folder = locate.fetch(locate.CHECKPOINTS["ViT-B/16"], names, names, cache_dir)
+        tokenizer = Tokenizer.from_file(folder / names[0])
     else:
         raise RequestError(f"{folder} has no tokenizer; put its tokenizer.json there")
     if tokenizer.size > config.text.vocabulary:
@@ -241,7 +219,7 @@ def _read_tokenizer(
 
 
 def _read_preprocess(folder: Path, side: int) -> Preprocess:
-    path = first_file(folder, PREPROCESS)
+    path = first_file(folder, locate.PREPROCESS)
     if path is None:
         by_open_clip = first_file(folder, ["open_clip_config.json"])
         return (
