@@ -1,4 +1,4 @@
-"""Frozen forms: what is left of a trained method, enough to score an image without text."""
+"""Frozen forms of trained methods, which score an image without the method."""
 
 from crossprompt.methods.heads.adapter import Adapter
 from crossprompt.methods.heads.base import FeatureHead, Frozen, check_tensors
