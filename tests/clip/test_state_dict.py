@@ -116,7 +116,7 @@ def test_every_size_is_compared_before_memory_is_taken(folder: Path) -> None:
 
 def test_more_blocks_than_there_are_tensors_are_not_built(folder: Path) -> None:
     change_config(folder, vision_config__num_hidden_layers=10**6)
-    with pytest.raises(RequestError, match="100000[0-9] blocks"):
+    with pytest.raises(RequestError, match=r"100000[0-9] blocks"):
         load_clip(folder)
 
 

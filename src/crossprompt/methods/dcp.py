@@ -182,12 +182,7 @@ def by_parts(block: nn.Module, tokens: ImageTokens) -> Mixed:
 
 
 def fuse(prompts: ImagePrompts, rule: str) -> ImagePrompt:
-    """Reduce the prompts of all images, of every process, to one: ``[length, image_width]``.
-
-    Args:
-        prompts: ``[batch, length, image_width]``.
-        rule: ``mean``, ``max`` or ``first``.
-    """
+    """Reduce the prompts of all images, of every process, by ``mean``, ``max`` or ``first``."""
     if rule == "mean":
         return distributed.gather(prompts.mean(0)).mean(0)
     if rule == "max":
@@ -196,13 +191,7 @@ def fuse(prompts: ImagePrompts, rule: str) -> ImagePrompt:
 
 
 class CMPA(nn.Module):
-    """Cross-modal prompt attention (section 3.2 of the paper): each prompt rewritten by the other.
-
-    Args:
-        image_width: width of the image prompt.
-        text_width: width of the text prompt.
-        start: ``random`` or ``identity``.
-    """
+    """Cross-modal prompt attention (section 3.2 of the paper): both prompts rewritten."""
 
     def __init__(self, image_width: int, text_width: int, start: str = "random") -> None:
         super().__init__()
@@ -217,10 +206,7 @@ class CMPA(nn.Module):
 class CMPASide(nn.Module):
     """One side of CMPA: queries from the other side's prompt, keys and values from its own.
 
-    Args:
-        width: width of the own prompt.
-        other_width: width of the other side's prompt.
-        start: ``identity`` makes the residual branches zero, but not their gradient.
+    With ``start="identity"`` the residual branches are zero at first, but not their gradient.
     """
 
     def __init__(self, width: int, other_width: int, start: str = "random") -> None:

@@ -56,11 +56,7 @@ HEADS = 8
 
 
 class Summary(nn.Module):
-    """Summarizes a block's prompt in one token (the paper's layer-specific knowledge proxy).
-
-    Args:
-        width: of the prompt.
-    """
+    """Summarizes a block's prompt in one token (the paper's layer-specific knowledge proxy)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -77,12 +73,7 @@ class Summary(nn.Module):
 
 
 class Mapper(nn.Module):
-    """Rewrites tokens of one tower by attention to proxies of the other.
-
-    Args:
-        width: of the tokens.
-        other_width: of the proxies.
-    """
+    """Rewrites tokens of one tower by attention to proxies of the other."""
 
     def __init__(self, width: int, other_width: int) -> None:
         super().__init__()
@@ -106,13 +97,7 @@ class Mapper(nn.Module):
 
 
 class Crossing(nn.Module):
-    """Rewrites the prompts of some blocks of one tower by those of the other.
-
-    Args:
-        width: of the tower that is written to.
-        other_width: of the tower that is read.
-        blocks: their number.
-    """
+    """Rewrites the prompts of some blocks of a tower of ``width`` by those of the other tower."""
 
     def __init__(self, width: int, other_width: int, blocks: int) -> None:
         super().__init__()
@@ -244,16 +229,12 @@ class HiCroPL(Method):
 
 @torch.no_grad()
 def known(clip: CLIP, images: Images) -> ImageFeatures:
-    """Features of frozen CLIP, not normalized: ``[batch, embed]``."""
+    """Image features of frozen CLIP."""
     return clip.encode_images(images)
 
 
 def choose_blocks(clip: CLIP, config: HiCroPL.Config) -> tuple[int, int]:
     """The number of prompted blocks, and the first block after the turn of direction.
-
-    Args:
-        clip: the backbone.
-        config: its default depth is limited to the number of blocks.
 
     Raises:
         RequestError: the backbone has too few blocks.

@@ -88,7 +88,7 @@ class LinearProbe(FeatureMethod):
         else:
             fits = [_fit(train, c) for c in C_SEARCHED]
             # the first of equals is the most regularized
-            solution = max(fits, key=lambda fit: _accuracy(fit, validation))
+            solution = max(fits, key=lambda x: x.score(validation.normalized, validation.labels))
         weight, bias = _per_class(solution)
         with torch.no_grad():
             self.weight.copy_(torch.from_numpy(weight))
@@ -116,10 +116,6 @@ def _fit(features: Features, c: float) -> Regression:
         # with one image of each class, scikit-learn suspects a regression
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         return regression.fit(features.normalized, features.labels)
-
-
-def _accuracy(regression: Regression, features: Features) -> float:
-    return float(regression.score(features.normalized, features.labels))
 
 
 def _per_class(regression: Regression) -> tuple[np.ndarray, np.ndarray]:

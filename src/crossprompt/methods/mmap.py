@@ -91,13 +91,7 @@ class MmAP(Method):
 
 
 class Source(nn.Module):
-    """A source prompt for every depth, with the factors that make it a prompt of either tower.
-
-    Args:
-        clip: for its widths.
-        depth: number of blocks.
-        length: tokens.
-    """
+    """A source prompt for every depth, with the factors that make it a prompt of either tower."""
 
     def __init__(self, clip: CLIP, depth: int, length: int) -> None:
         super().__init__()

@@ -104,13 +104,7 @@ class ProGrad(FeatureMethod):
 
 
 def align(gradient: Tensor, guide: Tensor, strength: float) -> Tensor:
-    """Remove the part of the gradient that opposes the guide.
-
-    Args:
-        gradient: of any shape.
-        guide: of the same shape.
-        strength: how much of that part is removed, 1 for all.
-    """
+    """Remove ``strength`` times the part of the gradient that opposes the guide."""
     along = (gradient * guide).sum()
     if along >= 0:
         return gradient

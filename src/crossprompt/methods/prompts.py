@@ -25,13 +25,8 @@ def draw(*shape: int) -> nn.Parameter:
 def from_words(clip: CLIP, words: str, length: int) -> nn.Parameter:
     """The embeddings of the first ``length`` tokens of ``words``: ``[length, text_width]``.
 
-    Args:
-        clip: for its tokenizer and embeddings.
-        words: any text.
-        length: tokens of the prompt.
-
     Raises:
-        RequestError: the words have fewer tokens than ``length``.
+        RequestError: the words have fewer tokens.
     """
     ids = clip.tokenizer.encode(words)
     if len(ids) < length:
@@ -51,11 +46,6 @@ def from_words_or_draw(clip: CLIP, words: str | None, length: int) -> nn.Paramet
 
 def ending_in_words(clip: CLIP, words: str, length: int) -> nn.Parameter:
     """Zeros, then the embeddings of all tokens of ``words``: ``[length, text_width]``.
-
-    Args:
-        clip: for its tokenizer and embeddings.
-        words: any text.
-        length: tokens of the prompt.
 
     Raises:
         RequestError: the words have more tokens than ``length``.

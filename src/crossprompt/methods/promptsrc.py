@@ -140,23 +140,12 @@ class PromptSRC(Method):
 
 
 def distance(features: ClassFeatures, known: ClassFeatures) -> Scalar:
-    """The mean absolute difference of features of length 1.
-
-    Args:
-        features: ``[rows, embed]``, not normalized.
-        known: of the same shape.
-    """
+    """The mean absolute difference of the normalized features."""
     return l1_loss(normalize(features.float(), dim=-1), normalize(known.float(), dim=-1))
 
 
 def gaussian_weights(epochs: int, mean: float, deviation: float) -> list[float]:
-    """The weight of each epoch, counted from 1, in a mean; their sum is 1.
-
-    Args:
-        epochs: number of epochs.
-        mean: epoch with the largest weight.
-        deviation: of the Gaussian, in epochs.
-    """
+    """The weight of each epoch, counted from 1, in a mean; their sum is 1."""
     exponents = [-0.5 * ((epoch - mean) / deviation) ** 2 for epoch in range(1, epochs + 1)]
     highest = max(exponents)  # far from the mean all would underflow
     weights = [math.exp(exponent - highest) for exponent in exponents]

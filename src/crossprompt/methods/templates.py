@@ -57,13 +57,7 @@ Sentences = Annotated[list[Annotated[str, Meta(pattern=r"\S")]], Meta(min_length
 
 
 def check_templates(templates: Sequence[str], owner: str, setting: str = "template") -> None:
-    """Raise ``RequestError`` unless each has one place for the class name, or names an ensemble.
-
-    Args:
-        templates: the setting's value.
-        owner: the method, for errors.
-        setting: its name.
-    """
+    """Raise ``RequestError`` unless each has one place for the class name, or names an ensemble."""
     require(len(templates) > 0, f"{owner}: {setting} is empty, expected at least one")
     for template in templates:
         require(
@@ -163,11 +157,7 @@ class Descriptions(TextFeatureCache):
 
 
 def read_descriptions(path: Path, class_names: Sequence[str]) -> list[list[str]]:
-    """The sentences about every class, in the order of the names.
-
-    Args:
-        path: a JSON file.
-        class_names: the classes; others in the file are ignored.
+    """The sentences about every class, in the order of the names; other classes are ignored.
 
     Raises:
         RequestError: it is no such file, or a class has no sentence in it.
