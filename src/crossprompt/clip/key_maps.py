@@ -16,7 +16,7 @@ class Source:
     keys: tuple[str, ...]
     """Stacked along the first axis."""
     transposed: bool = False
-    """Whether the other format holds the matrix as ``[in, out]``."""
+    """True if the other format holds the matrix as ``[in, out]``."""
 
     def read(self, read_key: Callable[[str], Tensor]) -> Tensor:
         """The parameter, from the tensors that ``read_key`` returns for the keys."""
@@ -39,7 +39,7 @@ class Source:
 Table = Mapping[str, Source]
 """Our name of a parameter to its source; ``{}`` stands for the number of a block."""
 
-# Ours, transformers', openai/CLIP's (which open_clip has kept); * stands for weight and bias.
+# Our names, those of transformers, those of openai/CLIP and open_clip; * is weight and bias.
 _TOWERS = (
     ("logit_scale", "logit_scale", "logit_scale"),
     (

@@ -61,7 +61,7 @@ def fetch(
     needed: Sequence[str],
     cache_dir: str | PathLike[str] | None,
 ) -> Path:
-    """The local folder of a repository of the hub, which is only asked if no ``needed`` is cached.
+    """Fetch files of a repository of the hub, unless a ``needed`` one is cached; the local folder.
 
     Args:
         repository: its id, ``owner/name``.
@@ -142,7 +142,7 @@ def _not_found(repository: str, names: Sequence[str]) -> str:
 
 
 def _is_repository(name: str | PathLike[str]) -> bool:
-    """Whether a name that is no path here may be one of the hub: ``owner/name``."""
+    """True if a name that is no path here may be a repository of the hub: ``owner/name``."""
     owner, slash, repository = str(name).partition("/")
     return (
         isinstance(name, str)

@@ -182,8 +182,8 @@ def random_box(
 ) -> Box:
     """A box whose area is uniform in ``scale`` and whose log aspect ratio is uniform in ``ratio``.
 
-    Where ten draws all stick out of a picture of ``size`` (width, height), the largest central box
-    of an allowed ratio.
+    If ten boxes in turn exceed a picture of ``size`` (width, height), the largest central box of an
+    allowed ratio.
     """
     width, height = size
     for _ in range(TRIES):

@@ -33,7 +33,7 @@ class Checkpoint:
     read: Callable[[str], Tensor]
     """Reads one tensor to the CPU, in the file's dtype."""
     torchscript: bool = False
-    """Whether the file is a TorchScript archive, the form in which OpenAI published its weights."""
+    """True for a TorchScript archive, the form in which OpenAI published its weights."""
 
     @property
     def table(self) -> Table:
@@ -50,7 +50,7 @@ class Checkpoint:
 
     @property
     def by_openai(self) -> bool:
-        """Whether the file is one of OpenAI's own, whose activation is QuickGELU."""
+        """True for OpenAI's own files, whose activation is QuickGELU."""
         return self.torchscript or not OPENAI_SIZES.isdisjoint(self.shapes)
 
     def check(self, expected: Mapping[str, tuple[int, ...]], ignored: Iterable[str]) -> None:

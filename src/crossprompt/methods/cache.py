@@ -120,7 +120,7 @@ class CacheMethod(FeatureMethod):
 
 
 def needs_room(state: Mapping[str, Any], keys: Tensor, values: Tensor) -> bool:
-    """Whether a checkpoint has another number of keys and values, and differs in nothing else."""
+    """True if a checkpoint differs from the cache in the number of keys and values alone."""
     found = [tuple(state[key].shape) for key in ("keys", "values") if key in state]
     rows = found[0][:1] if found else ()
     fits = found == [(*rows, *keys.shape[1:]), (*rows, *values.shape[1:])]

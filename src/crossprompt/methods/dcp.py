@@ -98,12 +98,11 @@ class DCP(Method):
             f"{image.blocks} image and {text.blocks} text blocks; use one with as many of both",
         )
         depth = prompts.limit_depth("dcp", clip, config.depth, type(config).depth)
-        for width in (image.width, text.width):
-            require(
-                width % HEAD_WIDTH == 0,
-                f"dcp attends in heads of width {HEAD_WIDTH}, but this backbone has towers of "
-                f"widths {image.width} and {text.width}; use one whose widths are multiples of it",
-            )
+        require(
+            image.width % HEAD_WIDTH == text.width % HEAD_WIDTH == 0,
+            f"dcp attends in heads of width {HEAD_WIDTH}, but this backbone has towers of widths "
+            f"{image.width} and {text.width}; use one whose widths are multiples of it",
+        )
         self.names = prompts.tokenize_names(clip, class_names, config.length)
         self.last = min(depth, image.blocks - 1)  # before block 0 prompts are never rewritten
         length = config.length

@@ -140,8 +140,7 @@ class HiCroPL(Method):
         """JSON file that describes each class in sentences, {"class name": ["a sentence"]}, in
         place of the template."""
         template: tuple[str, ...] = PHOTO
-        """Where there are no descriptions: one or more sentences with {} in place of the class
-        name."""
+        """Without descriptions: one or more sentences with {} in place of the class name."""
         initial_words: str | None = None
         """Words whose first tokens, as many as the length, the text prompt of block 0 starts from;
         only for a length of at most 4. By default it starts at random."""

@@ -37,7 +37,7 @@ class MmAP(Method):
     """Multi-modal alignment prompts: one source for both towers."""
 
     name = "mmap"
-    summary = "one source prompt for both towers; learns several data sets together"
+    summary = "one source prompt for both towers; trains on several data sets together"
     paper = "Xin et al., AAAI 2024, arXiv 2312.08636"
     fidelity = "reconstruction"
     difference = "there is no public code: the recipe and how prompts start are our own"

@@ -49,7 +49,7 @@ class ProGrad(FeatureMethod):
         initial_words: str = "a photo of a"
         """Initial words of the prompt, after zeros; an empty text lets it start at random."""
         strength: float = 1.0
-        """How much of the opposing part is removed: 1 all of it, 0 nothing, as in CoOp."""
+        """Fraction of the opposing part that is removed: 1 all of it, 0 nothing, as in CoOp."""
         template: tuple[str, ...] = PHOTO
         """Zero-shot CLIP's text: one or more sentences with {} in place of the class name."""
 

@@ -53,7 +53,7 @@ class FeatureHead(Frozen):
     """A frozen form on unmodified CLIP image features."""
 
     plain = True
-    """Whether the features are unmodified, so that all classifiers can share them."""
+    """True if the features are unmodified, so that all classifiers can share them."""
 
     @abstractmethod
     def score(self, features: ImageFeatures) -> Logits:
@@ -110,7 +110,7 @@ class ScoresFeatures(Protocol):
 
     @property
     def plain(self) -> bool:
-        """Whether it works on unmodified features."""
+        """True if it works on unmodified features."""
 
     def score(self, features: ImageFeatures) -> Logits:
         """Score image features, which need not be normalized."""

@@ -83,7 +83,7 @@ class StaticPrompts(Frozen):
 
     @property
     def plain(self) -> bool:
-        """Whether there is no image prompt: it then scores unmodified CLIP features."""
+        """True without image prompts: it then scores unmodified CLIP features."""
         return not self.depths
 
     def forward(self, clip: CLIP, images: Images) -> Logits:

@@ -28,7 +28,7 @@ class ClassSubset(Frozen):
 
     @property
     def plain(self) -> bool:
-        """Whether the other form scores unmodified CLIP image features."""
+        """True if the other form scores unmodified CLIP image features."""
         return isinstance(self.frozen, ScoresFeatures) and self.frozen.plain
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
