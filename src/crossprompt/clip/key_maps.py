@@ -39,7 +39,8 @@ class Source:
 Table = Mapping[str, Source]
 """Our name of a parameter to its source; ``{}`` stands for the number of a block."""
 
-# Our names, those of transformers, those of openai/CLIP and open_clip; * is weight and bias.
+# Our names, those of transformers, those of openai/CLIP and open_clip. * stands for weight and bias;
+# | separates keys that are stacked.
 _TOWERS = (
     ("logit_scale", "logit_scale", "logit_scale"),
     (
@@ -79,7 +80,11 @@ _BLOCKS = (
 )
 _BLOCK = (
     ("norm_1.*", "layer_norm1.*", "ln_1.*"),
-    ("attention.qkv.*", "self_attn.{q,k,v}_proj.*", "attn.in_proj_*"),
+    (
+        "attention.qkv.*",
+        "self_attn.q_proj.*|self_attn.k_proj.*|self_attn.v_proj.*",
+        "attn.in_proj_*",
+    ),
     ("attention.out.*", "self_attn.out_proj.*", "attn.out_proj.*"),
     ("norm_2.*", "layer_norm2.*", "ln_2.*"),
     ("mlp.0.*", "mlp.fc1.*", "mlp.c_fc.*"),
@@ -88,19 +93,18 @@ _BLOCK = (
 _TRANSPOSED = ("visual.proj", "text_projection")
 
 
-def _table(format: int) -> dict[str, Source]:
-    """The table of one column."""
-    rows = [(row[0], row[format]) for row in _TOWERS]
-    rows += [
-        (tower[0] + row[0], tower[format] + row[format]) for tower in _BLOCKS for row in _BLOCK
-    ]
-    table = {}
-    for ours, theirs in rows:
-        keys = tuple(theirs.replace("{q,k,v}", x) for x in ("qkv" if "{q,k,v}" in theirs else " "))
-        for part in ("weight", "bias") if "*" in ours else ("",):
-            table[ours.replace("*", part)] = Source(
-                tuple(key.replace("*", part) for key in keys), theirs in _TRANSPOSED
+def _table(column: int) -> dict[str, Source]:
+    rows = [(row[0], [row[column]]) for row in _TOWERS]
+    for tower in _BLOCKS:
+        for row in _BLOCK:
+            rows.append(
+                (tower[0] + row[0], [tower[column] + key for key in row[column].split("|")])
             )
+    table = {}
+    for name, keys in rows:
+        for part in ("weight", "bias") if name.endswith("*") else ("",):
+            stacked = tuple(key.replace("*", part) for key in keys)
+            table[name.replace("*", part)] = Source(stacked, stacked[0] in _TRANSPOSED)
     return table
 
 
