@@ -39,8 +39,8 @@ class Source:
 Table = Mapping[str, Source]
 """Our name of a parameter to its source; ``{}`` stands for the number of a block."""
 
-# Our names, those of transformers, those of openai/CLIP and open_clip. * stands for weight and bias;
-# | separates keys that are stacked.
+# Our names, those of transformers, those of openai/CLIP and open_clip. * is weight and bias,
+# and | separates keys that are stacked.
 _TOWERS = (
     ("logit_scale", "logit_scale", "logit_scale"),
     (

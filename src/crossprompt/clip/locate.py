@@ -104,7 +104,7 @@ def fetch(
         if folder is not None and first_file(folder, needed):
             return folder
     if folder is None:
-        raise RequestError(_not_found(repository, names)) from unreachable
+        raise RequestError(_not_found(repository, names[:1])) from unreachable
     return folder
 
 
