@@ -22,7 +22,7 @@ from crossprompt.inference.base import Prediction as Prediction
 from crossprompt.methods.base import Method
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen
-from crossprompt.methods.heads.uncalibrated import PerBatch, PerImage
+from crossprompt.methods.uncalibrated import PerBatch, PerImage
 from crossprompt.utils.shapes import Images, Logits
 
 Inference = Literal["calibrated", "per-image", "batch"]
