@@ -289,7 +289,7 @@ def test_a_method_says_whether_what_it_learns_is_of_its_classes(case: Case, clip
     one = case.build(clip)
     other = build_method(case.name, clip, (*NAMES, "a red car"), **case.options)
     shapes = [{key: x.shape for key, x in made.state_dict().items()} for made in (one, other)]
-    assert (shapes[0] == shapes[1]) is (one.bound_by(one.config) is None)
+    assert (shapes[0] == shapes[1]) is (one.class_specific(one.config) is None)
 
 
 @pytest.mark.parametrize("count", [4, 5])

@@ -110,7 +110,7 @@ class Method(nn.Module, ABC):
         return f"{type(self).__name__}({settings}; {len(self.class_names)} classes)"
 
     @classmethod
-    def bound_by(cls, config: "Method.Config") -> str | None:
+    def class_specific(cls, config: "Method.Config") -> str | None:
         """What it learns of its own classes, for which it cannot take others; None if nothing.
 
         Where it is None, no learned tensor's shape or meaning may depend on the class names.
@@ -126,7 +126,7 @@ class Method(nn.Module, ABC):
         """How many numbers it learns from ``shots`` training images per class."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def make_room(self, state: Mapping[str, Any]) -> None:
+    def resize_for(self, state: Mapping[str, Any]) -> None:
         """Take the sizes of a checkpoint where they depend on the training images.
 
         Args:
@@ -135,7 +135,7 @@ class Method(nn.Module, ABC):
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Load a checkpoint, after making room for it."""
-        self.make_room(state_dict)
+        self.resize_for(state_dict)
         return super().load_state_dict(state_dict, *args, **kwargs)
 
     def prepare(self, clip: CLIP, examples: Examples) -> None:
@@ -146,7 +146,7 @@ class Method(nn.Module, ABC):
             examples: training and validation images.
         """
 
-    def weigh_epochs(self, epochs: int) -> Sequence[float] | None:
+    def epoch_weights(self, epochs: int) -> Sequence[float] | None:
         """How much the parameters after each epoch count in the result, which is their mean.
 
         Args:
@@ -203,7 +203,7 @@ class Method(nn.Module, ABC):
             examples: the training images, for prompts that depend on images.
         """
 
-    def freeze_again(self, clip: CLIP, earlier: Frozen) -> Frozen:
+    def freeze_for_new_classes(self, clip: CLIP, earlier: Frozen) -> Frozen:
         """``freeze`` for other classes and without images.
 
         Args:
@@ -230,7 +230,7 @@ class Method(nn.Module, ABC):
         """
         from crossprompt.methods import build_from  # which itself imports Method
 
-        bound = self.bound_by(self.config)
+        bound = self.class_specific(self.config)
         require(
             bound is None,
             f"what {self.name} has learned ({bound}) is of its own {len(self.class_names)} classes "

@@ -29,7 +29,7 @@ class Averaging:
 
     def __init__(self, method: Method, epochs: int) -> None:
         self.method = method
-        self.weights = method.weigh_epochs(epochs)
+        self.weights = method.epoch_weights(epochs)
         self.total: dict[str, Tensor] = {}
         """Of the epochs that are done; empty where the last epoch alone counts."""
 

@@ -58,7 +58,7 @@ def fit(
     job.check()
     reporter = reporter or Silent()
     distributed.join(job.device)
-    if distributed.launched_in_vain():
+    if distributed.launcher_started_one():
         reporter.say(f"{NOTE}{ONE_PROCESS}")
     folder = None if output is None else open_run(output, resume=resume, overwrite=overwrite)
     if folder is not None and resume and not folder.goes_on:
