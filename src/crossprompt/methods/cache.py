@@ -75,7 +75,7 @@ class CacheMethod(FeatureMethod):
         """Set ``keys``, as what is trained or as what stays."""
 
     @classmethod
-    def class_specific(cls, config: FeatureMethod.Config) -> str | None:
+    def class_specific_parameters(cls, config: FeatureMethod.Config) -> str | None:
         """Its cache."""
         return "every training image votes for its class"
 
