@@ -90,8 +90,8 @@ def test_a_joint_training_that_was_interrupted_goes_on_to_the_same_line(
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"method": "coop"}, "coop learns from one data set; mmap learns several together"),
-        ({"protocol": "base-to-new"}, "base-to-new has one source"),
+        ({"method": "coop"}, "coop"),
+        ({"protocol": "base-to-new"}, "base-to-new"),
     ],
 )
 def test_what_learns_from_one_data_set_does_not_apply(folders, tmp_path, changes, told) -> None:

@@ -258,7 +258,7 @@ def test_tasks_train_in_training_mode_and_leave_the_global_generator_alone(clip,
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "coop"}, "coop learns from one data set, found 3: .*mmap, which learns"),
+        ({"method": "coop"}, "coop .* found 3: .*mmap"),
         ({"options": {"group_length": 0}}, "group_length is 0"),
         ({"training": {"memory_limit": 3.0}}, "memory_limit would be ignored"),
         ({"class_names": "names.txt"}, "class_names would be ignored"),
@@ -312,4 +312,4 @@ def test_fit_takes_several_data_sets(words, tmp_path, monkeypatch, capsys) -> No
 def test_a_run_of_several_is_no_classifier_but_says_where_they_are(job, run, capsys) -> None:
     assert main(["evaluate", str(run), job.jobs[0].data]) == 2
     told = capsys.readouterr().err
-    assert f"a classifier for each of several data sets; give one of {run / 'pets'}" in told
+    assert str(run / "pets") in told
