@@ -15,6 +15,7 @@ from crossprompt.utils import distributed
 from crossprompt.utils import process as launcher
 from tests.training.two_processes import CASES, CONFIG
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 

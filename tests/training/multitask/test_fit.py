@@ -139,6 +139,7 @@ class Interrupting(Silent):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_to_the_same_bits(job, run, tmp_path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit_tasks(job, tmp_path / "run", reporter=Interrupting())
@@ -147,6 +148,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(job, run, tmp_path) -> None
     assert content(tmp_path / "run") == content(run)
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_with_the_groups_that_it_was_begun_with(
     job, run, monkeypatch, tmp_path
 ) -> None:
@@ -293,6 +295,7 @@ def words(job: MultiTaskConfig, backbone: str) -> Callable[..., list[str]]:
     return make
 
 
+@pytest.mark.slow
 def test_fit_takes_several_data_sets(words, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(words()) == 0
