@@ -53,7 +53,7 @@ class TrainConfig(Settings):
     computed twice in place of being kept. By default all that the device has."""
 
     def __post_init__(self) -> None:
-        self.settle_types("train")
+        self.convert_fields("train")
         require(0 <= self.seed < SEEDS, f"train: seed is {self.seed}, expected 0 to {SEEDS - 1}")
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
