@@ -106,7 +106,7 @@ def test_a_wrong_option_is_named_with_its_value_and_the_expected_type(options, m
 )
 def test_a_setting_is_read_from_text(name, text, expected) -> None:
     (setting,) = (setting for setting in Example.describe() if setting.name == name)
-    assert setting.parse(text, "--x") == expected
+    assert setting.convert(text, "--x", strict=False) == expected
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_setting_is_read_from_text(name, text, expected) -> None:
 def test_a_text_that_is_no_value_of_its_setting_is_named(name, text) -> None:
     (setting,) = (setting for setting in Example.describe() if setting.name == name)
     with pytest.raises(RequestError, match=f"--x is '{text}'"):
-        setting.parse(text, "--x")
+        setting.convert(text, "--x", strict=False)
 
 
 def test_settings_work_where_their_source_cannot_be_read() -> None:

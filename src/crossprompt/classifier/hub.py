@@ -1,12 +1,10 @@
 """Saved classifiers on the Hugging Face hub; only safetensors and JSON are downloaded."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from crossprompt.classifier.info import TINY, hub_name
@@ -100,25 +98,26 @@ def push_folder(
     Raises:
         RequestError: the folder holds no classifier, or the hub refuses.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import CommitOperationAdd, HfApi
 
     description = read_description(folder / DESCRIPTION)
     backbone = description["backbone"]
     if backbone["name"] != TINY and hub_name(backbone["name"]) is None:
         backbone["name"] = re.split(r"[\\/]", backbone["name"].rstrip("\\/"))[-1]
     message = commit_message or f"A {description['method']['name']} classifier"
-    with TemporaryDirectory() as place, _hub_errors(f"cannot push to {repository!r} on the hub"):
-        for name in (FROZEN, LEARNED):
-            shutil.copyfile(folder / name, Path(place) / name)
-        (Path(place) / DESCRIPTION).write_text(json_text(description), "utf-8")
-        (Path(place) / CARD).write_text(card_text(description, repository), "utf-8")
+    files: dict[str, bytes | Path] = {
+        FROZEN: folder / FROZEN,
+        LEARNED: folder / LEARNED,
+        DESCRIPTION: json_text(description).encode(),
+        CARD: card_text(description, repository).encode(),
+    }
+    with _hub_errors(f"cannot push to {repository!r} on the hub"):
         api = HfApi(token=token)
         api.create_repo(repository, private=private, exist_ok=True)
         if revision is not None:
             api.create_branch(repository, branch=revision, exist_ok=True)
-        done = api.upload_folder(
-            repo_id=repository, folder_path=place, revision=revision, commit_message=message
-        )
+        operations = [CommitOperationAdd(name, content) for name, content in files.items()]
+        done = api.create_commit(repository, operations, commit_message=message, revision=revision)
     return done.commit_url
 
 

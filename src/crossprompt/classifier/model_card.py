@@ -9,49 +9,7 @@ from crossprompt.methods import METHODS
 from crossprompt.utils.text import one_line
 
 LIBRARY = "crossprompt"
-CARD = """---
-{front}
----
-
-# {method} classifier of {count} classes
-
-A frozen CLIP ({backbone}) adapted with `{method}` ({paper}) by crossprompt.
-
-```python
-import crossprompt as xp
-
-classifier = xp.load({quoted})
-classifier.predict(["image.jpg"])
-```
-
-Command line: `crossprompt predict {place} image.jpg`; `crossprompt info {place}` shows what is
-inside. The backbone's weights are not included.
-
-## Classes
-
-{classes}
-
-## Measured
-
-{metrics}
-
-## Settings
-
-```json
-{settings}
-```
-
-## License
-
-{license}
-
-## Intended use and limits
-
-It sorts images like those it was adapted to into the classes above, and chooses one of them for
-every image, even if the image shows none. It was adapted to a handful of images and inherits its
-backbone's knowledge, biases included: measure it on your own images before you rely on it, and do
-not use it to decide about people.
-"""
+TEMPLATE = Path(__file__).with_suffix(".md")
 LICENSED = "The backbone is licensed as {}, and its license applies to this classifier."
 UNKNOWN = "The backbone's license applies to it; see where the backbone is from."
 PLACE = "path/to/this/folder"
@@ -59,10 +17,10 @@ PLACE = "path/to/this/folder"
 
 
 def card_text(description: dict[str, Any], place: str = PLACE) -> str:
-    """Markdown for the content of ``classifier.json``.
+    """Text of the card.
 
     Args:
-        description: see ``crossprompt.classifier.saving.describe``, with the caller's information.
+        description: the content of ``classifier.json``.
         place: argument of ``crossprompt.load``, such as a repository of the hub.
     """
     from huggingface_hub import EvalResult, ModelCardData  # slow
@@ -95,7 +53,7 @@ def card_text(description: dict[str, Any], place: str = PLACE) -> str:
     )
     known = ("method", "backbone", "training", "data", "inference", "versions")
     settings = {key: description[key] for key in known if key in description}
-    return CARD.format(
+    return TEMPLATE.read_text("utf-8").format(
         front=front.to_yaml(),
         quoted=json.dumps(place),
         place=place,

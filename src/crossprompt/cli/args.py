@@ -92,15 +92,8 @@ def add_settings(
     skip: tuple[str, ...] = (),
     about: str | None = None,
 ) -> None:
-    """Add one option per setting; the text that is given for it is checked by ``collect``.
-
-    Args:
-        parser: parser of the command.
-        settings: class of the settings.
-        title: title of the group in the help.
-        skip: settings that have an option elsewhere.
-        about: description of the group.
-    """
+    """Add one option per setting, in a group with a title and a description; ``skip`` names the
+    settings with an option elsewhere. Values are checked by ``collect``."""
     offered = [setting for setting in settings.describe() if setting.name not in skip]
     about = None if about is None else fill(about, WIDTH)
     group = parser.add_argument_group(title, about) if offered else parser
@@ -117,18 +110,9 @@ def add_settings(
 def collect(
     options: argparse.Namespace, settings: type[Settings], skip: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """The settings that the user gave.
-
-    Args:
-        options: parsed options.
-        settings: class of the settings.
-        skip: settings that have an option elsewhere.
-
-    Raises:
-        RequestError: a text is no value of its setting.
-    """
+    """The settings that the user gave; ``RequestError`` if a text is no value of its setting."""
     given = [s for s in settings.describe() if s.name not in skip and hasattr(options, s.name)]
-    return {s.name: s.parse(getattr(options, s.name), _option(s)) for s in given}
+    return {s.name: s.convert(getattr(options, s.name), _option(s), strict=False) for s in given}
 
 
 def _option(setting: Setting) -> str:
@@ -152,11 +136,8 @@ def _help(setting: Setting) -> str:
 
 
 def _default(setting: Setting) -> str:
-    match setting.default:
-        case None:
-            return ""
-        case bool(value):
-            return f" (default: {'on' if value else 'off'})"
-        case tuple(values):
-            return f" (default: {' '.join(values)})"
-    return f" (default: {setting.default})"
+    value = setting.default
+    if isinstance(value, bool):
+        value = "on" if value else "off"
+    text = " ".join(value) if isinstance(value, tuple) else value
+    return "" if value is None else f" (default: {text})"

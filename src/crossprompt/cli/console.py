@@ -32,11 +32,7 @@ SMOOTHING = 0.05
 
 
 class Terminal:
-    """Reports a job on standard error.
-
-    Args:
-        progress: rich's display, started with the first bar.
-    """
+    """Reports a job on standard error; rich's display is started with the first bar."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -103,12 +99,10 @@ def reporting() -> Iterator[Terminal]:
 
 
 def print_json(value: Any, default: Callable[[Any], Any] | None = None) -> None:
-    """Print a value as one line of JSON; characters that standard output cannot encode, such as
-    those of a file's name that is no text, are escaped.
+    """Print a value as one line of JSON; ``default`` converts what is not plain.
 
-    Args:
-        value: plain values.
-        default: converts other values.
+    Characters that standard output cannot encode are escaped, for example those of a file name
+    that is no text.
     """
     text = json.dumps(value, ensure_ascii=False, default=default)
     try:
@@ -129,15 +123,17 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
 
 
 def print_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
-    """Print names and texts that may come from others: without markup and terminal sequences."""
-    table = Table(
-        title=Text(escape_control_characters(title)), title_justify="left", show_header=False
-    )
+    """Print names and texts from others: without markup and terminal sequences."""
+    table = Table(title=_plain(title), title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in facts:
-        table.add_row(name, Text(escape_control_characters(text)))
+        table.add_row(name, _plain(text))
     Console().print(table)
+
+
+def _plain(text: str) -> Text:
+    return Text(escape_control_characters(text))
 
 
 def warn_if_silent() -> None:

@@ -37,17 +37,7 @@ def add_backbone(parser: argparse.ArgumentParser) -> None:
 
 
 def open_classifier(run: Path, backbone: str | None, device: str, dtype: str) -> "Classifier":
-    """Load a saved classifier.
-
-    Args:
-        run: its folder, or its name on the hub.
-        backbone: place of its backbone; where it was trained by default.
-        device: device to compute on.
-        dtype: dtype of the frozen towers.
-
-    Raises:
-        RequestError: the run is not finished, or the folder holds no classifier.
-    """
+    """Load a saved classifier from its folder or the hub, with the dtype of its frozen towers."""
     # deferred: they import torch, which an exported classifier does not need
     from crossprompt.classifier.saving import load
     from crossprompt.clip.load import load_clip
@@ -95,14 +85,7 @@ def check_finished(run: Path) -> None:
 def open_predictor(
     run: Path, backbone: str | None, device: str, dtype: str
 ) -> "Classifier | OnnxClassifier":
-    """Load a saved classifier, or an exported one without importing torch.
-
-    Arguments are those of ``open_classifier``; an exported classifier brings its backbone and
-    computes in fp32.
-
-    Raises:
-        RequestError: it cannot be opened, or an option does not go with an exported one.
-    """
+    """Load a saved classifier, or an exported one without importing torch."""
     if run.suffix.lower() != ONNX or run.is_dir():
         return open_classifier(run, backbone, device, dtype)
     if backbone is not None:

@@ -147,6 +147,7 @@ def _explain_unknown(word: str, options: argparse.Namespace) -> str:
         from crossprompt.methods import METHODS  # imports torch
 
         name = option.removeprefix("--").removeprefix("no-").replace("-", "_")
-        if owners := [owner for owner, method in METHODS.items() if name in method.Config.names()]:
+        owners = [owner for owner, method in METHODS.items() if name in method.Config().to_json()]
+        if owners:
             return f"{option} is a setting of {', '.join(owners)}, not of {options.method}; {see}"
     return f"there is no option {option}; {did_you_mean(option, options.offered, see)}"

@@ -3,8 +3,9 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cache
 from itertools import pairwise
 from numbers import Integral, Real
 from types import NoneType
@@ -41,39 +42,27 @@ class Setting:
         return get_args(self.kind) if get_origin(self.kind) is Literal else ()
 
     def convert(self, value: Any, label: str, *, strict: bool = True) -> Any:
-        """Check a value and convert it to the type of the setting.
+        """Check a value and convert it to the type of the setting; numpy's scalars are numbers.
 
         Args:
-            value: from Python or JSON; numpy's scalars count as numbers.
+            value: a value from Python or JSON, or a user's text.
             label: names the setting in an error.
-            strict: refuse a text in place of a number or a switch.
+            strict: false to convert text to numbers, and on, off, true and false to booleans.
 
         Raises:
             RequestError: the value is of another type.
         """
-        number = value
+        plain = value
         if isinstance(value, Real) and not isinstance(value, bool):
-            number = int(value) if isinstance(value, Integral) else float(value)
+            plain = int(value) if isinstance(value, Integral) else float(value)
+        if self.kind is bool and isinstance(value, str):
+            plain = {"on": "true", "off": "false"}.get(value.lower(), value)
         try:
-            return msgspec.convert(number, self.type, strict=strict)
+            return msgspec.convert(plain, self.type, strict=strict)
         except msgspec.ValidationError as error:
-            plain = self.type.__name__ if isinstance(self.type, type) else str(self.type)
-            expected = " or ".join(self.choices) or plain
+            kind = self.type.__name__ if isinstance(self.type, type) else str(self.type)
+            expected = " or ".join(self.choices) or kind
             raise RequestError(f"{label} is {value!r}, expected {expected}") from error
-
-    def parse(self, text: str | bool | Sequence[str], label: str) -> Any:
-        """Convert a text as a user types it, or several of a setting that takes several.
-
-        Args:
-            text: ``on`` and ``off`` stand for true and false.
-            label: names the setting in an error.
-
-        Raises:
-            RequestError: the text is no value of the setting.
-        """
-        if self.kind is bool and isinstance(text, str):
-            text = {"on": "true", "off": "false"}.get(text.lower(), text)
-        return self.convert(text, label, strict=False)
 
 
 @dataclass(frozen=True)
@@ -81,34 +70,22 @@ class Settings:
     """Base of settings classes: every field has a default, and a docstring that is its help."""
 
     @classmethod
-    def describe(cls) -> list[Setting]:
+    @cache
+    def describe(cls) -> tuple[Setting, ...]:
         """Every field with its type, default and help."""
-        helps = _field_docstrings(cls)
-        return [replace(found, help=helps.get(found.name, "")) for found in cls._settings()]
-
-    @classmethod
-    def _settings(cls) -> list[Setting]:
-        """Every field without its help, which takes reading the source."""
-        types = get_type_hints(cls)
-        return [Setting(f.name, types[f.name], f.default) for f in fields(cls)]
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """Names of the fields."""
-        return tuple(field.name for field in fields(cls))
+        types, helps = get_type_hints(cls), _field_docstrings(cls)
+        return tuple(
+            Setting(f.name, types[f.name], f.default, helps.get(f.name, "")) for f in fields(cls)
+        )
 
     @classmethod
     def of(cls: type[Chosen], options: Mapping[str, Any], owner: str) -> Chosen:
-        """Build from options by name.
-
-        Args:
-            options: field name to value.
-            owner: names the settings' owner in an error.
+        """Build from options by name; ``owner`` names the settings' owner in an error.
 
         Raises:
             RequestError: an option is unknown, or its value is of the wrong type or out of range.
         """
-        known = {setting.name: setting for setting in cls._settings()}
+        known = {setting.name: setting for setting in cls.describe()}
         for name in options:
             if name not in known:
                 hint = did_you_mean(name, known, f"it has {', '.join(known) or 'none'}")
@@ -116,15 +93,8 @@ class Settings:
         return cls(**{k: known[k].convert(v, f"{owner}: {k}") for k, v in options.items()})
 
     def convert_fields(self, owner: str) -> None:
-        """Check and convert the fields of an instance that was not built by ``of``.
-
-        Args:
-            owner: names the settings' owner in an error.
-
-        Raises:
-            RequestError: a value is of the wrong type.
-        """
-        for setting in self._settings():
+        """Check and convert the fields of an instance that was not built by ``of``."""
+        for setting in self.describe():
             value = setting.convert(getattr(self, setting.name), f"{owner}: {setting.name}")
             object.__setattr__(self, setting.name, value)
 
