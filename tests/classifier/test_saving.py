@@ -97,7 +97,7 @@ def test_class_names_may_hold_any_characters(clip: CLIP, items: list[Item], tmp_
         "new\nline\ttab",
         "C++ - #1: yes\u2028no 🐈‍⬛",
     ]
-    for name in METHODS:
+    for name in ("dcp", "tip_adapter"):
         method = train(build_method(name, clip, names), clip, items)
         classifier, images = freeze(method, clip, items), random_images(2)
         loaded = load(classifier.save(tmp_path / name), clip)

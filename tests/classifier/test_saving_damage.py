@@ -121,7 +121,7 @@ def test_a_pickle_in_a_files_place_is_named_and_never_unpickled(folder: Path, na
         refusal(folder, name)
 
 
-@pytest.mark.parametrize(("name", "step"), [(FROZEN, 61), (LEARNED, 61), (DESCRIPTION, 7)])
+@pytest.mark.parametrize(("name", "step"), [(FROZEN, 199), (LEARNED, 199), (DESCRIPTION, 7)])
 def test_a_file_that_was_cut_anywhere_is_named(folder: Path, name: str, step: int) -> None:
     content = (folder / name).read_bytes()
     for size in range(0, len(content.rstrip()), step):
@@ -177,7 +177,7 @@ def test_a_spoiled_tensor_of_any_form_is_an_error(form: str, tmp_path: Path) -> 
     folder = Path(shutil.copytree(FOLDER / form, tmp_path / "run"))
     for name in (FROZEN, LEARNED):
         content = (folder / name).read_bytes()
-        for key in [*load_file(folder / name)][:6]:  # DCP has many of a kind
+        for key in [*load_file(folder / name)][:2]:
             for how in ("missing", "wider", "longer", "huge", "whole numbers"):
                 retensor(folder, name, lambda tensors, key=key, how=how: spoil(tensors, key, how))
                 refusal(folder, name)

@@ -37,22 +37,8 @@ def is_repository(name: str | PathLike[str]) -> bool:
     return found is not None and not here and Path(text).suffix.lower() not in OTHERS
 
 
-def fetch(
-    repository: str,
-    revision: str | None = None,
-    token: str | None = None,
-    cache_dir: str | PathLike[str] | None = None,
-) -> Path:
-    """Download a classifier from the hub into the cache.
-
-    Args:
-        repository: its id, ``owner/name``.
-        revision: branch, tag or commit; the main branch by default.
-        token: token of a user who may read it; the one logged in by default.
-        cache_dir: cache folder; that of ``huggingface_hub`` by default.
-
-    Returns:
-        The folder in the cache.
+def fetch(repository: str, revision: str | None = None, token: str | None = None) -> Path:
+    """Download a classifier into the cache of ``huggingface_hub``; returns its folder there.
 
     Raises:
         RequestError: the repository or revision does not exist, may not be read or holds no
@@ -60,12 +46,9 @@ def fetch(
     """
     from huggingface_hub import hf_hub_download  # slow
 
-    folder = None if cache_dir is None else Path(cache_dir)
     for name in FILES:
         with _hub_errors(f"cannot load {repository!r}, which is no folder here, from the hub"):
-            found = hf_hub_download(
-                repository, name, revision=revision, token=token, cache_dir=folder
-            )
+            found = hf_hub_download(repository, name, revision=revision, token=token)
         revision = Path(found).parent.name  # the commit, so that a push meanwhile is not mixed in
     return Path(found).parent
 
@@ -79,24 +62,10 @@ def push_folder(
     revision: str | None = None,
     commit_message: str | None = None,
 ) -> str:
-    """Upload a saved classifier with a model card.
+    """Upload a saved classifier with a model card; see ``Classifier.push_to_hub``.
 
-    The path of a backbone in a folder of this machine is cut to its last part: whoever loads the
-    classifier gives the place of their own.
-
-    Args:
-        folder: folder that ``Classifier.save`` wrote.
-        repository: its id, ``owner/name``; made if there is none.
-        private: make a private repository.
-        token: token of a user who may write it; the one logged in by default.
-        revision: branch to write to, made if there is none; the main branch by default.
-        commit_message: message of the commit.
-
-    Returns:
-        The address of the commit.
-
-    Raises:
-        RequestError: the folder holds no classifier, or the hub refuses.
+    A repository and a branch are made if they do not exist. The path of a backbone on this machine
+    is cut to its last part: whoever loads the classifier gives the place of their own.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 

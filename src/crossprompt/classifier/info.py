@@ -60,22 +60,14 @@ def hub_name(backbone: str) -> str | None:
 
 
 def inspect_onnx(path: Path) -> dict[str, Any]:
-    """Content of an exported classifier; torch is not imported.
-
-    Raises:
-        RequestError: it is no such file, or damaged.
-    """
+    """Content of an exported classifier; torch is not imported."""
     from crossprompt.inference.onnx import load_onnx
 
     return _exported(path, "exported classifier", load_onnx(path, "cpu").information)
 
 
 def inspect_program(path: Path) -> dict[str, Any]:
-    """Description inside an exported torch program; nothing else of it is read.
-
-    Raises:
-        RequestError: it is no such file, or damaged.
-    """
+    """Content of an exported torch program; only the description in it is read."""
     try:
         with ZipFile(path) as archive:
             names = (x for x in archive.namelist() if PurePosixPath(x).name == EXTRA)
@@ -103,11 +95,7 @@ def _exported(path: Path, kind: str, about: Mapping[str, Any]) -> dict[str, Any]
 
 
 def inspect_run(folder: Path) -> dict[str, Any]:
-    """Description and tensors of a saved classifier.
-
-    Raises:
-        RequestError: it is no saved classifier, or damaged.
-    """
+    """Content of a saved classifier; ``RequestError`` if it is none, or damaged."""
     from crossprompt.methods import find_method  # imports torch
     from crossprompt.methods.heads import FORMS
     from crossprompt.utils.tensor_file import read_headers

@@ -17,12 +17,8 @@ PLACE = "path/to/this/folder"
 
 
 def card_text(description: dict[str, Any], place: str = PLACE) -> str:
-    """Text of the card.
-
-    Args:
-        description: the content of ``classifier.json``.
-        place: argument of ``crossprompt.load``, such as a repository of the hub.
-    """
+    """Text for the content of ``classifier.json``; ``place`` is the argument of
+    ``crossprompt.load``."""
     from huggingface_hub import EvalResult, ModelCardData  # slow
 
     names, backbone = description["class_names"], description["backbone"]["name"]

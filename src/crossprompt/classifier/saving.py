@@ -39,11 +39,9 @@ SAVING = ".saving"
 
 
 def save(classifier: Classifier, folder: Path) -> Path:
-    """Write a classifier, all or nothing: an earlier one is replaced as a whole.
+    """Write a classifier, all or nothing: an earlier one in the folder is replaced as a whole.
 
-    Args:
-        classifier: classifier to save.
-        folder: its folder; other files in it stay, also a README.md that is no model card.
+    Other files in the folder stay, also a README.md that is no model card.
 
     Raises:
         RequestError: the inference mode depends on the batch, a key of the information is taken,

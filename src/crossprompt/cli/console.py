@@ -56,14 +56,11 @@ class Terminal:
         self._step = report.step
         loss = report.loss if self._loss is None else self._loss
         self._loss = loss + SMOOTHING * (report.loss - loss)
-        speed = self._speed("Training") * report.images
-        known = f"  {speed:.1f} images/s" if speed else ""  # from the second step on
-        detail = f"loss {self._loss:.3f}  lr {report.lr:.2e}{known}"
+        detail = f"loss {self._loss:.3f}  lr {report.lr:.2e}"
+        for task in self._progress.tasks:
+            if task.id == self._tasks.get("Training") and task.speed:  # from the second step on
+                detail += f"  {task.speed * report.images:.1f} images/s"
         self._show("Training", report.step, report.steps, detail)
-
-    def _speed(self, what: str) -> float:
-        tasks = [task for task in self._progress.tasks if task.id == self._tasks.get(what)]
-        return tasks[0].speed or 0.0 if tasks else 0.0
 
     def _show(self, what: str, done: int, total: int | None, detail: str) -> None:
         if what not in self._tasks:
@@ -99,11 +96,7 @@ def reporting() -> Iterator[Terminal]:
 
 
 def print_json(value: Any, default: Callable[[Any], Any] | None = None) -> None:
-    """Print a value as one line of JSON; ``default`` converts what is not plain.
-
-    Characters that standard output cannot encode are escaped, for example those of a file name
-    that is no text.
-    """
+    """Print one line of JSON, with escapes for characters that standard output cannot encode."""
     text = json.dumps(value, ensure_ascii=False, default=default)
     try:
         text.encode(sys.stdout.encoding or "utf-8")

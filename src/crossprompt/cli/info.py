@@ -35,7 +35,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def inspect(run: Path) -> dict[str, Any]:
-    """Content of a file or folder; the backbone is not loaded."""
     suffix = "" if run.is_dir() else run.suffix.lower()
     if suffix == ONNX:
         return inspect_onnx(run)
@@ -47,7 +46,6 @@ def inspect(run: Path) -> dict[str, Any]:
 
 
 def facts(about: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Names and texts for a person."""
     backbone, before = about["backbone"], about["information"].get("learned_with")
     earlier = [("trained with", _classes(before))] if isinstance(before, list) else []
     return [

@@ -34,14 +34,7 @@ FAILED, WRONG = 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Args:
-        arguments: arguments of the program; ``sys.argv`` by default.
-
-    Returns:
-        0, or 1 if the job failed, or 2 if the request was wrong.
-    """
+    """Run one command; returns 0, or 1 if the job failed, or 2 if the request was wrong."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options = parse(words)  # imports the command's module
