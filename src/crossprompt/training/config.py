@@ -61,7 +61,7 @@ class TrainConfig(Settings):
     are recomputed. By default all memory of the device."""
 
     def __post_init__(self) -> None:
-        self.settle_types("train")
+        self.convert_fields("train")
         require(0 <= self.seed < SEEDS, f"train: seed is {self.seed}, expected 0 to {SEEDS - 1}")
         for name, (fits, expected) in LIMITS.items():
             value = getattr(self, name)
