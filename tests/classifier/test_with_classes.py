@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from crossprompt.classifier.classifier import Inference, freeze
-from crossprompt.classifier.saving import load
+from crossprompt.classifier.loading import load
 from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Item
 from crossprompt.errors import RequestError

@@ -155,7 +155,7 @@ def test_the_same_data_by_another_path_is_no_other_setting(job, tmp_path, monkey
 
 def test_a_run_is_not_replaced_unless_told(job, tmp_path) -> None:
     fit(job, tmp_path)
-    with pytest.raises(RequestError, match="--resume.*--overwrite"):
+    with pytest.raises(RequestError, match=r"--resume.*--overwrite"):
         fit(job, tmp_path)
     with pytest.raises(KeyboardInterrupt):  # what was there must not be taken for the new run
         fit(replace(job, seed=2), tmp_path, overwrite=True, reporter=Listener(1))
@@ -223,7 +223,7 @@ def test_only_the_images_that_are_needed_are_read(job, tmp_path) -> None:
 
 def test_a_batch_that_processes_cannot_share_begins_no_run(job, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(distributed, "processes", lambda: 2)
-    with pytest.raises(RequestError, match="3 images .* 2 processes"):
+    with pytest.raises(RequestError, match=r"3 images .* 2 processes"):
         fit(job, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -235,7 +235,7 @@ def test_a_batch_is_shared_of_the_images_that_can_be_read(job, tmp_path, monkeyp
     mine = replace(job, data=str(photos), training={"batch_size": 6}, skip_bad_images=True)
     monkeypatch.setattr(distributed, "processes", lambda: 2)
     listener = Listener()
-    with pytest.raises(RequestError, match="5 images .* 2 processes"):
+    with pytest.raises(RequestError, match=r"5 images .* 2 processes"):
         fit(mine, tmp_path / "run", reporter=listener)
     assert listener.totals["Checking images"] == 6 + 3 + 9
     assert not (tmp_path / "run").exists()

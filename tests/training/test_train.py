@@ -184,7 +184,7 @@ def test_everything_of_the_recipe_is_told() -> None:
 
 
 def test_views_are_refused_where_every_step_needs_the_image_tower(items) -> None:
-    with pytest.raises(RequestError, match="dcp .* views"):
+    with pytest.raises(RequestError, match=r"dcp .* views"):
         train(make("dcp"), narrow_clip(), items, replace(CONFIG, views=2))
 
 
@@ -357,7 +357,7 @@ def test_an_impossible_setting_is_refused(settings, told) -> None:
 
 
 def test_images_without_a_class_are_refused(items) -> None:
-    with pytest.raises(RequestError, match="0 to 4 .* 4 classes"):
+    with pytest.raises(RequestError, match=r"0 to 4 .* 4 classes"):
         train(make(), narrow_clip(), [*items, Item(items[0].path, 4)])
     with pytest.raises(RequestError, match="no training images"):
         train(make(), narrow_clip(), [])

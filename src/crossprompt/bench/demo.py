@@ -15,7 +15,7 @@ import torch
 from crossprompt.bench.stats import deviation
 from crossprompt.classifier.classifier import Classifier, freeze
 from crossprompt.classifier.evaluate import evaluate
-from crossprompt.classifier.saving import load
+from crossprompt.classifier.loading import load
 from crossprompt.clip.load import load_clip
 from crossprompt.clip.model import CLIP
 from crossprompt.data.benchmarks.emoji import SOURCE

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import torch
 from PIL.Image import Image
 
+from crossprompt.classifier.hub import push_folder
+from crossprompt.classifier.saving import save
 from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Item, check_items
 from crossprompt.data.loader import to_device
@@ -112,8 +114,6 @@ class Classifier(ImageClassifier):
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write the classifier to a folder, all or nothing; see ``crossprompt.load``."""
-        from crossprompt.classifier.saving import save  # which itself imports Classifier
-
         return save(self, Path(folder))
 
     def _in_words(self) -> str:
@@ -142,8 +142,6 @@ class Classifier(ImageClassifier):
         Raises:
             RequestError: the classifier cannot be saved, or the hub refuses.
         """
-        from crossprompt.classifier.hub import push_folder
-
         with TemporaryDirectory() as place:
             return push_folder(
                 self.save(place),

@@ -90,7 +90,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         data, classes = _load(X) if y is None else _data_of(X, y)
         # a search through settings is made of numpy's numbers
-        settings = {
+        settings: dict[str, Any] = {
             name: int(value) if isinstance(value, np.integer) else value
             for name, value in self.get_params(deep=False).items()
         }

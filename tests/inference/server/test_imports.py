@@ -12,6 +12,7 @@ FILES = sorted(path.name for path in FOLDER.glob("*.py") if path.name != "torch_
 HEAVY = {
     "torch",
     "crossprompt.classifier.classifier",
+    "crossprompt.classifier.loading",
     "crossprompt.classifier.saving",
     "crossprompt.utils.device",
 }
