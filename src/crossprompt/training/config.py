@@ -76,10 +76,6 @@ class TrainConfig(Settings):
     def recipe_of(self, method: type[Method], shots: int) -> Recipe:
         """The method's recipe with the settings of this config.
 
-        Args:
-            method: to be trained.
-            shots: training images of a class.
-
         Raises:
             RequestError: a setting would be ignored.
         """
@@ -102,10 +98,6 @@ class TrainConfig(Settings):
 
     def recipe_for(self, method: type[Method], images: Sequence[Item]) -> Recipe:
         """The recipe for given training images, its length in epochs.
-
-        Args:
-            method: to be trained.
-            images: labelled training images.
 
         Raises:
             RequestError: there is no image, a setting would be ignored, or the processes cannot

@@ -135,13 +135,7 @@ def _apply(clip: CLIP, recompute: Recompute) -> None:
 
 
 def count_kept(loss: Callable[[], Tensor], method: nn.Module, clip: CLIP) -> Kept:
-    """Count the bytes that the gradient of a loss needs, without keeping them.
-
-    Args:
-        loss: of a training step.
-        method: to be trained; its tensors are there anyway and not counted.
-        clip: the frozen backbone, likewise.
-    """
+    """Count the bytes that the gradient of a loss needs, without keeping them."""
     towers = (clip.image.blocks, clip.text.blocks)
     image, text = (Tower([0] * len(blocks), [0] * len(blocks)) for blocks in towers)
     counter = _Counter(Kept(image, text))

@@ -89,13 +89,6 @@ def fit_tasks(
 ) -> dict[str, tuple[Classifier, dict[str, Result]]]:
     """Train several data sets together; see ``fit``.
 
-    Args:
-        config: of the run.
-        output: run folder with a folder for each classifier; None to write nothing.
-        resume: continue the run in the folder.
-        overwrite: replace what is in the folder.
-        reporter: receives notes and progress.
-
     Returns:
         By data set the classifier, and its result on every test set.
 

@@ -48,11 +48,7 @@ class Task:
 
 
 class TaskSampler:
-    """A batch of every task for each step; an epoch passes once over the largest task.
-
-    Args:
-        tasks: smaller ones begin anew within an epoch.
-    """
+    """A batch of every task for each step; within an epoch small tasks begin anew."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.samplers = [task.sampler for task in tasks]
@@ -72,12 +68,7 @@ class TaskSampler:
 
 
 class SharedPrompts(nn.Module):
-    """Trainable parameters of several tasks, each tensor once.
-
-    Args:
-        tasks: whose methods are made to share the prompts of their groups.
-        groups: positions of tasks.
-    """
+    """Trainable parameters of several tasks, each tensor once; groups get one shared prompt."""
 
     def __init__(self, tasks: Sequence[Task], groups: Groups) -> None:
         super().__init__()
@@ -97,16 +88,7 @@ def train_tasks(
     resume: bool = False,
     on_step: Callable[[StepReport], None] | None = None,
 ) -> list[EpochReport]:
-    """Train the tasks' methods in place, by the recipe of the first; see ``run_epochs``.
-
-    Args:
-        tasks: in turn.
-        groups: positions of tasks that share a prompt.
-        record: of everything that the result depends on.
-        folder: for ``log.jsonl`` and a checkpoint after each epoch.
-        resume: continue from the checkpoint in ``folder``.
-        on_step: called after every step.
-    """
+    """Train the tasks' methods in place, by the recipe of the first; see ``run_epochs``."""
 
     def backward(batches: Sequence[Batch]) -> float:
         """One task after the other, so that only one task's activations are held at a time."""
@@ -126,12 +108,7 @@ def train_tasks(
 def compare_tasks(
     tasks: Sequence[Task], progress: Callable[[int, int], None] | None = None
 ) -> Cosines:
-    """Compare tasks by the gradients of a prompt that all share, after a short warm-up.
-
-    Args:
-        tasks: their methods stay as they are.
-        progress: called with (steps done, steps in all).
-    """
+    """Compare tasks by the gradients of a prompt that all share, after a short warm-up of it."""
     sharing = [replace(task, method=_without_group(task)) for task in tasks]
     prompt = sharing[0].method.task
     for task in sharing:
