@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.utils import parameters_to_vector
 
-from crossprompt.methods.mmap import MmAP, Source
+from crossprompt.methods.mmap import MmAP
 from crossprompt.training.batches import BatchSampler
 from crossprompt.training.checkpoint import Checkpoint
 from crossprompt.training.grouping import Cosines, Groups, mean_cosines
@@ -113,17 +114,22 @@ def compare_tasks(
     prompt = sharing[0].method.task
     for task in sharing:
         task.method.task = prompt
-    optimizer = build_optimizer(sharing[0].method, tasks[0].run.recipe)
+    parameters = list(prompt.parameters())
+    optimizer = build_optimizer(prompt, tasks[0].run.recipe)
     sampler = TaskSampler(sharing)
     steps = (batches for epoch in count(1) for batches in sampler.epoch(epoch))
     compared = []
     for number, batches in enumerate(islice(steps, WARM_UP + MEASURED)):
-        gradients = [_gradient(task, batch) for task, batch in zip(sharing, batches, strict=True)]
+        gradients = [
+            torch.autograd.grad(task.loss(batch), parameters)
+            for task, batch in zip(sharing, batches, strict=True)
+        ]
         if number < WARM_UP:
-            _set_gradient(prompt, torch.stack(gradients).mean(0))
+            for parameter, parts in zip(parameters, zip(*gradients, strict=True), strict=True):
+                parameter.grad = torch.stack(parts).mean(0)
             optimizer.step()
         else:
-            compared.append(gradients)
+            compared.append([parameters_to_vector(parts) for parts in gradients])
         if progress is not None:
             progress(number + 1, WARM_UP + MEASURED)
     return mean_cosines(compared)
@@ -131,18 +137,4 @@ def compare_tasks(
 
 def _without_group(task: Task) -> MmAP:
     options = {**task.method.config.to_json(), "group_length": 0}
-    seed = task.run.config.seed
-    return MmAP.build(task.run.clip, task.method.class_names, options, seed)
-
-
-def _gradient(task: Task, batch: Batch) -> Tensor:
-    """Gradient of a task's loss by the shared prompt, flat."""
-    gradients = torch.autograd.grad(task.loss(batch), list(task.method.task.parameters()))
-    return torch.cat([x.flatten() for x in gradients])
-
-
-def _set_gradient(prompt: Source, gradient: Tensor) -> None:
-    parameters = list(prompt.parameters())
-    parts = gradient.split([x.numel() for x in parameters])
-    for parameter, part in zip(parameters, parts, strict=True):
-        parameter.grad = part.view_as(parameter)
+    return MmAP.build(task.run.clip, task.method.class_names, options, task.run.config.seed)
