@@ -17,8 +17,7 @@ from crossprompt.utils.config import require
 from crossprompt.utils.shapes import Logits
 
 BINS = 15
-RESAMPLES = 1000
-"""Of the bootstrap."""
+BOOTSTRAP_RESAMPLES = 1000
 CACHED_SPLITS = 16
 
 
@@ -171,6 +170,6 @@ def bootstrap_interval(right: np.ndarray, seed: int = 0) -> tuple[float, float]:
     """
     generator = np.random.default_rng(seed)
     # the number of right answers in a resample is binomial: no need to draw the images one by one
-    means = generator.binomial(len(right), right.mean(), RESAMPLES) / len(right)
+    means = generator.binomial(len(right), right.mean(), BOOTSTRAP_RESAMPLES) / len(right)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)

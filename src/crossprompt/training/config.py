@@ -119,7 +119,7 @@ class FitConfig:
     """Name of a data set, a folder or a CSV file."""
     method: str = "dcp"
     backbone: str = "tiny"
-    """What ``load_clip`` takes."""
+    """As ``load_clip`` takes it."""
     shots: int | None = 16
     """Training images per class; None for all."""
     seed: int = 1
@@ -135,7 +135,7 @@ class FitConfig:
     skip_bad_images: bool = False
     device: str = "auto"
     dtype: str = "auto"
-    """Of the frozen towers."""
+    """Dtype of the frozen towers."""
 
     def train_config(self) -> TrainConfig:
         """The config of the training, with the run's seed."""
