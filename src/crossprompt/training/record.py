@@ -28,8 +28,8 @@ def build_record(
 ) -> dict[str, Any]:
     """Collect everything that a bit-identical result depends on, as plain values.
 
-    Activation checkpointing is left out: it changes no bit, and a run may be resumed on a machine
-    with less memory.
+    Activation checkpointing is left out: it changes no bit (texts in parts agree to rounding), and
+    a run may be resumed on a machine with less memory.
     """
     record = {
         "method": method.name,
