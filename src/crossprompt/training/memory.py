@@ -163,9 +163,9 @@ class _Counter:
         def enter(module: nn.Module, arguments: tuple[Any, ...]) -> None:
             if not torch.is_grad_enabled():
                 return  # nothing of it is kept
-            states = getattr(arguments[0], "states", arguments[0])
-            tower.inputs[number] += states.numel() * states.element_size()
-            tower.tokens = max(tower.tokens, states.shape[:-1].numel())
+            activations = getattr(arguments[0], "activations", arguments[0])
+            tower.inputs[number] += activations.numel() * activations.element_size()
+            tower.tokens = max(tower.tokens, activations.shape[:-1].numel())
             self.place = (tower, number)
 
         def leave(*_: object) -> None:
