@@ -55,7 +55,7 @@ class ImageClassifier(ABC):
     scored alike in any batch.
     """
 
-    class_names: Sequence[str]
+    class_names: tuple[str, ...]
     """In the order of the probabilities."""
 
     @property

@@ -75,11 +75,11 @@ class CacheMethod(FeatureMethod):
         """Set ``keys``, as a parameter or as a buffer."""
 
     @classmethod
-    def bound_by(cls, config: FeatureMethod.Config) -> str | None:
+    def class_specific_parameters(cls, config: FeatureMethod.Config) -> str | None:
         """The cache is class-specific."""
         return "every training image votes for its class"
 
-    def make_room(self, state: Mapping[str, Any]) -> None:
+    def resize_for(self, state: Mapping[str, Any]) -> None:
         """Resize the cache to the checkpoint's number of keys."""
         if needs_room(state, self.keys, self.values):
             self.hold(self.keys.detach().new_empty(state["keys"].shape))

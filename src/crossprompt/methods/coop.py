@@ -62,7 +62,7 @@ class CoOp(FeatureMethod):
             self.text_prompt = prompts.from_words(clip, config.initial_words, config.length)
 
     @classmethod
-    def bound_by(cls, config: FeatureMethod.Config) -> str | None:
+    def class_specific_parameters(cls, config: FeatureMethod.Config) -> str | None:
         """The prompts, if each class has its own."""
         own = isinstance(config, CoOp.Config) and config.class_specific
         return "a prompt of its own for every class" if own else None

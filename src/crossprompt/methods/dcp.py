@@ -132,7 +132,7 @@ class DCP(Method):
         _, classes, image_prompts, text_prompts = self._run(clip, examples.calibration)
         return StaticPrompts.of(clip, classes, image_prompts, text_prompts)
 
-    def freeze_again(self, clip: CLIP, earlier: Frozen) -> Frozen:
+    def freeze_for_new_classes(self, clip: CLIP, earlier: Frozen) -> Frozen:
         """Reuse the calibrated prompts, which do not depend on the class names."""
         assert isinstance(earlier, StaticPrompts)
         calibrated = earlier.text_prompts

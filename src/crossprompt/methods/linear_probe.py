@@ -58,7 +58,7 @@ class LinearProbe(FeatureMethod):
         self.bias = nn.Parameter(torch.zeros(len(class_names)))
 
     @classmethod
-    def bound_by(cls, config: FeatureMethod.Config) -> str | None:
+    def class_specific_parameters(cls, config: FeatureMethod.Config) -> str | None:
         """The weights are class-specific."""
         return "weights of its own for every class"
 

@@ -71,11 +71,13 @@ class _Probe:
         self.optimizer = build_optimizer(method, recipe)
 
     def loss(self) -> Tensor:
-        return self.method.loss(self.clip, self.images, self.labels)
+        inputs = self.method.encode_inputs(self.clip, self.images)
+        return self.method.loss(self.clip, inputs, self.labels)
 
     def step(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        self.method.backward(self.clip, self.images, self.labels)
+        inputs = self.method.encode_inputs(self.clip, self.images)
+        self.method.backward(self.clip, inputs, self.labels)
         self.optimizer.step()
 
     @torch.no_grad()
