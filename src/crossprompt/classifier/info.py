@@ -39,9 +39,9 @@ openai/CLIP, of the others that of their model cards."""
 
 def front_matter(card: Path) -> dict[str, Any]:
     """Metadata at the beginning of a model card; empty if there is none."""
-    from huggingface_hub.repocard import metadata_load  # slow
-
     try:
+        from huggingface_hub.repocard import metadata_load  # slow, and missing beside ONNX Runtime
+
         return metadata_load(card) or {}
     except Exception:  # no file, no text, no mapping, or what YAML raises
         return {}
