@@ -7,21 +7,21 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from zipfile import ZipFile
 
+from crossprompt.data.class_names import check_class_names
 from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import (
     DESCRIPTION,
+    EXTRA,
     FORMAT,
     FROZEN,
     INFORMATION,
     LARGEST,
     LEARNED,
     OWN,
-    check_class_names,
     read_description,
+    read_exported_description,
     told,
 )
-from crossprompt.inference.onnx_metadata import EXTRA
-from crossprompt.inference.onnx_metadata import read_description as read_exported
 from crossprompt.utils.files import hash_file
 
 TINY = "tiny"
@@ -76,7 +76,7 @@ def inspect_program(path: Path) -> dict[str, Any]:
             f"{path} is damaged or no file that crossprompt export wrote ({error!s:.200}); copy or "
             "export it again"
         ) from error
-    return _exported(path, "exported torch program", read_exported(text, path))
+    return _exported(path, "exported torch program", read_exported_description(text, path))
 
 
 def _exported(path: Path, kind: str, about: Mapping[str, Any]) -> dict[str, Any]:
