@@ -3,8 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args, get_origin
+
+import msgspec
 
 from crossprompt.errors import RequestError
 from crossprompt.methods import find_method
@@ -15,19 +16,18 @@ from crossprompt.utils.text import did_you_mean
 SEPARATOR = "|"
 """Between the values of a setting that takes several."""
 OF_METHOD, OF_TRAINING = "method", "training"
-"""In front of the name of a setting that both have, as in ``training.lr``."""
+"""Prefixes of a setting that both have, as in ``training.lr``."""
+SWITCHES = {"true": True, "on": True, "false": False, "off": False}
+EXPECTED = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A method and what was set for it."""
+    """A method with the user's settings of it and of its training."""
 
     method: str
-    """One of ``METHODS``."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of the method."""
     training: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of its training."""
 
 
 def parse_method(word: str) -> Choice:
@@ -79,23 +79,15 @@ def _find(
 
 
 def _value(text: str, setting: Setting, method: str) -> Any:
-    """The value that a text says; whether it is possible, the settings class checks."""
-    kind = setting.type
-    if get_origin(kind) in (Union, UnionType):
-        kind = next(part for part in get_args(kind) if part is not NoneType)
-    if get_origin(kind) is tuple:
+    """The value of a text; its range is checked by the settings class."""
+    kinds = {setting.type, *get_args(setting.type)}  # of ``float | None`` too
+    if any(get_origin(kind) is tuple for kind in kinds):
         return tuple(text.split(SEPARATOR))
-    if kind is bool:
-        values = {"true": True, "on": True, "false": False, "off": False}
-        if text.lower() in values:
-            return values[text.lower()]
-        raise RequestError(f"{method}: {setting.name} is {text!r}, expected true or false")
-    if kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            expected = "a whole number" if kind is int else "a number"
-            raise RequestError(
-                f"{method}: {setting.name} is {text!r}, expected {expected}"
-            ) from None
-    return text
+    expected = next((words for kind, words in EXPECTED.items() if kind in kinds), None)
+    if expected is None:
+        return text
+    try:
+        return msgspec.convert(SWITCHES.get(text.lower(), text), setting.type, strict=False)
+    except msgspec.ValidationError as error:
+        found = f"{method}: {setting.name} is {text!r}"
+        raise RequestError(f"{found}, expected {expected}") from error

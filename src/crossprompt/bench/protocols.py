@@ -1,4 +1,4 @@
-"""Protocols: what is trained on, and which test sets come out, each a named evaluation.
+"""Protocols: the training images of a trial, and its test sets as named evaluations.
 
 Nothing is ever chosen on test images: they only enter the evaluations.
 """
@@ -13,67 +13,63 @@ from crossprompt.data.dataset import Dataset, Split
 from crossprompt.utils.config import require
 
 SHIFTED_DATASETS = {name: entry.shifted for name, entry in BENCHMARKS.items() if entry.shifted}
-"""Data sets of the same classes, or some of them, in other images."""
+"""Name of a benchmark to the data sets that show its classes, or some of them, otherwise."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Test images, and the classes that are told apart on them."""
+    """Test images with the classes to choose from."""
 
     name: str
-    """What results call it."""
+    """Of the test set in results."""
     dataset: str
-    """Where the images are from."""
+    """Source of the images."""
     split: Split
     """The images, labelled by ``class_names``."""
     class_names: tuple[str, ...]
-    """What an answer may be."""
     template: str
     """The data set's sentence for a class name."""
     classes: Literal["same", "some", "other"] = "same"
-    """Whether those are the classes trained on, some of them (the others' scores are left out), or
-    others (the method is asked for new class features)."""
+    """The classes trained on, some of them (the others' scores are left out), or others (for which
+    the method makes new class features)."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A training and what it is tested on, the protocol's main evaluation first."""
+    """A training set and its evaluations, the protocol's main one first."""
 
     few: Dataset
-    """Its ``train`` and ``val`` are learned from."""
+    """Of its images only those in ``train`` and ``val`` are used."""
     evaluations: tuple[Evaluation, ...]
-    """At least one."""
 
 
 class Protocol(ABC):
     """A way to train and test; subclasses are final."""
 
     name: ClassVar[str]
-    """What the user types."""
     summary: ClassVar[str]
-    """One line."""
     takes_targets: ClassVar[bool] = False
-    """Whether the user may name other data sets to test on."""
+    """True if the user may name other data sets to test on."""
 
     def targets(self, dataset: str, chosen: Sequence[str], datasets: Sequence[str]) -> list[str]:
-        """The other data sets that a cell tests on, and that stand in it.
+        """Other data sets that a cell tests on, as part of its identity.
 
         Args:
-            dataset: what is trained on.
+            dataset: trained on.
             chosen: by the user.
             datasets: of the grid.
         """
         return [name for name in chosen if name != dataset] if self.takes_targets else []
 
     def other_datasets(self, dataset: str, targets: Sequence[str]) -> tuple[str, ...]:
-        """What has to be loaded beside the data set that is trained on."""
+        """Data sets to load beside the one that is trained on."""
         return tuple(targets)
 
     @abstractmethod
     def trial(
         self, name: str, data: Dataset, others: Mapping[str, Dataset], shots: int, seed: int
     ) -> Trial:
-        """Draw what is trained on, and list what is tested on.
+        """Draw the training images, and list the evaluations.
 
         Args:
             name: of the data set that is trained on.
@@ -96,7 +92,6 @@ class FewShot(Protocol):
     def trial(
         self, name: str, data: Dataset, others: Mapping[str, Dataset], shots: int, seed: int
     ) -> Trial:
-        """Everything is of one data set."""
         return Trial(data.few_shot(shots, seed), own_evaluations(name, data))
 
 
@@ -108,7 +103,7 @@ class DomainGeneralisation(Protocol):
     takes_targets = True
 
     def other_datasets(self, dataset: str, targets: Sequence[str]) -> tuple[str, ...]:
-        """Those that were chosen, or those known to go with the data set."""
+        """The chosen ones, or the data set's shifted sets."""
         return tuple(targets) or SHIFTED_DATASETS.get(dataset, ())
 
     def trial(
@@ -166,13 +161,12 @@ class CrossDataset(Protocol):
     takes_targets = True
 
     def targets(self, dataset: str, chosen: Sequence[str], datasets: Sequence[str]) -> list[str]:
-        """Those that were chosen, or every other data set of the grid."""
+        """The chosen ones, or every other data set of the grid."""
         return [name for name in (chosen or datasets) if name != dataset]
 
     def trial(
         self, name: str, data: Dataset, others: Mapping[str, Dataset], shots: int, seed: int
     ) -> Trial:
-        """The same prompts with every target's class names."""
         require(
             bool(others),
             f"cross-dataset trained on {name} has nothing to test on; name other data sets with "
@@ -190,11 +184,10 @@ PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (FewShot(), DomainGeneralisation(), BaseToNew(), CrossDataset())
 }
-"""Name to protocol."""
 
 
 def own_evaluations(name: str, data: Dataset) -> tuple[Evaluation, ...]:
-    """On a data set's own test and shifted images."""
+    """Evaluations on a data set's own test and shifted images."""
     splits = {"test": data.test, **data.shifted}
     return tuple(
         Evaluation(test, name, split, data.class_names, data.template)
