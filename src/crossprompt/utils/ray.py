@@ -154,9 +154,9 @@ class Cluster:
             if not running:
                 return
             done, running = ray.wait(running, num_returns=1)
-            unfinished = set(running)
-            ready = takewhile(lambda x: x not in unfinished, [*waiting]) if ordered else done
-            for result in list(ready):
+            finished = waiting.keys() - set(running)
+            first = takewhile(finished.__contains__, waiting)
+            for result in list(first) if ordered else done:
                 task = waiting.pop(result)
                 try:
                     yield ray.get(result)

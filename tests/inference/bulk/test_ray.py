@@ -67,6 +67,8 @@ def fail() -> Reader:
     raise RequestError("the classifier is not here")
 
 
-def test_a_worker_that_cannot_open_the_classifier_is_an_error_with_its_reason(inputs, tmp_path) -> None:
+def test_a_worker_that_cannot_open_the_classifier_is_an_error_with_its_reason(
+    inputs, tmp_path
+) -> None:
     with pytest.raises(JobError, match="the classifier is not here"):
         predict(inputs, tmp_path / "ray.jsonl", OnRay(fail, 1, 4, Cluster(workers=1)))
