@@ -76,7 +76,7 @@ def test_the_demo_computes_in_the_dtype_that_is_asked_for(finished, monkeypatch)
     monkeypatch.setattr(demo, "build_method", lambda name, clip, *_, **__: used.append(clip.dtype))
     monkeypatch.setattr(demo, "train", lambda *_, **__: None)
     monkeypatch.setattr(demo, "freeze", lambda *_, **__: None)
-    monkeypatch.setattr(demo, "evaluate_encoded", lambda *_: SimpleNamespace(accuracy=0.0))
+    monkeypatch.setattr(demo, "evaluate", lambda *_, **__: SimpleNamespace(accuracy=0.0))
     for dtype in ("fp32", "bf16"):
         demo.do(demo.Run("zero_shot", 1, 1, dtype=dtype))
     assert used == [torch.float32, torch.bfloat16]

@@ -35,7 +35,7 @@ def state_of(method: Method, folder: Path) -> tuple[Checkpoint, Averaging]:
 
 @pytest.fixture
 def weighted(monkeypatch) -> None:
-    monkeypatch.setattr(CoOp, "weigh_epochs", lambda self, epochs: WEIGHTS[:epochs])
+    monkeypatch.setattr(CoOp, "epoch_weights", lambda self, epochs: WEIGHTS[:epochs])
 
 
 def test_epochs_count_by_their_weight(weighted) -> None:

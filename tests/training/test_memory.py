@@ -46,7 +46,7 @@ def gradients(method: Method, clip: CLIP, saving: Recompute) -> tuple[Tensor, di
     method.zero_grad()
     torch.manual_seed(0)  # as training does, for methods with dropout
     with applied(clip, saving):
-        loss = method.loss(clip, random_images(5), LABELS)
+        loss = method.loss(clip, method.encode_inputs(clip, random_images(5)), LABELS)
         loss.backward()
     return loss, {name: x.grad.clone() for name, x in method.named_parameters() if x.requires_grad}
 

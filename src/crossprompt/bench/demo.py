@@ -14,7 +14,7 @@ import torch
 
 from crossprompt.bench.stats import deviation
 from crossprompt.classifier.classifier import Classifier, freeze
-from crossprompt.classifier.evaluate import evaluate_encoded
+from crossprompt.classifier.evaluate import evaluate
 from crossprompt.classifier.saving import load
 from crossprompt.clip.load import load_clip
 from crossprompt.clip.model import CLIP
@@ -191,7 +191,7 @@ def do(run: Run) -> tuple[Run, dict[str, float]]:
     }
     classifier = freeze(method, clip, few.train, val=few.val, seed=run.seed, information=about)
     accuracy = {
-        style: evaluate_encoded(classifier, split).accuracy
+        style: evaluate(classifier, split, cache_features=True).accuracy
         for style, split in by_style(data).items()
     }
     if run.folder is not None:

@@ -108,7 +108,7 @@ class Classifier(ImageClassifier):
                 "classes; freeze it with calibrated"
             )
         method = self.method.with_class_names(self.clip, class_names, **changes)
-        frozen = method.freeze_again(self.clip, self.frozen)
+        frozen = method.freeze_for_new_classes(self.clip, self.frozen)
         about = {key: value for key, value in self.information.items() if key != "metrics"}
         about.setdefault("learned_with", list(self.class_names))
         return Classifier(self.clip, frozen, method.class_names, method, about)

@@ -199,7 +199,7 @@ def _check_files(folder: Path, description: Mapping[str, Any], clip: CLIP) -> Me
         method = build_hollow(asked["name"], clip, names, asked["config"])
     learned, constants = (read_headers(folder / name) for name in (LEARNED, FROZEN))
     with told(f"{folder / LEARNED} does not fit its description"):
-        method.make_room(learned)
+        method.resize_for(learned)
         check_tensors(learned, {key: tuple(x.shape) for key, x in method.state_dict().items()})
     with told(f"{folder / FROZEN} does not fit its description"):
         FORMS[description["form"]].check_state(constants, clip, len(names))

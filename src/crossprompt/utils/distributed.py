@@ -31,7 +31,7 @@ def join(device: str = "auto") -> torch.device | None:
     return PartialState(cpu=device == "cpu" or not torch.cuda.is_available()).device
 
 
-def launched_in_vain() -> bool:
+def launcher_started_one() -> bool:
     """Whether ``accelerate launch --cpu --num_processes N`` has started one process only.
 
     Without an MPI host file it does (accelerate 1.15, commands/launch.py:1413); all that is left of
