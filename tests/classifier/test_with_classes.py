@@ -65,7 +65,10 @@ def test_what_a_method_says_of_itself_is_what_happens(
     case: Case, clip: CLIP, items: list[Item]
 ) -> None:
     method = train(case.build(clip), clip, items)
-    classifier, reason = freeze(method, clip, items), method.class_specific_parameters(method.config)
+    classifier, reason = (
+        freeze(method, clip, items),
+        method.class_specific_parameters(method.config),
+    )
     if reason is None:
         classifier.with_classes(OTHERS)
         return

@@ -1,4 +1,4 @@
-"""``crossprompt demo``: the main job on the embedded model and data."""
+"""``crossprompt demo``: train and compare methods on the embedded model and data."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from crossprompt.bench.demo import DemoResult
 
 EXAMPLE = "crossprompt demo --output runs/demo"
-
 SHOWN = 16
 """Test pictures of each style on the sheet of predictions."""
 
@@ -34,10 +33,13 @@ def run(options: argparse.Namespace) -> int:
     from crossprompt.bench.demo import SEEDS, SHOTS, run_demo
     from crossprompt.bench.demo_plots import plot_accuracy, plot_predictions, spread
 
-    shots, seeds = options.shots or SHOTS, options.seeds or SEEDS
     with reporting() as terminal:
         result = run_demo(
-            options.output, shots=shots, seeds=seeds, dtype=options.dtype, reporter=terminal
+            options.output,
+            shots=options.shots or SHOTS,
+            seeds=options.seeds or SEEDS,
+            dtype=options.dtype,
+            reporter=terminal,
         )
     plot_accuracy(result, options.output / "accuracy.png")
     sheet = [item for split in result.pictures.values() for item in spread(split, SHOWN)]
@@ -51,16 +53,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _show(result: "DemoResult", output: Path) -> None:
     styles, seeds = list(result.pictures), len(result.rows[0].seeds)
-    groups = dict.fromkeys((row.method, row.shots) for row in result.rows)
     rows = [
         [method, shots, *(result.row(method, style, shots).text for style in styles)]
-        for method, shots in groups
+        for method, shots in dict.fromkeys((row.method, row.shots) for row in result.rows)
     ]
-    print_table(
-        f"Accuracy in % on unseen emoji of {result.classes} kinds, {seeds} seeds",
-        ["method", "shots", *styles],
-        rows,
-    )
+    title = f"Accuracy in % on unseen emoji of {result.classes} kinds, {seeds} seeds"
+    print_table(title, ["method", "shots", *styles], rows)
     most = max(row.shots for row in result.rows)
     for style in styles:
         gain = result.gain("dcp", "zero_shot", style, most)
