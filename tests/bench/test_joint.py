@@ -12,7 +12,7 @@ from crossprompt.bench.method_spec import parse_method
 from crossprompt.bench.report import build_report, read_results
 from crossprompt.bench.task import attempt
 from crossprompt.errors import RequestError
-from crossprompt.training import multitask
+from crossprompt.training import tasks
 from crossprompt.training.checkpoint import STATE, Checkpoint
 from crossprompt.training.config import FitConfig
 from crossprompt.training.multitask import MultiTaskConfig, fit_tasks
@@ -28,8 +28,8 @@ TRAINING = {"epochs": 2, "batch_size": 2}
 
 @pytest.fixture(autouse=True)
 def _short_comparison(monkeypatch) -> None:
-    monkeypatch.setattr(multitask, "WARM_UP", 2)
-    monkeypatch.setattr(multitask, "MEASURED", 2)
+    monkeypatch.setattr(tasks, "WARM_UP", 2)
+    monkeypatch.setattr(tasks, "MEASURED", 2)
 
 
 @pytest.fixture(scope="module")

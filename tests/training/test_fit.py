@@ -12,9 +12,11 @@ from crossprompt import load, load_dataset
 from crossprompt.data import folder as folder_of_images
 from crossprompt.data.held_out import describe_data, hash_all
 from crossprompt.errors import RequestError
+from crossprompt.methods.coop import CoOp
 from crossprompt.training.checkpoint import LOG, STATE
-from crossprompt.training.config import FitConfig, describe_computation
-from crossprompt.training.fit import ONE_EPOCH, describe_training, fit
+from crossprompt.training.config import FitConfig
+from crossprompt.training.fit import ONE_EPOCH, fit
+from crossprompt.training.record import recipe_to_json
 from crossprompt.training.run_folder import RUN, SELECTION
 from crossprompt.utils import distributed
 from crossprompt.utils.progress import Silent, StepReport
@@ -244,11 +246,13 @@ def test_what_the_bits_depend_on_is_in_run_json(job, tmp_path) -> None:
     settings = json.loads((tmp_path / RUN).read_text())["settings"]
     data = load_dataset(job.data)
     few = data.few_shot(2)
-    assert settings["training"] == describe_training(job, few)
-    assert settings["training"]["epochs"] == 2
-    computation = describe_computation(job.load_backbone())
-    assert {key: settings[key] for key in computation} == computation
-    assert computation.keys() == {"weights", "dtype", "device", "processes"}
+    recipe = job.train_config().recipe_for(CoOp, few.train)
+    assert settings["training"] == recipe_to_json(recipe, job.seed)
+    assert (settings["training"]["epochs"], settings["training"]["batch_size"]) == (2, 3)
+    clip = job.load_backbone()
+    assert (settings["weights"], settings["device"]) == (clip.weights_hash, clip.device.type)
+    assert settings["dtype"] == str(clip.dtype).removeprefix("torch.")
+    assert settings["processes"] == 1
     assert settings["data"] == {
         "fingerprint": data.fingerprint,
         "used": few.fingerprint,

@@ -1,7 +1,7 @@
 """What a step keeps and computes again: exact, counted, and chosen from a limit."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -25,6 +25,7 @@ from crossprompt.training.memory import (
     count_kept,
 )
 from crossprompt.training.train import train
+from crossprompt.utils.progress import EpochReport
 from tests.backbone import NAMES, even_clip, random_images, with_blocks, write_items
 from tests.clip.random_clip import make_clip
 from tests.methods.cases import Case, cases
@@ -211,16 +212,26 @@ def test_a_limit_that_nothing_is_within_is_refused(items) -> None:
         learn(items, [], memory_limit=1e-6)
 
 
-def test_a_state_from_another_choice_is_not_resumed(items, tmp_path, monkeypatch) -> None:
-    clip, config = narrow_clip(), TrainConfig(epochs=1, batch_size=3)
+def test_a_run_resumes_to_the_same_bits_with_less_memory(items, tmp_path, monkeypatch) -> None:
+    clip = narrow_clip()
+    twice = Recompute(text=True, image=True)
 
-    def run(limit: float | None, resume: bool) -> None:
-        method = build_method("coop", clip, NAMES, length=2)
-        settings = replace(config, memory_limit=limit)
-        train(method, clip, items, settings, folder=tmp_path, resume=resume)
+    def run(resume: bool, interrupt: bool = False, **options: Any) -> dict[str, Tensor]:
+        def on_epoch(report: EpochReport) -> None:
+            if interrupt and report.epoch == 1:
+                raise KeyboardInterrupt
 
-    run(None, resume=False)
-    run(8.0, resume=True)  # another limit, but the same choice
-    monkeypatch.setattr(Kept, "peak", lambda _, saving: 9e9 if saving == Recompute() else 1e3)
-    with pytest.raises(RequestError, match=r"saving\.text false, now true"):
-        run(8.0, resume=True)
+        method = build_method("dcp", clip, NAMES, length=2)
+        config = TrainConfig(epochs=3, batch_size=3)
+        train(method, clip, items, config, resume=resume, on_epoch=on_epoch, **options)
+        return method.state_dict()
+
+    expected = run(resume=False)
+    with pytest.raises(KeyboardInterrupt):
+        run(resume=False, interrupt=True, folder=tmp_path)
+    said: list[str] = []
+    monkeypatch.setattr(memory, "LEVELS", (Recompute(), twice))
+    monkeypatch.setattr(Kept, "peak", lambda _, level: 1e30 if level == Recompute() else 1e3)
+    found = run(resume=True, folder=tmp_path, say=said.append)
+    assert len(said) == 1
+    assert all(torch.equal(found[name], x) for name, x in expected.items())

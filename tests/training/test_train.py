@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cache
-from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,15 @@ from crossprompt.data.dataset import Item
 from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import Method
 from crossprompt.methods.coop import CoOp
+from crossprompt.methods.features import images_of
+from crossprompt.training import run as run_module
 from crossprompt.training.checkpoint import LOG, STATE
-from crossprompt.training.config import describe_recipe
+from crossprompt.training.record import recipe_to_json
 from crossprompt.utils.progress import EpochReport, StepReport
 from tests.backbone import NAMES, with_blocks, write_items
 from tests.clip.random_clip import make_clip
 from tests.unchecked import made
 
-train_module = import_module(
-    "crossprompt.training.train"
-)  # the package's own `train` is the function
 CONFIG = TrainConfig(epochs=3, batch_size=4, lr=0.0035, seed=2)
 STEPS = 6
 """Of ``CONFIG`` on eight images."""
@@ -109,7 +107,9 @@ def test_without_augmentation_images_are_as_in_the_test(items) -> None:
 
     images = torch.stack([clip.preprocess(read_image(item.path)) for item in items])
     labels = torch.tensor([item.label for item in items])
-    assert report.loss == pytest.approx(make().loss(clip, images, labels).item(), abs=1e-5)
+    assert report.loss == pytest.approx(
+        make().loss(clip, clip.encode_images(images), labels).item(), abs=1e-5
+    )
     assert train(make(), clip, items, replace(config, augment=True))[0].loss != report.loss
 
 
@@ -126,7 +126,9 @@ def test_an_image_that_does_not_change_is_encoded_once(items, name, encoded) -> 
 def test_cached_features_teach_the_same_as_the_images(items, monkeypatch) -> None:
     config = replace(CONFIG, augment=False)
     cached, _ = learn(items, config=config)
-    monkeypatch.setattr(train_module, "FeatureMethod", ())  # nothing is one
+    monkeypatch.setattr(
+        run_module, "features_of", lambda items, clip: images_of(items, clip, 0, None)
+    )
     slow, _ = learn(items, config=config)
     torch.testing.assert_close(cached, slow, atol=1e-5, rtol=0)
 
@@ -174,7 +176,7 @@ def test_a_run_with_another_optimizer_resumes_to_the_same_bits(
 
 def test_everything_of_the_recipe_is_told() -> None:
     config = TrainConfig(epochs=7, augment=False, seed=3)
-    told = describe_recipe(config.recipe_of(CoOp, 16), config)
+    told = recipe_to_json(config.recipe_of(CoOp, 16), config.seed)
     expected = asdict(replace(CoOp.recipe(16), epochs=7, augment=False))
     expected["optimiser"] = expected.pop("optimizer")  # the key that files have
     assert told == {**expected, "seed": 3}
@@ -268,7 +270,7 @@ def test_a_state_of_other_settings_is_refused(items, tmp_path, change, told) -> 
 
 def test_a_state_of_other_images_is_refused(items, tmp_path) -> None:
     learn(items, folder=tmp_path)
-    with pytest.raises(RequestError, match=r"the state of another training .images "):
+    with pytest.raises(RequestError, match="images are not those"):
         learn(items[::-1], folder=tmp_path, resume=True)
 
 
@@ -277,8 +279,8 @@ def spoiled(at: int) -> Method:
     method, calls = make(), count(0)
 
     class Spoiled(type(method)):  # type: ignore[misc]
-        def loss_on_features(self, clip: CLIP, features: Tensor, labels: Tensor) -> Tensor:
-            loss = super().loss_on_features(clip, features, labels)
+        def loss(self, clip: CLIP, inputs: Tensor, labels: Tensor) -> Tensor:
+            loss = super().loss(clip, inputs, labels)
             return loss * (torch.nan if next(calls) == at else 1)
 
     method.__class__ = Spoiled

@@ -74,10 +74,10 @@ def evaluate(
     check_items(items, "evaluate on")
     require(batch_size >= 1, f"batch_size is {batch_size}, expected 1 or more")
     require(len(items) > 0, "there are no images to evaluate on; the split is empty")
-    labels, classes = np.array([item.label for item in items]), len(classifier.class_names)
+    labels, classes = [item.label for item in items], len(classifier.class_names)
     require(
-        labels.min() >= 0 and labels.max() < classes,
-        f"found labels from {labels.min()} to {labels.max()}, expected 0 to {classes - 1}: the "
+        min(labels) >= 0 and max(labels) < classes,
+        f"found labels from {min(labels)} to {max(labels)}, expected 0 to {classes - 1}: the "
         f"classifier has {classes} classes; give the images of those",
     )
     frozen = classifier.frozen
@@ -88,7 +88,7 @@ def evaluate(
         logits = list(_score(classifier, items, batch_size, progress))
     probabilities = np.concatenate([part.softmax(-1).cpu().numpy() for part in logits])
     inference = classifier.information.get("inference", "calibrated")
-    return summarize(probabilities, labels, classifier.class_names, inference, batch_size)
+    return summarize(probabilities, np.array(labels), classifier.class_names, inference, batch_size)
 
 
 def _score(

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from crossprompt.methods.heads import Frozen
 from crossprompt.utils.config import Settings, require
 from crossprompt.utils.shapes import ImageFeatures, Images, Labels, Logits, Scalar
 
+Built = TypeVar("Built", bound="Method")
 TRAIN_FIRST = "call train(method, clip, images) first, also where there are no steps"
 
 
@@ -113,8 +114,12 @@ class Method(nn.Module, ABC):
 
     @classmethod
     def build(
-        cls, clip: CLIP, class_names: Sequence[str], options: Mapping[str, Any], seed: int = 1
-    ) -> Self:
+        cls: type[Built],
+        clip: CLIP,
+        class_names: Sequence[str],
+        options: Mapping[str, Any],
+        seed: int = 1,
+    ) -> Built:
         """Set up the method on the backbone's device; the global generator is left as it is.
 
         Args:

@@ -1,7 +1,8 @@
 """Batch sampler: a seeded shuffle per epoch, sharded identically over any number of processes."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -10,6 +11,20 @@ from crossprompt.data.prefetch import prefetch
 from crossprompt.errors import RequestError
 from crossprompt.methods.features import Read
 from crossprompt.utils import distributed
+
+AnyBatch = TypeVar("AnyBatch")
+
+
+@runtime_checkable
+class Sampler(Protocol[AnyBatch]):
+    """Batches of an epoch; see ``BatchSampler``."""
+
+    steps: int
+    batch_size: int
+    seed: int
+
+    def epoch(self, epoch: int) -> Iterable[AnyBatch]:
+        """Yield the batches of an epoch, counted from 1."""
 
 
 def share_of(batch_size: int) -> int:

@@ -2,11 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -16,7 +15,7 @@ from crossprompt.data.dataset import Item, Split, check_items, fingerprint_of
 from crossprompt.errors import JobError
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Examples
-from crossprompt.training.batches import BatchSampler
+from crossprompt.training.batches import AnyBatch, BatchSampler, Sampler
 from crossprompt.training.checkpoint import Averaging, Checkpoint
 from crossprompt.training.config import TrainConfig
 from crossprompt.training.memory import GB, Recompute, applied, choose_recompute
@@ -26,19 +25,6 @@ from crossprompt.training.run import Batch, Run
 from crossprompt.utils import distributed
 from crossprompt.utils.config import require
 from crossprompt.utils.progress import NOTE, EpochReport, StepReport
-
-AnyBatch = TypeVar("AnyBatch")
-
-
-class Sampler(Protocol[AnyBatch]):
-    """Batches of an epoch; see ``BatchSampler``."""
-
-    steps: int
-    batch_size: int
-    seed: int
-
-    def epoch(self, epoch: int) -> Iterable[AnyBatch]:
-        """Yield the batches of an epoch, counted from 1."""
 
 
 def train(
