@@ -11,6 +11,7 @@ from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 from crossprompt.bench.engines import Local
 from crossprompt.bench.task import Outcome, Task
+from crossprompt.utils.progress import Silent
 from tests.bench.cells import a_cell, a_task
 
 pytestmark = [
@@ -45,11 +46,13 @@ def _computed_by(monkeypatch) -> None:
 def test_a_worker_that_is_killed_costs_its_own_task_alone(tmp_path: Path) -> None:
     tasks = [a_task(tmp_path, a_cell(seed=seed)) for seed in (UNLUCKY, LATE, 1, 2, 3)]
     said: list[str] = []
-    outcomes = {x.task.training.seed: x for x in Local(2, retries=2).run(tasks, said.append)}
+    listener = Silent()
+    listener.say = said.append
+    outcomes = {x.task.training.seed: x for x in Local(2, retries=2).run(tasks, listener)}
     assert set(outcomes) == {UNLUCKY, LATE, 1, 2, 3}
     unlucky = outcomes.pop(UNLUCKY)
     assert (unlucky.applicable, unlucky.unfinished) == (True, [tasks[0].training])
-    assert "killed 3 times" in str(unlucky.error)
+    assert "killed (3 x)" in str(unlucky.error)
     begun = {seed: outcome.lines[0]["begun"] for seed, outcome in outcomes.items()}
     assert begun == {LATE: 2, 1: 1, 2: 1, 3: 1}
     assert len([text for text in said if tasks[1].training.title in text]) == 1

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from crossprompt.bench.cell_status import Outcomes
-from crossprompt.bench.engines import Engine, Local, Say, silent
+from crossprompt.bench.engines import SILENT, Engine, Local
 from crossprompt.bench.grid import Cell
 from crossprompt.bench.results import Lines
 from crossprompt.bench.run_grid import Summary, run_grid
-from crossprompt.bench.task import OnStep, Outcome, Task
+from crossprompt.bench.task import Outcome, Task
 from crossprompt.data import Dataset
 from crossprompt.errors import RequestError
-from crossprompt.utils.progress import Silent, StepReport
+from crossprompt.utils.progress import Reporter, Silent, StepReport
 from tests.bench.cells import TRAINING, a_cell, four_classes
 
 
@@ -25,9 +25,7 @@ class Listed(Engine):
         self.seen = list[Task]()
         self.fingerprint = fingerprint
 
-    def run(
-        self, tasks: Sequence[Task], say: Say = silent, on_step: OnStep = None
-    ) -> Iterator[Outcome]:
+    def run(self, tasks: Sequence[Task], reporter: Reporter = SILENT) -> Iterator[Outcome]:
         for task in reversed(tasks):
             self.seen.append(task)
             if task.training.seed == 13:
@@ -110,9 +108,7 @@ def test_a_cell_that_fails_is_reported_and_tried_again_and_the_rest_is_computed(
 
 def test_a_cell_that_another_process_finished_meanwhile_is_not_written_again(tmp_path) -> None:
     class Late(Listed):
-        def run(
-            self, tasks: Sequence[Task], say: Say = silent, on_step: OnStep = None
-        ) -> Iterator[Outcome]:
+        def run(self, tasks: Sequence[Task], reporter: Reporter = SILENT) -> Iterator[Outcome]:
             Lines(tmp_path).append(self.line(tasks[0].cells[0]))
             yield from super().run(tasks)
 

@@ -3,9 +3,8 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import joblib
@@ -15,7 +14,6 @@ from crossprompt.bench.grid import Cell, Grid
 from crossprompt.bench.loaders import load_backbone
 from crossprompt.bench.method_spec import Choice
 from crossprompt.bench.run_cell import Trained, Training
-from crossprompt.bench.stats import deviation
 from crossprompt.bench.task import fixed_threads
 from crossprompt.classifier.classifier import Classifier
 from crossprompt.classifier.saving import load
@@ -51,47 +49,18 @@ SAVED = "dcp"
 
 
 @dataclass(frozen=True)
-class Row:
-    """Accuracies of a method in one style at one number of shots."""
-
-    method: str
-    style: str
-    shots: int
-    """Training images per class; zero-shot ignores them."""
-    seeds: list[int]
-    accuracy: list[float]
-    """Of each seed, 0 to 1."""
-
-    @property
-    def text(self) -> str:
-        """Mean and standard deviation in per cent."""
-        return f"{100 * mean(self.accuracy):.1f} ± {100 * deviation(self.accuracy):.1f}"
-
-
-@dataclass(frozen=True)
 class DemoResult:
     """Results of the demo."""
 
-    rows: list[Row]
+    accuracy: dict[tuple[str, int, str], list[float]]
+    """Method, shots and style to the accuracy of each seed, 0 to 1."""
     classes: int
     """Number of classes."""
     seconds: float
     classifier: Classifier
     """The saved one."""
-    folder: Path
-    """Of the saved classifier."""
     pictures: dict[str, Split]
     """Style to its test pictures, the source style first."""
-
-    def row(self, method: str, style: str, shots: int) -> Row:
-        """The row of a method in a style."""
-        wanted = (method, style, shots)
-        return next(row for row in self.rows if (row.method, row.style, row.shots) == wanted)
-
-    def gain(self, method: str, other: str, style: str, shots: int) -> float:
-        """Points by which the mean accuracy of ``method`` lies above that of ``other``."""
-        above, below = (self.row(name, style, shots).accuracy for name in (method, other))
-        return 100 * (mean(above) - mean(below))
 
 
 def run_demo(
@@ -121,25 +90,29 @@ def run_demo(
     pictures = {SOURCE: data.test, **data.shifted}
     saved = next(cell for cell in cells if cell.method == SAVED)
     count = (reporter or Silent()).count("Training and testing")
-    accuracy: dict[tuple[str, int, int], dict[str, float]] = {}
+    found: dict[tuple[str, int, int], dict[str, float]] = {}
     # the model is too small to keep several cores busy, so each cell has one for itself
     parallel = joblib.Parallel(n_jobs=joblib.cpu_count(), return_as="generator_unordered")
     calls = (joblib.delayed(compute)(x, output / SAVED if x == saved else None) for x in cells)
-    for done, (cell, found) in enumerate(parallel(calls), 1):
-        accuracy[cell.method, cell.shots, cell.seed] = found
+    for done, (cell, by_style) in enumerate(parallel(calls), 1):
+        found[cell.method, cell.shots, cell.seed] = by_style
         count(done, len(cells))
-    rows = [
-        Row(method, style, k, list(seeds), [accuracy[method, k, seed][style] for seed in seeds])
+    accuracy = {
+        (method, k, style): [found[method, k, seed][style] for seed in seeds]
         for method in BUDGET
         for k in shots
         for style in pictures
+    }
+    rows = [
+        {"method": method, "style": style, "shots": k, "seeds": list(seeds), "accuracy": values}
+        for (method, k, style), values in accuracy.items()
     ]
     classes, seconds = len(data.class_names), round(time.perf_counter() - began, 1)
-    results = {"rows": [asdict(row) for row in rows], "classes": classes, "seconds": seconds}
+    results = {"rows": rows, "classes": classes, "seconds": seconds}
     text = json.dumps(results, indent=1) + "\n"
     atomic_write(output / "results.json", lambda partial: partial.write_text(text, "utf-8"))
     classifier = load(output / SAVED, device="cpu")
-    return DemoResult(rows, classes, seconds, classifier, output / SAVED, pictures)
+    return DemoResult(accuracy, classes, seconds, classifier, pictures)
 
 
 def list_cells(shots: Sequence[int], seeds: Sequence[int], dtype: str) -> list[Cell]:

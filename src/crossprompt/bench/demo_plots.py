@@ -24,17 +24,17 @@ RIGHT, WRONG = "#1b7f3b", "#b3261e"
 
 def plot_accuracy(result: DemoResult, path: Path) -> None:
     """Bars of the accuracy for every style and method at the most shots, with deviations."""
-    shots, styles = max(row.shots for row in result.rows), list(result.pictures)
+    shots, styles = max(shots for _, shots, _ in result.accuracy), list(result.pictures)
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(METHODS)
     for place, (method, (label, color)) in enumerate(METHODS.items()):
-        rows = [result.row(method, style, shots) for style in styles]
+        accuracy = [result.accuracy[method, shots, style] for style in styles]
         bars = axes.bar(
             [index + (place - (len(METHODS) - 1) / 2) * width for index in range(len(styles))],
-            [100 * mean(row.accuracy) for row in rows],
+            [100 * mean(values) for values in accuracy],
             width * 0.94,
-            yerr=[100 * deviation(row.accuracy) for row in rows],
+            yerr=[100 * deviation(values) for values in accuracy],
             capsize=3,
             color=color,
             label=label,
@@ -47,7 +47,7 @@ def plot_accuracy(result: DemoResult, path: Path) -> None:
     ]
     axes.set_xticks(range(len(styles)), labels)
     axes.set_ylabel("accuracy on unseen emoji (%)")
-    seeds = len(result.rows[0].seeds)
+    seeds = len(accuracy[0])
     axes.set_title(f"{shots} pictures of each of {result.classes} kinds, {seeds} seeds")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.1), fontsize=9)

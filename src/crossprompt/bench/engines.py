@@ -2,43 +2,34 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
 from crossprompt.bench.loaders import load_backbone
-from crossprompt.bench.task import OnStep, Outcome, Task, attempt
+from crossprompt.bench.task import Outcome, Task, attempt
 from crossprompt.clip.model import CLIP
-from crossprompt.utils.progress import NOTE
+from crossprompt.utils.progress import NOTE, Reporter, Silent
 from crossprompt.utils.ray import RETRIES, Cluster
 from crossprompt.utils.text import one_line
 
-Say: TypeAlias = Callable[[str], object]
-"""Takes a sentence for the user."""
-
-
-def silent(text: str) -> None:
-    """Drop a sentence."""
+SILENT = Silent()
 
 
 class Engine(ABC):
     """Where tasks are computed."""
 
     @abstractmethod
-    def run(
-        self, tasks: Sequence[Task], say: Say = silent, on_step: OnStep = None
-    ) -> Iterator[Outcome]:
+    def run(self, tasks: Sequence[Task], reporter: Reporter = SILENT) -> Iterator[Outcome]:
         """The outcome of every task, as soon as it is known.
 
         Args:
             tasks: independent of one another.
-            say: receives notes for the user.
-            on_step: called after every training step in this process; steps in other processes are
-                not reported.
+            reporter: receives notes, and the training steps in this process.
 
         Raises:
             JobError: no task can be computed any more.
@@ -57,15 +48,13 @@ class Local(Engine):
     workers: int = 1
     retries: int = RETRIES
 
-    def run(
-        self, tasks: Sequence[Task], say: Say = silent, on_step: OnStep = None
-    ) -> Iterator[Outcome]:
+    def run(self, tasks: Sequence[Task], reporter: Reporter = SILENT) -> Iterator[Outcome]:
         """One task after the other, or one a worker."""
         if self.workers == 1:
-            return (attempt(task, backbone_of, on_step) for task in tasks)
-        return self._in_processes(tasks, say)
+            return (attempt(task, backbone_of, reporter.step) for task in tasks)
+        return self._in_processes(tasks, reporter)
 
-    def _in_processes(self, tasks: Sequence[Task], say: Say) -> Iterator[Outcome]:
+    def _in_processes(self, tasks: Sequence[Task], reporter: Reporter) -> Iterator[Outcome]:
         """Every process is a pool of its own, so that a killed one loses its own task alone."""
         waiting, killed = deque(tasks), Counter[str]()
         idle: list[ProcessPoolExecutor] = []
@@ -82,13 +71,17 @@ class Local(Engine):
                         idle.append(pool)
                     except BrokenProcessPool:
                         pool.shutdown(kill_workers=True)
-                        name = task.training.key
-                        killed[name] += 1
-                        if killed[name] <= self.retries:
-                            say(f"{NOTE}a worker was killed; restarting: {task.training.title}")
+                        cell = task.training
+                        killed[cell.key] += 1
+                        if killed[cell.key] <= self.retries:
+                            reporter.say(f"{NOTE}a worker was killed; restarting: {cell.title}")
                             waiting.append(task)  # last, when there may be more memory
                             continue
-                        outcome = _killed(task, killed[name])
+                        reason = (
+                            f"its worker process was killed ({killed[cell.key]} x), perhaps for "
+                            "want of memory; run the same command again, with fewer --workers"
+                        )
+                        outcome = Outcome(task, error=reason)
                     yield outcome
         finally:
             for pool in [*idle, *(pool for _, pool in running.values())]:
@@ -100,15 +93,6 @@ def start_process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(max_workers=1)
 
 
-def _killed(task: Task, times: int) -> Outcome:
-    often = "" if times == 1 else f" {times} times"
-    return Outcome(
-        task,
-        error=f"its worker process was killed{often}, perhaps for want of memory; run the same "
-        "command again, with fewer --workers",
-    )
-
-
 def backbone_of(task: Task) -> CLIP:
     """A task's backbone, loaded once in every process."""
     return load_backbone(task.training.backbone, task.device, task.training.dtype)
@@ -116,30 +100,22 @@ def backbone_of(task: Task) -> CLIP:
 
 @dataclass(frozen=True)
 class Ray(Engine):
-    """A Ray cluster.
-
-    Args:
-        cluster: where to compute, and the resources of a task.
-    """
+    """A Ray cluster, which says how many tasks run at a time and what each requests."""
 
     cluster: Cluster
 
-    def run(
-        self, tasks: Sequence[Task], say: Say = silent, on_step: OnStep = None
-    ) -> Iterator[Outcome]:
+    def run(self, tasks: Sequence[Task], reporter: Reporter = SILENT) -> Iterator[Outcome]:
         """Every backbone is loaded here, and sent to each machine once."""
-        with self.cluster.connected(say) as ray:
-            references: dict[tuple[str, str, str], Any] = {}
+        with self.cluster.connected(reporter.say) as ray:
+            references: dict[tuple[str, str], Any] = {}
+            calls = []
             for task in tasks:
-                if (name := _name(task)) not in references:
-                    backbone = load_backbone(task.training.backbone, "cpu", task.training.dtype)
+                name = task.training.backbone, task.training.dtype
+                if name not in references:
+                    backbone = load_backbone(name[0], "cpu", name[1])
                     references[name] = ray.put(partial(backbone.to, task.device))
-            calls = ((references[_name(task)], task) for task in tasks)
+                calls.append((references[name], task))
             yield from self.cluster.map(_attempt, calls, _lost, ordered=False)
-
-
-def _name(task: Task) -> tuple[str, str, str]:
-    return task.training.backbone, task.training.dtype, task.device
 
 
 def _attempt(backbone: CLIP, task: Task) -> Outcome:

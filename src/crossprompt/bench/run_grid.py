@@ -25,9 +25,7 @@ class Summary:
     """The outcome of a grid."""
 
     finished_before: int = 0
-    """Cells that were not computed again."""
     computed: list[Cell] = field(default_factory=list)
-    """Cells with a new line."""
     not_applicable: list[tuple[Cell, str]] = field(default_factory=list)
     """Cells whose method cannot do what the protocol requires, and why."""
     failed: list[tuple[Cell, str]] = field(default_factory=list)
@@ -64,9 +62,7 @@ def run_grid(
         cells: of one or several grids.
         output: results folder.
         engine: where to compute.
-        root: see ``Task``.
-        device: see ``Task``.
-        threads: see ``Task``.
+        root, device, threads: see ``Task``.
         reporter: receives the progress.
         on_failure: called at once with a task that failed while it was computed.
 
@@ -97,7 +93,7 @@ def run_grid(
     if tasks:
         count(done, len(cells))
     versions = Versions(finished.values())
-    for outcome in engine.run(ready, reporter.say, reporter.step):
+    for outcome in engine.run(ready, reporter):
         for cell, line in zip(outcome.task.cells, outcome.lines, strict=False):
             for name in versions.changed(line):
                 reporter.say(

@@ -3,8 +3,10 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING
 
+from crossprompt.bench.stats import deviation
 from crossprompt.cli.console import print_table, reporting
 from crossprompt.utils.optional import require_extra
 
@@ -52,20 +54,27 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show(result: "DemoResult", output: Path) -> None:
-    styles, seeds = list(result.pictures), len(result.rows[0].seeds)
+    from crossprompt.bench.demo import SAVED
+
+    found, styles = result.accuracy, list(result.pictures)
     rows = [
-        [method, shots, *(result.row(method, style, shots).text for style in styles)]
-        for method, shots in dict.fromkeys((row.method, row.shots) for row in result.rows)
+        [method, shots, *(_summary(found[method, shots, style]) for style in styles)]
+        for method, shots in dict.fromkeys((method, shots) for method, shots, _ in found)
     ]
+    seeds, most = len(next(iter(found.values()))), max(shots for _, shots, _ in found)
     title = f"Accuracy in % on unseen emoji of {result.classes} kinds, {seeds} seeds"
     print_table(title, ["method", "shots", *styles], rows)
-    most = max(row.shots for row in result.rows)
     for style in styles:
-        gain = result.gain("dcp", "zero_shot", style, most)
+        gain = 100 * (mean(found["dcp", most, style]) - mean(found["zero_shot", most, style]))
         print(
             f"With {most} pictures per kind, DCP is {gain:+.1f} points from zero-shot on {style}."
         )
     picture = next(iter(result.pictures.values()))[0].path
     print(f"\n{result.seconds:.0f} seconds. Written to {output}: results.json, accuracy.png,")
     print("predictions.png and the DCP classifier. Classify a picture of your own with:\n")
-    print(f"  crossprompt predict {result.folder} {picture} --top-k 3")
+    print(f"  crossprompt predict {output / SAVED} {picture} --top-k 3")
+
+
+def _summary(accuracy: Sequence[float]) -> str:
+    """Mean and standard deviation in per cent."""
+    return f"{100 * mean(accuracy):.1f} ± {100 * deviation(accuracy):.1f}"
