@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from crossprompt.bench.grid import Cell, key_of
-from crossprompt.bench.results import JsonLines
+from crossprompt.bench.grid import Cell
+from crossprompt.bench.results import CellFile
 
 OUTCOMES = "outcomes.jsonl"
 FORMAT, VERSION = "crossprompt-outcome", 1
@@ -27,50 +27,24 @@ class Entry(TypedDict):
     reason: str
 
 
-class Outcomes:
-    """The entries of a results folder.
-
-    Args:
-        folder: need not exist before the first entry is added.
-    """
+class Outcomes(CellFile):
+    """The entries of a results folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / OUTCOMES
-        self._file = JsonLines(self.path, Entry)
-        self._known: dict[str, dict[str, Any]] = {}
-
-    def read(self) -> dict[str, dict[str, Any]]:
-        """The last entry of every cell, by the cell's key.
-
-        Raises:
-            RequestError: an entry is damaged, or of another format or version.
-        """
-        self._known = {key_of(entry["cell"]): entry for entry in self._file.read_again()}
-        return dict(self._known)
+        super().__init__(folder / OUTCOMES, Entry, {"format": FORMAT, "version": VERSION})
 
     def ask(self, cells: Iterable[Cell]) -> None:
         """Add cells that are to be computed; an earlier entry of a cell stays."""
-        self.note(cells, ASKED, "")
+        entries = [{"cell": cell.to_json(), "state": ASKED, "reason": ""} for cell in cells]
+        self.add(entries, lambda known, _: known is None)
 
     def note(self, cells: Iterable[Cell], state: str, reason: str) -> None:
-        """Add the status of cells without a line, unless it is their last entry already.
+        """Add the status of cells without a line, unless their last entry says the same.
 
         Args:
             cells: without a line.
             state: one of ``STATES``.
             reason: in one line.
         """
-        about = {"state": state, "reason": reason}
-        with self._file.writing():
-            self._known |= {key_of(entry["cell"]): entry for entry in self._file.read_on()}
-            self._file.append(
-                {"format": FORMAT, "version": VERSION, "cell": cell.to_json(), **about}
-                for cell in cells
-                if not self._says(cell, state, reason)
-            )
-
-    def _says(self, cell: Cell, state: str, reason: str) -> bool:
-        known = self._known.get(cell.key)
-        if known is None:
-            return False
-        return state == ASKED or (known["state"], known["reason"]) == (state, reason)
+        entries = [{"cell": cell.to_json(), "state": state, "reason": reason} for cell in cells]
+        self.add(entries, lambda known, new: known is None or not new.items() <= known.items())

@@ -6,7 +6,7 @@ Nothing is ever chosen on test images: they only enter the evaluations.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 from crossprompt.data.benchmarks.catalog import BENCHMARKS
 from crossprompt.data.dataset import Dataset, Split
@@ -14,6 +14,9 @@ from crossprompt.utils.config import require
 
 SHIFTED_DATASETS = {name: entry.shifted for name, entry in BENCHMARKS.items() if entry.shifted}
 """Name of a benchmark to the data sets that show its classes, or some of them, otherwise."""
+
+Others: TypeAlias = Mapping[str, Dataset]
+"""The data sets beside the one that is trained on, by name."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +69,13 @@ class Protocol(ABC):
         return tuple(targets)
 
     @abstractmethod
-    def trial(
-        self, name: str, data: Dataset, others: Mapping[str, Dataset], shots: int, seed: int
-    ) -> Trial:
+    def trial(self, name: str, data: Dataset, others: Others, shots: int, seed: int) -> Trial:
         """Draw the training images, and list the evaluations.
 
         Args:
             name: of the data set that is trained on.
             data: all of it.
-            others: the ``other_datasets``.
+            others: those of ``other_datasets``.
             shots: training images per class.
             seed: of the draw.
 
@@ -84,20 +85,14 @@ class Protocol(ABC):
 
 
 class FewShot(Protocol):
-    """The test split, and the shifted sets of the same data set if it has any."""
-
     name = "few-shot"
     summary = "train on a few images per class, test on the data set's test images"
 
-    def trial(
-        self, name: str, data: Dataset, others: Mapping[str, Dataset], shots: int, seed: int
-    ) -> Trial:
+    def trial(self, name: str, data: Dataset, others: Others, shots: int, seed: int) -> Trial:
         return Trial(data.few_shot(shots, seed), own_evaluations(name, data))
 
 
 class DomainGeneralisation(Protocol):
-    """The test split, then images of the same classes from elsewhere."""
-
     name = "domain-generalisation"
     summary = "train on one domain, test on it and on the same classes in other domains"
     takes_targets = True
@@ -106,9 +101,7 @@ class DomainGeneralisation(Protocol):
         """The chosen ones, or the data set's shifted sets."""
         return tuple(targets) or SHIFTED_DATASETS.get(dataset, ())
 
-    def trial(
-        self, name: str, data: Dataset, others: Mapping[str, Dataset], shots: int, seed: int
-    ) -> Trial:
+    def trial(self, name: str, data: Dataset, others: Others, shots: int, seed: int) -> Trial:
         """A target of some of the classes is scored among those alone, as is usual for ImageNet's
         variants."""
         require(
@@ -124,22 +117,15 @@ class DomainGeneralisation(Protocol):
                 f"domain-generalisation tests on classes that were trained on, but {target} has "
                 f"{unknown[:1]} and {name} has not; for other classes choose cross-dataset",
             )
-        elsewhere = (
-            Evaluation(target, target, x.test, x.class_names, x.template, "some")
-            for target, x in others.items()
-        )
+        elsewhere = evaluations_on(others, "some")
         return Trial(data.few_shot(shots, seed), (*own_evaluations(name, data), *elsewhere))
 
 
 class BaseToNew(Protocol):
-    """Half of the classes are trained on; both halves are tested, each among its own classes."""
-
     name = "base-to-new"
     summary = "train on the first half of the classes, test on both halves separately"
 
-    def trial(
-        self, name: str, data: Dataset, others: Mapping[str, Dataset], shots: int, seed: int
-    ) -> Trial:
+    def trial(self, name: str, data: Dataset, others: Others, shots: int, seed: int) -> Trial:
         """The classes are divided after the draw, as CoCoOp's authors do."""
         base, new = (data.few_shot(shots, seed).subset(which) for which in ("base", "new"))
         require(
@@ -154,8 +140,6 @@ class BaseToNew(Protocol):
 
 
 class CrossDataset(Protocol):
-    """Other data sets are tested with their own class names."""
-
     name = "cross-dataset"
     summary = "train on one data set, test on others with their own class names"
     takes_targets = True
@@ -164,20 +148,14 @@ class CrossDataset(Protocol):
         """The chosen ones, or every other data set of the grid."""
         return [name for name in (chosen or datasets) if name != dataset]
 
-    def trial(
-        self, name: str, data: Dataset, others: Mapping[str, Dataset], shots: int, seed: int
-    ) -> Trial:
+    def trial(self, name: str, data: Dataset, others: Others, shots: int, seed: int) -> Trial:
         require(
             bool(others),
             f"cross-dataset trained on {name} has nothing to test on; name other data sets with "
             "--targets, or give several --datasets",
         )
-        own = own_evaluations(name, data)[:1]
-        targets = (
-            Evaluation(target, target, x.test, x.class_names, x.template, "other")
-            for target, x in others.items()
-        )
-        return Trial(data.few_shot(shots, seed), (*own, *targets))
+        own, elsewhere = own_evaluations(name, data)[:1], evaluations_on(others, "other")
+        return Trial(data.few_shot(shots, seed), (*own, *elsewhere))
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -193,4 +171,12 @@ def own_evaluations(name: str, data: Dataset) -> tuple[Evaluation, ...]:
         Evaluation(test, name, split, data.class_names, data.template)
         for test, split in splits.items()
         if split
+    )
+
+
+def evaluations_on(others: Others, classes: Literal["some", "other"]) -> tuple[Evaluation, ...]:
+    """Evaluations on the test images of other data sets, among their own classes."""
+    return tuple(
+        Evaluation(name, name, x.test, x.class_names, x.template, classes)
+        for name, x in others.items()
     )

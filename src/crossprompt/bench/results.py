@@ -1,9 +1,8 @@
-"""The results file ``lines.jsonl``: a line for every finished cell, written once."""
+"""Results files: a JSON object about a cell in every line, appended by several processes."""
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -15,63 +14,71 @@ from crossprompt.utils.files import make_folder
 from crossprompt.utils.json_file import decode_json
 
 
-class JsonLines:
-    """An append-only file of JSON objects, shared by several processes.
+class CellFile:
+    """An append-only file of JSON objects, each about a cell.
 
     Args:
-        path: its folder need not exist before something is appended.
-        kind: the type of every line; more keys may follow.
+        path: its folder need not exist before something is added.
+        kind: the type of every line; a line may have more keys.
+        header: the format and version of every line.
     """
 
-    def __init__(self, path: Path, kind: type) -> None:
-        self.path, self._kind = path, kind
+    def __init__(self, path: Path, kind: type, header: Mapping[str, Any]) -> None:
+        self.path, self._kind, self._header = path, kind, header
+        self._known: dict[str, dict[str, Any]] = {}
         self._end = self._count = 0  # bytes and lines that were read
 
-    def read_on(self) -> list[dict[str, Any]]:
-        """The lines since the last call; an incomplete last line is left out.
+    def read(self) -> dict[str, dict[str, Any]]:
+        """The last line of every cell, by the cell's key; an incomplete last line is left out.
 
         Raises:
             RequestError: a line is damaged, or of another format or version.
         """
-        content = b""
-        if self.path.exists():
-            with self.path.open("rb") as file:
-                file.seek(self._end)
-                content = file.read()
+        self._known, self._end, self._count = {}, 0, 0
+        self._read_on()
+        return dict(self._known)
+
+    def _read_on(self) -> None:
+        """Read the lines that were added since."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._end)
+            content = file.read()
         content = content[: content.rfind(b"\n") + 1]
         self._end += len(content)
-        return [self._decode(line) for line in content.splitlines()]
+        for text in content.splitlines():
+            self._count += 1
+            source = f"line {self._count} of {self.path}"
+            advice = "remove that line, and its cell is computed again, or choose another --output"
+            decode_json(text, self._kind, source, advice)
+            line = msgspec.json.decode(text, type=dict[str, Any])
+            self._known[key_of(line["cell"])] = line
 
-    def read_again(self) -> list[dict[str, Any]]:
-        """All lines from the first; see ``read_on``."""
-        self._end = self._count = 0
-        return self.read_on()
+    def add(
+        self,
+        lines: Iterable[Mapping[str, Any]],
+        is_new: Callable[[dict[str, Any] | None, Mapping[str, Any]], bool],
+    ) -> bool:
+        """Add lines while no other process does; False if none was new.
 
-    def _decode(self, line: bytes) -> dict[str, Any]:
-        self._count += 1
-        source = f"line {self._count} of {self.path}"
-        advice = "remove that line, and its cell is computed again, or choose another --output"
-        decode_json(line, self._kind, source, advice)
-        return msgspec.json.decode(line, type=dict[str, Any])
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Keep other processes from writing."""
+        Args:
+            lines: without ``format`` and ``version``.
+            is_new: whether to add a line, after the last one of its cell or None.
+        """
         make_folder(self.path.parent)
         with FileLock(self.path.parent / f".{self.path.stem}.lock"):
-            yield
-
-    def append(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Add lines; only while ``writing``, and after ``read_on``."""
-        text = "".join(f"{json.dumps(line)}\n" for line in lines)
-        if not text:
-            return
-        if self.path.exists():
-            os.truncate(self.path, self._end)  # removes an incomplete last line
-        with self.path.open("ab") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
+            self._read_on()
+            new = [x for x in lines if is_new(self._known.get(key_of(x["cell"])), x)]
+            if not new:
+                return False
+            if self.path.exists():
+                os.truncate(self.path, self._end)  # removes an incomplete last line
+            with self.path.open("ab") as file:
+                file.writelines(f"{json.dumps({**self._header, **x})}\n".encode() for x in new)
+                file.flush()
+                os.fsync(file.fileno())
+        return True
 
 
 LINES = "lines.jsonl"
@@ -87,36 +94,12 @@ class Line(TypedDict):
     results: list[Any]
 
 
-class Lines:
-    """The lines of a results folder.
-
-    Args:
-        folder: need not exist before the first line is appended.
-    """
+class Lines(CellFile):
+    """The finished cells of a results folder, a line for each."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = JsonLines(folder / LINES, Line)
-        self._finished = set[str]()
-
-    def read(self) -> dict[str, dict[str, Any]]:
-        """Every line, by the key of its cell.
-
-        Raises:
-            RequestError: a line is damaged, or of another format or version.
-        """
-        found = {key_of(line["cell"]): line for line in self._file.read_again()}
-        self._finished = set(found)
-        return found
+        super().__init__(folder / LINES, Line, {"format": FORMAT, "version": VERSION})
 
     def append(self, line: Mapping[str, Any]) -> bool:
-        """Add a line; False if its cell is finished already, perhaps by another process.
-
-        Args:
-            line: without ``format`` and ``version``.
-        """
-        with self._file.writing():
-            self._finished.update(key_of(new["cell"]) for new in self._file.read_on())
-            if key_of(line["cell"]) in self._finished:
-                return False
-            self._file.append([{"format": FORMAT, "version": VERSION, **line}])
-        return True
+        """Add a line; False if its cell is finished already, perhaps by another process."""
+        return self.add([line], lambda known, _: known is None)
