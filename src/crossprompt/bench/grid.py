@@ -217,12 +217,8 @@ def changed_training(training: Mapping[str, Any], method: str, shots: int) -> di
     """
     recipes = [find_method(method).recipe(count) for count in range(1, shots + 1)]
     values = TrainConfig.of(training, method).to_json()
-    standard = {
-        name: [getattr(recipe, name, getattr(TrainConfig, name)) for recipe in recipes]
-        for name in sorted(training)
-    }
     return {
         name: values[name]
-        for name, found in standard.items()
-        if any(values[name] != value for value in found)
+        for name in sorted(training)
+        if any(values[name] != getattr(x, name, getattr(TrainConfig, name)) for x in recipes)
     }

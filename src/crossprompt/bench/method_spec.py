@@ -60,21 +60,19 @@ def parse_method(word: str) -> Choice:
 def _find(
     key: str, owners: Mapping[str, Mapping[str, Setting]], method: str
 ) -> tuple[str, Setting]:
-    prefix, _, rest = key.rpartition(".")
-    places = [prefix] if prefix in owners else list(owners)
-    name = rest if prefix in owners else key
-    having = [place for place in places if name in owners[place]]
-    if len(having) == 1:
-        return having[0], owners[having[0]][name]
-    if having:
-        raise RequestError(
-            f"{method} and its training both have a setting {name!r}; write "
-            f"{' or '.join(f'{place}.{name}' for place in having)}"
-        )
+    prefix, _, name = key.rpartition(".")
+    if prefix not in owners:
+        prefix, name = "", key
+    searched = [prefix] if prefix else list(owners)
+    found = [owner for owner in searched if name in owners[owner]]
+    if len(found) == 1:
+        return found[0], owners[found[0]][name]
+    if found:
+        choices = " or ".join(f"{owner}.{name}" for owner in found)
+        raise RequestError(f"{method} and its training both have {name!r}; write {choices}")
     if name == "seed":
         raise RequestError(f"{method}: the seed is no setting of a method here; use --seeds")
-    known = [name for place in places for name in owners[place]]
-    hint = did_you_mean(name, known)
+    hint = did_you_mean(name, [known for owner in searched for known in owners[owner]])
     raise RequestError(f"neither {method} nor its training has a setting {key!r}; {hint}")
 
 

@@ -96,7 +96,7 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the grid; 1 if a cell failed."""
     cells = build_grid(options, choose_where(options)[1]).cells()
-    return run_cells(cells, options, options.backbones, options.root)
+    return run_cells(cells, options, options.root)
 
 
 def build_grid(options: argparse.Namespace, dtype: str) -> Grid:

@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     cells = STUDIES[options.study].cells(options.backbone, dtype, options.datasets)
     if not options.dry_run:
         _require_data(options)
-    return run_cells(cells, options, [options.backbone], options.data)
+    return run_cells(cells, options, options.data)
 
 
 def _require_data(options: argparse.Namespace) -> None:

@@ -76,17 +76,17 @@ def choose_where(options: argparse.Namespace) -> tuple[str, str]:
     return str(device), next(name for name, value in DTYPES.items() if value == dtype)
 
 
-def choose_engine(options: argparse.Namespace, backbones: Sequence[str]) -> tuple[Engine, int]:
+def choose_engine(options: argparse.Namespace, small: bool) -> tuple[Engine, int]:
     """The engine, and the threads of each training.
 
     Args:
         options: see ``add_run_arguments``.
-        backbones: of the cells.
+        small: whether a training keeps one core busy at most.
 
     Raises:
         RequestError: an option would be ignored.
     """
-    small, cores = list(backbones) == [SMALL], joblib.cpu_count()
+    cores = joblib.cpu_count()
     threads = options.threads or (1 if small else cores)
     workers = options.workers or (max(1, cores // threads) if small else 1)
     retries = RETRIES if options.retries is None else options.retries
@@ -112,21 +112,15 @@ def choose_engine(options: argparse.Namespace, backbones: Sequence[str]) -> tupl
     return Ray(cluster), threads
 
 
-def run_cells(
-    cells: Sequence[Cell],
-    options: argparse.Namespace,
-    backbones: Sequence[str],
-    root: str | None,
-) -> int:
+def run_cells(cells: Sequence[Cell], options: argparse.Namespace, root: str | None) -> int:
     """Compute cells, or list them, and print the outcome; 1 if one failed.
 
     Args:
         cells: of one or several grids.
         options: see ``add_run_arguments``.
-        backbones: of the cells.
         root: folder of the data sets.
     """
-    engine, threads = choose_engine(options, backbones)
+    engine, threads = choose_engine(options, {cell.backbone for cell in cells} == {SMALL})
     if options.dry_run:
         _list(cells, options.output, options.json)
         return 0
@@ -134,9 +128,7 @@ def run_cells(
         with reporting() as terminal:
 
             def say(outcome: Outcome) -> None:
-                cells = outcome.unfinished
-                more = f" and {len(cells) - 1} more" if cells[1:] else ""
-                terminal.say(f"failed: {cells[0].title}{more}: {outcome.error}")
+                terminal.say(f"failed: {_titles(outcome.unfinished)}: {outcome.error}")
                 if options.debug:
                     terminal.say(outcome.details)
 
@@ -172,12 +164,14 @@ def _list(cells: Sequence[Cell], output: Path, as_json: bool) -> None:
     print_table(f"{len(cells)} cells, {done} finished in {output}", ["cell", "state"], rows)
 
 
+def _titles(cells: Sequence[Cell]) -> str:
+    return f"{cells[0].title}{f' and {len(cells) - 1} more' if cells[1:] else ''}"
+
+
 def _show(summary: Summary, output: Path) -> None:
     for what, pairs in (("not applicable", summary.not_applicable), ("failed", summary.failed)):
         for reason in dict.fromkeys(reason for _, reason in pairs):
-            titles = [cell.title for cell, why in pairs if why == reason]
-            more = f" and {len(titles) - 1} more" if titles[1:] else ""
-            print(f"{what}: {titles[0]}{more}: {reason}")
+            print(f"{what}: {_titles([cell for cell, why in pairs if why == reason])}: {reason}")
     print(
         f"{len(summary.computed)} cells computed, {summary.finished_before} finished before, "
         f"{len(summary.not_applicable)} not applicable, {len(summary.failed)} failed."
