@@ -232,7 +232,7 @@ def test_ctrl_c_keeps_what_is_finished(grid, tmp_path, monkeypatch, capsys) -> N
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("crossprompt.bench.run_cell.train", interrupt)
+    monkeypatch.setattr("crossprompt.bench.run_cell.train_run", interrupt)
     assert main(grid(tmp_path)) == 1
     error = capsys.readouterr().err
     assert f"stopped; {tmp_path}" in error
