@@ -62,9 +62,7 @@ def _nothing_to_load(monkeypatch) -> None:
     monkeypatch.setattr("crossprompt.bench.run_grid.load_backbone", lambda *_: None)
 
 
-def run(
-    cells: list[Cell], output: Path, engine: Engine, listener: Listener | None = None
-) -> Summary:
+def run(cells: list[Cell], output: Path, engine: Engine, listener: Silent = SILENT) -> Summary:
     return run_grid(cells, output, engine, reporter=listener)
 
 

@@ -21,7 +21,7 @@ SILENT = Silent()
 
 
 class Engine(ABC):
-    """Where tasks are computed."""
+    """A place to compute tasks."""
 
     @abstractmethod
     def run(self, tasks: Sequence[Task], reporter: Reporter = SILENT) -> Iterator[Outcome]:

@@ -33,7 +33,7 @@ class Cell:
     backbone: str
     """As ``load_clip`` takes it."""
     dtype: str
-    """Of the towers: ``fp32``, ``bf16`` or ``fp16``."""
+    """Dtype of the towers: ``fp32``, ``bf16`` or ``fp16``."""
     shots: int
     """Training images per class."""
     seed: int

@@ -24,7 +24,6 @@ class Evaluation:
     """Test images with the classes to choose from."""
 
     name: str
-    """Of the test set in results."""
     dataset: str
     """Source of the images."""
     split: Split
@@ -42,7 +41,7 @@ class Trial:
     """A training set and its evaluations, the protocol's main one first."""
 
     few: Dataset
-    """Of its images only those in ``train`` and ``val`` are used."""
+    """Only its images in ``train`` and ``val`` are used."""
     evaluations: tuple[Evaluation, ...]
 
 

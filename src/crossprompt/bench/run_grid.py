@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from crossprompt.bench.cell_status import FAILED, NOT_APPLICABLE, Outcomes
-from crossprompt.bench.engines import Engine
+from crossprompt.bench.engines import SILENT, Engine
 from crossprompt.bench.grid import Cell
 from crossprompt.bench.loaders import load_backbone, load_data, parts_of
 from crossprompt.bench.protocols import PROTOCOLS
 from crossprompt.bench.results import Lines
 from crossprompt.bench.task import Outcome, Task, describe, group
 from crossprompt.errors import RequestError
-from crossprompt.utils.progress import NOTE, Reporter, Silent
+from crossprompt.utils.progress import NOTE, Reporter
 
 STATES = "cells"
 """Folder in the results for the checkpoints of unfinished trainings."""
@@ -53,7 +53,7 @@ def run_grid(
     root: str | None = None,
     device: str = "cpu",
     threads: int = 1,
-    reporter: Reporter | None = None,
+    reporter: Reporter = SILENT,
     on_failure: Callable[[Outcome], object] | None = None,
 ) -> Summary:
     """Compute every cell that is not finished.
@@ -70,7 +70,6 @@ def run_grid(
         RequestError: no data set or no backbone can be loaded, or a line is damaged.
         JobError: nothing can be computed any more; finished lines are kept.
     """
-    reporter = reporter or Silent()
     lines, statuses = Lines(output), Outcomes(output)
     finished = lines.read()
     todo = [cell for cell in cells if cell.key not in finished]
@@ -142,15 +141,10 @@ def load_all(tasks: Sequence[Task], reporter: Reporter) -> tuple[list[Task], lis
     for task in tasks:
         cell = task.training
         others = PROTOCOLS[cell.protocol].other_datasets(cell.dataset, cell.targets)
-        found = [
-            *(
-                problem_of(f"the data set {name}", load_data, name, task.root)
-                for name in (*parts_of(cell.dataset), *others)
-            ),
-            problem_of(
-                f"the backbone {cell.backbone}", load_backbone, cell.backbone, "cpu", cell.dtype
-            ),
-        ]
+        names = (*parts_of(cell.dataset), *others)
+        backbone = (cell.backbone, "cpu", cell.dtype)
+        found = [problem_of(f"the data set {x}", load_data, x, task.root) for x in names]
+        found.append(problem_of(f"the backbone {cell.backbone}", load_backbone, *backbone))
         if reasons := [reason for reason in dict.fromkeys(found) if reason is not None]:
             failed.append(Outcome(task, error="; ".join(reasons)))
         else:
@@ -158,7 +152,7 @@ def load_all(tasks: Sequence[Task], reporter: Reporter) -> tuple[list[Task], lis
     if tasks and not ready:
         raise RequestError("\n".join(problems.values()))
     for what, problem in problems.items():
-        reporter.say(f"failed: {what} cannot be loaded, the cells without it go on: {problem}")
+        reporter.say(f"failed: {what} cannot be loaded, the other cells are computed: {problem}")
     for note in notes:
         reporter.say(f"{NOTE}{note}")
     return ready, failed

@@ -14,23 +14,14 @@ LOCAL, RAY = "local", "ray"
 
 
 def add_engine(
-    group: argparse._ArgumentGroup, local: str, ray: str, *, workers: str, threads: str, gpus: str
+    group: argparse._ArgumentGroup, *, engine: str, workers: str, threads: str, gpus: str
 ) -> None:
-    """The engine, the address of Ray's cluster, and the resources of each worker.
-
-    Args:
-        group: of options.
-        local: help of the engine ``local``.
-        ray: help of the engine ``ray``.
-        workers: help of ``--workers``.
-        threads: help of ``--threads``.
-        gpus: help of ``--gpus``.
-    """
+    """Add the engine, its cluster and the resources of each worker, with their help."""
     group.add_argument(
         "--engine",
         default=LOCAL,
         choices=(LOCAL, RAY),
-        help=f"{local}, or {ray} (default: {LOCAL})",
+        help=f"{engine} (default: {LOCAL})",
     )
     group.add_argument(
         "--ray-address",

@@ -45,7 +45,7 @@ SUMMARIES = {
     "methods": "List the methods: what each learns, how much, and where it comes from.",
     "bench": "Train and test every combination of data sets, methods, shots and seeds.",
     "report": "Write tables and pictures of the results of crossprompt bench.",
-    "reproduce": "Repeat a paper's evaluation: list it, estimate what it takes, and run it.",
+    "reproduce": "Repeat a paper's evaluation: list its runs, and compute them.",
 }
 """Name of a command, and of its module, to what it does."""
 COMMANDS = {name: Command(name, summary) for name, summary in SUMMARIES.items()}

@@ -14,8 +14,7 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """The engine, and the resources of Ray's workers."""
     add_engine(
         parser.add_argument_group("engine (the rows are the same)"),
-        "this process",
-        "a Ray cluster's workers",
+        engine="this process, or a Ray cluster's workers",
         workers="of Ray (default: as many as have room)",
         threads="CPU cores of each worker (default: 1)",
         gpus="GPUs of each worker (default: 0)",

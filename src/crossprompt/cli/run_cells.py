@@ -47,8 +47,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     engine = parser.add_argument_group("engine")
     add_engine(
         engine,
-        "this machine",
-        "a Ray cluster",
+        engine="this machine, or a Ray cluster",
         workers="trainings at a time on this machine (default: one a core for tiny, else 1)",
         threads="of the CPU for each; another number may change the last bits of results "
         "(default: 1 for tiny, else one a core)",
