@@ -1,5 +1,5 @@
-"""Where the program begins: the command ``crossprompt``, ``python -m crossprompt``, and
-``accelerate launch -m crossprompt``."""
+"""Entry point of ``crossprompt``, ``python -m crossprompt`` and ``accelerate launch -m
+crossprompt``."""
 
 import sys
 
@@ -9,7 +9,7 @@ from crossprompt.utils.process import leave_on_interrupt
 def main() -> int:
     """Run one command; see ``crossprompt.cli.main``."""
     leave_on_interrupt()
-    from crossprompt.cli import main as run  # here, as it takes long enough to be interrupted
+    from crossprompt.cli import main as run  # slow enough to be interrupted
 
     return run()
 

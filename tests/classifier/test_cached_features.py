@@ -53,7 +53,7 @@ def test_a_split_is_encoded_once_for_all_that_score_features(split, monkeypatch)
 def test_labels_without_a_class_are_told_as_ever(split, tmp_path) -> None:
     classifier = classify(even_clip(), list(split), "coop")
     wrong = Split(tuple(write_items(tmp_path / "more", [0, 7])))
-    with pytest.raises(RequestError, match="found labels from 0 to 7, expected 0 to 3"):
+    with pytest.raises(RequestError, match="0 to 7, expected 0 to 3"):
         evaluate(classifier, wrong, cache_features=True)
-    with pytest.raises(RequestError, match="no images to evaluate on"):
+    with pytest.raises(RequestError, match="no images"):
         evaluate(classifier, Split(), cache_features=True)

@@ -30,8 +30,8 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
     return write_items(tmp_path_factory.mktemp("images"), [0, 1, 2, 3])
 
 
-def seen_by(clip: CLIP, classifier: Classifier, image: Tensor) -> list[explaining._Seen]:
-    with torch.no_grad(), explaining._watch(clip.image.blocks) as seen:
+def seen_by(clip: CLIP, classifier: Classifier, image: Tensor) -> list[explaining._Record]:
+    with torch.no_grad(), explaining._record(clip.image.blocks) as seen:
         classifier.logits(image[None])
     return seen
 
@@ -75,7 +75,7 @@ def test_the_map_is_of_the_weighted_attention_to_the_patches_row_by_row(
     classifier, image = classify(clip, items), random_images(1)[0]
     # class token, 16 patches and 4 prompts, then without prompts
     passes = [torch.arange(21.0), torch.full((17,), 0.5)]
-    monkeypatch.setattr(explaining, "_follow", lambda *_: passes)
+    monkeypatch.setattr(explaining, "_class_token_rows", lambda *_: passes)
     found = explain(classifier, image).map
     assert torch.equal(found, torch.arange(1.5, 17.0).reshape(4, 4))
 
@@ -86,10 +86,12 @@ def test_an_attention_counts_as_much_as_it_raises_the_share_of_the_class(
     classifier, image = classify(clip, items, "zero_shot"), random_images(1)[0]
     kept: list[Tensor] = []
     monkeypatch.setattr(
-        explaining, "_follow", lambda _, weighted: kept.extend(weighted) or [torch.zeros(17)]
+        explaining,
+        "_class_token_rows",
+        lambda _, weighted: kept.extend(weighted) or [torch.zeros(17)],
     )
     explain(classifier, image, NAMES[2])
-    with torch.enable_grad(), explaining._watch(clip.image.blocks) as seen:
+    with torch.enable_grad(), explaining._record(clip.image.blocks) as seen:
         logits = classifier.frozen(clip, image[None].clone().requires_grad_())
     share = logits.softmax(-1)[0, 2]
     (gradient,) = torch.autograd.grad(share, [seen[-1].attention])
@@ -100,8 +102,8 @@ def test_an_attention_counts_as_much_as_it_raises_the_share_of_the_class(
 def test_relevance_is_followed_through_the_blocks_as_the_equations_say() -> None:
     first, last = torch.tensor([[0.1, 0.2], [0.3, 0.4]]), torch.tensor([[0.5, 0.6]])
     states = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
-    seen = [explaining._Seen(states, first, states + 1), explaining._Seen(states + 1, last)]
-    (found,) = explaining._follow(seen, [first, last])
+    seen = [explaining._Record(states, first, states + 1), explaining._Record(states + 1, last)]
+    (found,) = explaining._class_token_rows(seen, [first, last])
     relevance = torch.eye(2) + first @ torch.eye(2)
     torch.testing.assert_close(found, relevance[0] + last[0] @ relevance)
 
@@ -110,17 +112,17 @@ def test_a_prompt_that_was_written_anew_knows_nothing_of_what_stood_there() -> N
     first, last = torch.full((3, 3), 0.25), torch.tensor([[0.5, 0.6, 0.7, 0.8]])
     states = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     after, written = states[:3] + 1, torch.cat([states[:2] + 1, states[2:] - 1])  # and one more
-    seen = [explaining._Seen(states[:3], first, after), explaining._Seen(written, last)]
+    seen = [explaining._Record(states[:3], first, after), explaining._Record(written, last)]
     relevance = torch.eye(4)
     relevance[:2, :3] += 0.25
-    (found,) = explaining._follow(seen, [first, last])
+    (found,) = explaining._class_token_rows(seen, [first, last])
     torch.testing.assert_close(found, relevance[0] + last[0] @ relevance)
 
 
 def test_an_image_that_passes_the_tower_twice_is_followed_both_times() -> None:
     last, states = torch.tensor([[0.5, 0.6]]), torch.ones(2, 3)
-    seen = [explaining._Seen(states, last, states[:1])] * 2
-    one, other = explaining._follow(seen, [last, 2 * last])
+    seen = [explaining._Record(states, last, states[:1])] * 2
+    one, other = explaining._class_token_rows(seen, [last, 2 * last])
     assert one.tolist() == pytest.approx([1.5, 0.6])
     assert other.tolist() == pytest.approx([2.0, 1.2])
 
@@ -130,19 +132,17 @@ def test_the_class_can_be_chosen_and_must_be_known(clip: CLIP, items: list[Item]
     one, other = (explain(classifier, image, name) for name in NAMES[:2])
     assert (one.label, other.label) == NAMES[:2]
     assert not torch.equal(one.map, other.map)
-    with pytest.raises(
-        RequestError, match="there is no class 'dragon'; expected one of 'yorkshire"
-    ):
+    with pytest.raises(RequestError, match=r"'dragon'.*yorkshire"):
         explain(classifier, image, "dragon")
 
 
 def test_what_cannot_be_explained_says_why(clip: CLIP, items: list[Item]) -> None:
     other = classify(make_clip(with_blocks(2)).bfloat16(), items)
-    with pytest.raises(RequestError, match=r"in torch\.bfloat16; open it with dtype='fp32'"):
+    with pytest.raises(RequestError, match=r"torch\.bfloat16.*fp32"):
         explain(other, random_images(1)[0])
     classifier = classify(clip, items)
     classifier.frozen.forward = lambda clip, images: images.flatten(1)[:, :4]  # type: ignore[method-assign]
-    with pytest.raises(JobError, match="a dcp classifier does not attend to patches"):
+    with pytest.raises(JobError, match="dcp"):
         explain(classifier, random_images(1)[0])
 
 

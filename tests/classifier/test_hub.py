@@ -18,7 +18,7 @@ from huggingface_hub import constants, hf_api
 from crossprompt.classifier import hub as ours
 from crossprompt.classifier.classifier import Classifier
 from crossprompt.classifier.hub import fetch, is_repository
-from crossprompt.classifier.saving import load
+from crossprompt.classifier.loading import load
 from crossprompt.clip import load_clip
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
@@ -104,13 +104,13 @@ def test_only_what_a_classifier_needs_is_downloaded(hub: Hub, clip: CLIP) -> Non
     assert downloaded == {DESCRIPTION, FROZEN, LEARNED}
 
 
-def test_a_revision_may_be_asked_for(hub: Hub, classifier: Classifier, clip: CLIP) -> None:
+def test_a_revision_may_be_given(hub: Hub, classifier: Classifier, clip: CLIP) -> None:
     repository = there(hub)
     classifier.with_classes(["a", "b", "c"]).push_to_hub(NAME, revision="three")
     assert len(load(NAME, clip, revision="three").class_names) == 3
     assert len(load(NAME, clip, revision=repository.branches["three"]).class_names) == 3
     assert len(load(NAME, clip).class_names) == 4
-    with pytest.raises(RequestError, match="has no revision 'four'; give a branch, tag or commit"):
+    with pytest.raises(RequestError, match="four"):
         load(NAME, clip, revision="four")
 
 
@@ -136,9 +136,9 @@ def test_a_folder_that_is_here_is_never_looked_for_there(
     monkeypatch.chdir(tmp_path)
     shutil.copytree(FOLDER / "cache", NAME)
     assert load(NAME, clip).frozen.form == "cache"
-    with pytest.raises(RequestError, match="user/petz is no saved classifier"):  # a slip
+    with pytest.raises(RequestError, match="user/petz"):  # a typing error
         load("user/petz", clip)
-    with pytest.raises(RequestError, match="revision and token are for the hub"):
+    with pytest.raises(RequestError, match="revision and token"):
         load(NAME, clip, revision="main")
     assert hub.asked == []
 
@@ -158,7 +158,7 @@ def test_a_folder_that_is_here_is_never_looked_for_there(
         ("~user/pets", False),
     ],
 )
-def test_a_repositorys_name_is_told_from_a_path(name: str | Path, expected: bool) -> None:
+def test_a_repositorys_name_is_distinguished_from_a_path(name: str | Path, expected: bool) -> None:
     assert is_repository(name) is expected
 
 
@@ -171,21 +171,21 @@ def refusal(**options: str) -> str:
     return message
 
 
-def test_what_the_hub_does_not_give_is_told(hub: Hub, clip: CLIP) -> None:
-    assert "no folder 'user/pets' here and no repository" in refusal()
+def test_an_error_of_the_hub_is_one_line(hub: Hub, clip: CLIP) -> None:
+    assert "no folder" in refusal()
     there(hub, private=True)
-    assert "if it is private, log in with 'hf auth login'" in refusal(token="hf_wrong")
+    assert "hf auth login" in refusal(token="hf_wrong")
     there(hub, gated=True)
-    assert "is gated: ask for access on its page" in refusal(token="hf_wrong")
+    assert "gated" in refusal(token="hf_wrong")
     fetch(NAME)  # with the right token
     hub.repositories[NAME] = Repository()
     hub.repositories[NAME].commit("main", {"model.safetensors": b"x"})
-    assert f"has no {DESCRIPTION}, so it is no crossprompt classifier" in refusal()
+    assert DESCRIPTION in refusal()
 
 
-def test_a_damaged_download_is_told(hub: Hub, clip: CLIP) -> None:
+def test_a_damaged_download_is_named(hub: Hub, clip: CLIP) -> None:
     there(hub).commit("main", {FROZEN: (FOLDER / "adapter" / FROZEN).read_bytes()[:-3]})
-    with pytest.raises(RequestError, match=f"the classifier {NAME} from the hub: .*cannot be read"):
+    with pytest.raises(RequestError, match=rf"{NAME} .*{FROZEN}"):
         load(NAME, clip)
 
 
@@ -196,20 +196,20 @@ def test_without_a_connection_what_is_cached_is_used(hub: Hub, clip: CLIP) -> No
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(constants, "HF_HUB_OFFLINE", True)
         assert fetch(NAME) == first
-        with pytest.raises(RequestError, match=r"the hub cannot be reached, .* --local-dir FOLDER"):
+        with pytest.raises(RequestError, match=r"user/other.*hf download"):
             fetch("user/other")
 
 
-def test_a_push_that_is_refused_is_told(hub: Hub, classifier: Classifier) -> None:
-    with pytest.raises(RequestError, match=r"the hub refused user/pets .*401.*log in with"):
+def test_a_push_that_is_refused_is_one_line(hub: Hub, classifier: Classifier) -> None:
+    with pytest.raises(RequestError, match=r"user/pets.*401.*hf auth login"):
         classifier.push_to_hub(NAME, token="hf_wrong")
-    with pytest.raises(RequestError, match="'a b' is no name of a repository"):
+    with pytest.raises(RequestError, match="'a b'"):
         classifier.push_to_hub("a b")
     assert hub.repositories == {}
 
 
 @pytest.mark.parametrize("offline", [True, False])
-def test_a_push_that_reaches_nobody_is_told(
+def test_a_push_that_reaches_nobody_is_one_line(
     hub: Hub, classifier: Classifier, monkeypatch, offline: bool
 ) -> None:
     if offline:
@@ -220,7 +220,7 @@ def test_a_push_that_reaches_nobody_is_told(
             nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
         monkeypatch.setattr(constants, "ENDPOINT", nobody)
         monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", nobody)
-    with pytest.raises(RequestError, match=r"the hub cannot be reached for user/pets .*log in"):
+    with pytest.raises(RequestError, match=r"user/pets.*(offline|refused)"):
         classifier.push_to_hub(NAME)
 
 
@@ -245,6 +245,7 @@ def test_a_local_folder_stands_in_for_the_hub(clip: CLIP, monkeypatch: pytest.Mo
     assert load(NAME, clip).frozen.form == "merged"
 
 
+@pytest.mark.slow
 def test_the_command_line_pushes_looks_and_predicts(
     hub: Hub, tmp_path: Path, backbone: str
 ) -> None:

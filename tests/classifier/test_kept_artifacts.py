@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from crossprompt.classifier.info import inspect_onnx
-from crossprompt.classifier.saving import DESCRIPTION, FORMAT, load
+from crossprompt.classifier.loading import load
+from crossprompt.classifier.saving import DESCRIPTION, FORMAT
 from crossprompt.inference import onnx_metadata as onnx_description
 from crossprompt.inference.onnx import load_onnx
 from crossprompt.methods.heads import FORMS

@@ -3,7 +3,7 @@ from typing import Any
 
 import yaml
 
-from crossprompt.classifier.info import LICENCES, license_of
+from crossprompt.classifier.info import LICENSES, license_of
 from crossprompt.classifier.model_card import card_text
 from crossprompt.clip.locate import TINY
 
@@ -16,16 +16,16 @@ DESCRIPTION: dict[str, Any] = {
 }
 
 
-def test_it_says_what_the_classifier_is() -> None:
+def test_it_describes_the_classifier() -> None:
     card = card_text(DESCRIPTION)
-    assert card.startswith('---\nlibrary_name: "crossprompt"\n')
+    assert card.startswith("---\nlibrary_name: crossprompt\n")
     assert "# dcp classifier of 3 classes" in card
     assert "A frozen CLIP (tiny) adapted with `dcp` (Liu et al., Findings of ACL 2023" in card
     assert "- cat\n- new line and more\n- {dogs}\n" in card
     assert '"shots": 4' in card
 
 
-def test_it_lists_what_was_measured_or_says_that_nothing_was() -> None:
+def test_it_lists_the_metrics_if_there_are_any() -> None:
     assert "Not measured." in card_text(DESCRIPTION)
     card = card_text({**DESCRIPTION, "metrics": {"test accuracy": 0.123456}})
     assert "- test accuracy: 0.1235\n" in card
@@ -37,7 +37,7 @@ def front_of(card: str) -> dict[str, Any]:
     return dict(yaml.safe_load(card.split("---\n")[1]))
 
 
-def test_the_hub_is_told_what_it_asks_for() -> None:
+def test_the_metadata_are_those_of_the_hub() -> None:
     name, metrics = "openai/clip-vit-base-patch16", {"test accuracy": 0.75, "test macro F1": 0.5}
     backbone = {"name": name, "weights": "abc"}
     about = {**DESCRIPTION, "backbone": backbone, "metrics": metrics, "data": {"name": "pets: #1"}}
@@ -72,4 +72,4 @@ def test_a_backbone_of_this_machine_is_no_base_model_and_its_card_says_the_licen
 
 def test_the_embedded_backbones_license_is_that_of_its_card() -> None:
     assert front_of(card_text(DESCRIPTION))["license"] == "cc-by-sa-4.0"
-    assert license_of(str(TINY)) == LICENCES["tiny"]
+    assert license_of(str(TINY)) == LICENSES["tiny"]

@@ -8,6 +8,7 @@ import pytest
 
 from crossprompt.cli.args import add_settings, collect
 from crossprompt.cli.main import build_parser
+from crossprompt.errors import RequestError
 from crossprompt.methods import METHODS
 from crossprompt.utils.config import Settings
 
@@ -17,15 +18,15 @@ class Example(Settings):
     """A field of every type."""
 
     length: int = 4
-    """how many, in 100 % of cases."""
+    """tokens, in 100 % of cases."""
     learning_rate: float | None = None
-    """How fast."""
+    """Rate of learning."""
     variant: Literal["plain", "fancy"] = "plain"
-    """Which."""
+    """Variant of it."""
     words: tuple[str, ...] = ("a", "b")
-    """What."""
+    """Words."""
     share: bool = True
-    """SGD's, whether."""
+    """SGD's own."""
 
 
 def parse(words: str, skip: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def parse(words: str, skip: tuple[str, ...] = ()) -> dict[str, Any]:
         ("--length 4", {"length": 4}),
         ("--learning-rate 1e-3", {"learning_rate": 0.001}),
         ("--variant fancy", {"variant": "fancy"}),
-        ("--words c d", {"words": ["c", "d"]}),
+        ("--words c d", {"words": ("c", "d")}),
         ("--share", {"share": True}),
         ("--no-share", {"share": False}),
     ],
@@ -56,15 +57,22 @@ def test_a_skipped_field_is_no_option() -> None:
         parse("--length 3", skip=("length",))
 
 
+@pytest.mark.parametrize("words", ["--length three", "--learning-rate fast"])
+def test_a_text_that_is_no_value_of_its_option_is_named(words) -> None:
+    option, text = words.split()
+    with pytest.raises(RequestError, match=f"{option} is '{text}'"):
+        parse(words)
+
+
 def test_help_and_defaults_are_those_of_the_fields() -> None:
     parser = argparse.ArgumentParser()
     add_settings(parser, Example, "example")
     shown = " ".join(parser.format_help().split())
-    assert "how many, in 100 % of cases (default: 4)" in shown
-    assert "--variant {plain,fancy} which (default: plain)" in shown
-    assert "what (default: a b)" in shown
-    assert "--share, --no-share SGD's, whether (default: on)" in shown
-    assert "--learning-rate FLOAT how fast " in shown + " "
+    assert "tokens, in 100 % of cases (default: 4)" in shown
+    assert "--variant {plain,fancy} variant of it (default: plain)" in shown
+    assert "words (default: a b)" in shown
+    assert "--share, --no-share SGD's own (default: on)" in shown
+    assert "--learning-rate FLOAT rate of learning " in shown + " "
 
 
 @pytest.mark.parametrize("method", METHODS)

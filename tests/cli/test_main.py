@@ -1,6 +1,7 @@
-"""What all commands have in common: help, exit codes, one line for every failure."""
+"""All commands: help, exit codes, one line for every failure."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,46 +10,34 @@ import pytest
 import torch
 
 from crossprompt.cli import main
-from crossprompt.cli.main import COMMANDS, explain
+from crossprompt.cli.main import COMMANDS, parse, report_error
 from crossprompt.data import BadImage, UnreadableImageError
 from crossprompt.errors import JobError, RequestError
 
 
-def raising(error: BaseException) -> SimpleNamespace:
-    """A command that fails."""
-
-    def run(options: Any) -> int:
-        raise error
-
-    return SimpleNamespace(
-        summary="Fail.", EXAMPLE="crossprompt fail", add_arguments=lambda *_: None, run=run
-    )
-
-
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_commands_help_has_an_example(command, capsys) -> None:
-    assert main([command, "--help"]) == 0
-    help_text = capsys.readouterr().out
-    assert COMMANDS[command].EXAMPLE in help_text
-    assert help_text.startswith(f"usage: crossprompt {command} ")
-    assert "--debug" in help_text
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_example_in_the_help_is_understood(command) -> None:
-    from crossprompt.cli.main import parse
-
-    program, *words = COMMANDS[command].EXAMPLE.split()
+def test_the_example_of_a_command_is_understood(command) -> None:
+    program, *words = import_module(f"crossprompt.cli.{command}").EXAMPLE.split()
     assert program == "crossprompt"
-    assert parse(words).command == command
+    options = parse(words)
+    assert options.command == command
+    assert not options.debug
+
+
+def test_the_help_of_a_command_has_its_example_and_options(capsys) -> None:
+    assert main(["push", "--help"]) == 0
+    help_text = capsys.readouterr().out
+    assert help_text.startswith("usage: crossprompt push ")
+    assert "example:\n  crossprompt push " in help_text
+    assert "--debug" in help_text
 
 
 def test_the_help_lists_the_commands(capsys) -> None:
     assert main(["--help"]) == 0
     help_text = " ".join(capsys.readouterr().out.split())
     assert "example: crossprompt demo" in help_text
-    for command in COMMANDS.values():
-        assert command.summary in help_text
+    for summary in COMMANDS.values():
+        assert summary in help_text
 
 
 def test_the_version_is_shown(capsys) -> None:
@@ -57,78 +46,82 @@ def test_the_version_is_shown(capsys) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "named"),
     [
-        ([], f"expected one of {', '.join(COMMANDS)}; see crossprompt --help"),
-        (["fitt"], "there is no command 'fitt'; did you mean fit?"),
-        (["xyzzy"], f"there is no command 'xyzzy'; expected one of {', '.join(COMMANDS)}"),
-        (["fit"], "arguments are required: data; see crossprompt fit --help"),
-        (["fit", "x", "--lenght", "3"], "no option --lenght; did you mean --length?"),
-        (["fit", "x", "--lenght=3"], "no option --lenght; did you mean --length?"),
-        (["fit", "x", "--frobnicate"], "no option --frobnicate; see crossprompt fit --help"),
-        (["fit", "x", "y"], "dcp learns from one data set, found 2: x, y; give one, or --method"),
-        (["fit", "x", "--seed", "2", "y"], "'y' is one word too many"),
-        (["fit", "x", "--length", "three"], "argument --length: invalid int value: 'three'"),
-        (["fit", "x", "--variant", "odd"], "argument --variant: invalid choice: 'odd'"),
-        (["fit", "x", "--template", "{}"], "--template is a setting of zero_shot, tip_adapter"),
-        (["fit", "x", "--c", "3"], "--c is a setting of linear_probe, not of dcp"),
-        (["fit", "x", "--method", "coop", "--no-share"], "--no-share is a setting of dcp, not of"),
-        (["fit", "x", "--method", "dpc"], "no method 'dpc'; did you mean 'dcp'?"),
-        (["fit", "x", "--method"], "argument --method: expected one argument"),
-        (["fit", "x", "--shots", "few"], "'few' is neither a number nor 'all'"),
-        (["fit", "x", "--resume", "--overwrite"], "not allowed with argument"),
-        (["fit", "x", "--shot", "3"], "no option --shot; did you mean --shots?"),
-        (["fit", "nowhere"], "no data set, folder or .csv file is called 'nowhere'"),
-        (["evaluate", "nowhere", "emoji"], "nowhere is no saved classifier"),
-        (["predict", "nowhere", __file__, "--top-k", "0"], "'0' is not a whole number above 0"),
-        (["predict", "nowhere", __file__, "--batch-size", "-1"], "'-1' is not a whole number"),
-        (["predict", "nowhere", __file__, "--device", "gpu"], "unknown device 'gpu'"),
-        (["predict", "nowhere", __file__, "--template", "x"], "no option --template"),
+        ([], ["COMMAND"]),
+        (["fitt"], ["'fitt'", "did you mean 'fit'?"]),
+        (["xyzzy"], ["'xyzzy'", ", ".join(COMMANDS)]),
+        (["fit"], ["data", "fit --help"]),
+        (["fit", "x", "--lenght=3"], ["--lenght;", "'--length'"]),
+        (["fit", "x", "--frobnicate"], ["--frobnicate", "fit --help"]),
+        (["fit", "x", "y"], ["dcp", "x, y", "--method"]),
+        (["fit", "x", "--seed", "2", "y"], ["'y'"]),
+        (["fit", "x", "--length", "three"], ["--length", "'three'", "int"]),
+        (["fit", "x", "--variant", "odd"], ["--variant", "'odd'"]),
+        (["fit", "x", "--template", "{}"], ["--template is a setting of zero_shot, tip_adapter"]),
+        (["fit", "x", "--c", "3"], ["--c is a setting of linear_probe, not of dcp"]),
+        (
+            ["fit", "x", "--method", "coop", "--no-share"],
+            ["--no-share is a setting of dcp, not of"],
+        ),
+        (["fit", "x", "--method", "dpc"], ["'dpc'", "'dcp'"]),
+        (["fit", "x", "--method"], ["--method"]),
+        (["fit", "x", "--shots", "few"], ["'few'"]),
+        (["fit", "x", "--resume", "--overwrite"], ["--overwrite", "--resume"]),
+        (["fit", "x", "--shot", "3"], ["--shot;", "'--shots'"]),
+        (["fit", "nowhere"], ["'nowhere'"]),
+        (["evaluate", "nowhere", "emoji"], ["nowhere is no saved classifier"]),
+        (["predict", "nowhere", __file__, "--top-k", "0"], ["--top-k", "'0'"]),
+        (["predict", "nowhere", __file__, "--batch-size", "-1"], ["--batch-size", "'-1'"]),
+        (["predict", "nowhere", __file__, "--device", "gpu"], ["'gpu'"]),
+        (["predict", "nowhere", __file__, "--template", "x"], ["--template"]),
     ],
 )
-def test_a_wrong_request_is_one_line_and_exit_code_2(words, told, capsys, tmp_path, monkeypatch):
+def test_a_wrong_request_is_one_line_and_exit_code_2(words, named, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(words) == 2
-    found = capsys.readouterr()
-    assert found.out == ""
-    assert found.err.startswith("crossprompt: error: ")
-    assert found.err.count("\n") == 1
-    assert told in found.err
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("crossprompt: error: ")
+    assert shown.err.count("\n") == 1
+    assert [text for text in named if text not in shown.err] == []
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"),
+    ("error", "code", "named"),
     [
         (RequestError("found a, expected b"), 2, "found a, expected b"),
         (JobError("the loss is nan"), 1, "the loss is nan"),
         (KeyboardInterrupt(), 1, "stopped"),
-        (
-            ModuleNotFoundError("No module named 'torch'", name="torch"),
-            1,
-            "the package torch is not installed, which this command needs; pip install crossprompt",
-        ),
-        (ZeroDivisionError("by\nzero"), 1, "unexpected ZeroDivisionError: by zero (a traceback: "),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), 1, "torch"),
+        (ZeroDivisionError("by\nzero"), 1, "ZeroDivisionError: by zero"),
         (PermissionError(13, "Permission denied", "runs"), 1, "runs: Permission denied"),
-        (torch.cuda.OutOfMemoryError("CUDA\nout"), 1, "try a smaller --batch-size"),
+        (torch.cuda.OutOfMemoryError("CUDA\nout"), 1, "--batch-size"),
+        (RuntimeError("No space left on device"), 1, "no space left"),
     ],
 )
-def test_a_failure_is_one_line_with_its_exit_code(error, code, told, capsys, monkeypatch) -> None:
-    monkeypatch.setitem(COMMANDS, "fail", raising(error))
+def test_a_failure_is_one_line_with_its_exit_code(error, code, named, capsys, monkeypatch) -> None:
+    def run(options: Any) -> int:
+        raise error
+
+    command = SimpleNamespace(EXAMPLE="crossprompt fail", add_arguments=lambda *_: None, run=run)
+    monkeypatch.setitem(COMMANDS, "fail", "Fail.")
+    monkeypatch.setitem(sys.modules, "crossprompt.cli.fail", command)
     assert main(["fail"]) == code
     shown = capsys.readouterr().err
-    assert told in shown
+    assert named in shown
     assert shown.count("\n") == 1
-    with pytest.raises(type(error)):  # and the traceback is there for who asks
+    with pytest.raises(type(error)):
         main(["fail", "--debug"])
 
 
-def test_of_several_processes_one_says_what_is_wrong_for_all(monkeypatch, capsys) -> None:
+def test_an_error_of_all_processes_is_reported_by_one(monkeypatch, capsys) -> None:
     monkeypatch.setenv("RANK", "1")
     for error, code in ((RequestError("wrong"), 2), (JobError("nan"), 1), (KeyboardInterrupt(), 1)):
-        assert explain(error) == code
+        assert report_error(error) == code
     assert capsys.readouterr().err == ""
-    assert explain(UnreadableImageError(BadImage(Path("a.png"), "read here only"))) == 2
+    assert report_error(UnreadableImageError(BadImage(Path("a.png"), "read here only"))) == 2
     assert "read here only" in capsys.readouterr().err
 
 
@@ -158,5 +151,5 @@ def test_an_output_that_cannot_be_written_is_a_wrong_request(
     for name, path in named.items():
         words = [word.replace(name, str(path)) for word in words]
     assert main(words) == 2
-    assert f"({file} is a file); choose another place" in capsys.readouterr().err
+    assert f"{file} is a file" in capsys.readouterr().err
     assert file.read_text() == "kept"

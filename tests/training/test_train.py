@@ -184,7 +184,7 @@ def test_everything_of_the_recipe_is_told() -> None:
 
 
 def test_views_are_refused_where_every_step_needs_the_image_tower(items) -> None:
-    with pytest.raises(RequestError, match="dcp changes the image tower, so views would be ign"):
+    with pytest.raises(RequestError, match=r"dcp .* views"):
         train(make("dcp"), narrow_clip(), items, replace(CONFIG, views=2))
 
 
@@ -289,7 +289,7 @@ def spoiled(at: int) -> Method:
 
 def test_a_loss_that_is_not_finite_stops_with_the_last_good_state_kept(items, tmp_path) -> None:
     method = spoiled(at=4)
-    with pytest.raises(JobError, match=r"loss is nan in epoch 2, step 2; the state of epoch 1 is"):
+    with pytest.raises(JobError, match="nan in epoch 2, step 2; the state of epoch 1"):
         train(method, narrow_clip(), items, CONFIG, folder=tmp_path)
     assert all(value.isfinite().all() for value in method.state_dict().values())
     assert_identical(learn(items, folder=tmp_path, resume=True), learn(items))
@@ -312,7 +312,7 @@ def test_a_tensor_spoiled_in_an_epochs_last_step_is_not_kept(items, tmp_path) ->
             with torch.no_grad():
                 next(method.parameters()).view(-1)[0] = torch.inf
 
-    with pytest.raises(JobError, match=r"not finite after epoch 2; the state of epoch 1 is kept"):
+    with pytest.raises(JobError, match="not finite after epoch 2; the state of epoch 1"):
         train(method, narrow_clip(), items, CONFIG, folder=tmp_path, on_step=spoil)
     assert_identical(learn(items, folder=tmp_path, resume=True), learn(items))
 
@@ -329,25 +329,26 @@ def test_a_method_without_steps_has_no_reports_and_no_ignored_settings(items) ->
         {"memory_limit": 8.0},
         {"views": 3},
     ):
-        with pytest.raises(RequestError, match=f"so {next(iter(ignored))} would be ignored"):
+        with pytest.raises(RequestError, match=next(iter(ignored))):
             train(probe, narrow_clip(), items, TrainConfig(**ignored))
 
 
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"epochs": 0}, "epochs is 0, expected 1 or more"),
-        ({"epochs": 2.5}, "train: epochs is 2.5, expected a whole number or nothing"),
-        ({"batch_size": "8"}, "train: batch_size is '8', expected a whole number or nothing"),
-        ({"seed": 10**12}, "seed is 1000000000000, expected 0 to"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"epochs": 2.5}, "epochs is 2.5"),
+        ({"batch_size": "8"}, "batch_size is '8'"),
+        ({"seed": 10**12}, "seed is 1000000000000"),
         ({"batch_size": -1}, "batch_size is -1"),
-        ({"lr": 0.0}, "lr is 0.0, expected a number above 0"),
+        ({"lr": 0.0}, "lr is 0.0"),
         ({"lr": float("inf")}, "lr is inf"),
-        ({"memory_limit": -1.0}, "memory_limit is -1.0, expected a number of GB above 0"),
-        ({"smallest_crop": 0.0}, "smallest_crop is 0.0, expected more than 0, at most 1"),
-        ({"smallest_crop": 0.5, "augment": False}, "no augmentation, so it would be ignored"),
-        ({"views": 3, "augment": False}, "views is set but there is no augmentation"),
-        ({"views": -1}, "views is -1, expected 0 or more"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"memory_limit": -1.0}, "memory_limit is -1.0"),
+        ({"smallest_crop": 0.0}, "smallest_crop is 0.0"),
+        ({"smallest_crop": 0.5, "augment": False}, "smallest_crop"),
+        ({"views": 3, "augment": False}, "views"),
+        ({"views": -1}, "views is -1"),
     ],
 )
 def test_an_impossible_setting_is_refused(settings, told) -> None:
@@ -356,7 +357,7 @@ def test_an_impossible_setting_is_refused(settings, told) -> None:
 
 
 def test_images_without_a_class_are_refused(items) -> None:
-    with pytest.raises(RequestError, match="labels go from 0 to 4 but the method was built for 4"):
+    with pytest.raises(RequestError, match=r"0 to 4 .* 4 classes"):
         train(make(), narrow_clip(), [*items, Item(items[0].path, 4)])
     with pytest.raises(RequestError, match="no training images"):
         train(make(), narrow_clip(), [])

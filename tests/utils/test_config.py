@@ -16,10 +16,8 @@ from tests.unchecked import made
 
 @dataclass(frozen=True)
 class Base(Settings):
-    """Settings of a base."""
-
     length: int = 4
-    """How many, counted from the
+    """Tokens, counted from the
     first."""
 
 
@@ -28,22 +26,22 @@ class Example(Base):
     """One field of every type that settings use."""
 
     rate: float | None = None
-    """Some number."""
+    """Learning rate."""
     variant: Literal["plain", "fancy"] = "plain"
-    """Which one."""
+    """Variant."""
     words: tuple[str, ...] = ("a", "b")
     """Some texts."""
     share: bool = True
-    """Whether to share."""
+    """Share one module."""
     name: str | None = None
     """Some text."""
 
 
 def test_every_field_is_described_by_its_docstring_in_one_line() -> None:
     described = {setting.name: setting for setting in Example.describe()}
-    assert described["length"].help == "How many, counted from the first."
+    assert described["length"].help == "Tokens, counted from the first."
     assert described["rate"].default is None
-    assert described["rate"].choices is None
+    assert described["rate"].choices == ()
     assert described["variant"].choices == ("plain", "fancy")
     assert list(described) == ["length", "rate", "variant", "words", "share", "name"]
 
@@ -61,6 +59,9 @@ def test_values_of_every_type_are_taken_and_come_back_from_json() -> None:
     assert (example.rate, type(example.rate), example.words) == (1.0, float, ("c",))
     assert Example.of(example.to_json(), "example") == example
     assert Example.of({"rate": None}, "example") == Example()
+
+
+def test_numpys_scalars_are_numbers() -> None:
     own = Example.of({"length": np.int64(3), "rate": np.float32(0.5)}, "example")
     assert json.loads(json.dumps(own.to_json()))["length"] == 3
     assert (type(own.length), own.rate, type(own.rate)) == (int, 0.5, float)
@@ -68,30 +69,53 @@ def test_values_of_every_type_are_taken_and_come_back_from_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
-        ({"length": 1.5}, "example: length is 1.5, expected a whole number"),
-        ({"length": True}, "example: length is True, expected a whole number"),
-        ({"length": None}, "example: length is None, expected a whole number"),
-        ({"rate": "fast"}, "example: rate is 'fast', expected a number or nothing"),
-        ({"rate": False}, "example: rate is False, expected a number or nothing"),
-        ({"variant": "odd"}, "example: variant is 'odd', expected plain or fancy"),
-        ({"words": "c"}, "example: words is 'c', expected a list of a text"),
-        ({"words": [1]}, r"example: words is \[1\], expected a list of a text"),
-        ({"share": 1}, "example: share is 1, expected true or false"),
-        ({"name": 1}, "example: name is 1, expected a text or nothing"),
-        ({"lenght": 3}, r"example has no setting 'lenght'; did you mean 'length'\?"),
-        ({"zzz": 3}, "example has no setting 'zzz'; it has length, rate, variant, words, share,"),
+        ({"length": 1.5}, "example: length is 1.5, expected int"),
+        ({"length": True}, "length is True"),
+        ({"length": None}, "length is None"),
+        ({"length": np.float32(2)}, "length is "),
+        ({"rate": "fast"}, r"rate is 'fast', expected float \| None"),
+        ({"rate": "1"}, "rate is '1'"),
+        ({"rate": False}, "rate is False"),
+        ({"variant": "odd"}, "variant is 'odd', expected plain or fancy"),
+        ({"words": "c"}, "words is 'c'"),
+        ({"words": [1]}, r"words is \[1\]"),
+        ({"share": 1}, "share is 1"),
+        ({"name": 1}, "name is 1"),
+        ({"lenght": 3}, "example .*'lenght'.*'length'"),
+        ({"zzz": 3}, "example .*'zzz'.*length, rate, variant, words, share, name"),
     ],
 )
-def test_a_wrong_option_says_what_was_found_and_expected(options, told) -> None:
-    with pytest.raises(RequestError, match=told):
+def test_a_wrong_option_is_named_with_its_value_and_the_expected_type(options, message) -> None:
+    with pytest.raises(RequestError, match=message):
         Example.of(options, "example")
 
 
-def test_an_option_of_a_class_without_settings_says_that_it_has_none() -> None:
-    with pytest.raises(RequestError, match="x has no setting 'length'; it has none"):
-        Settings.of({"length": 1}, "x")
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("length", "3", 3),
+        ("rate", "1e-3", 0.001),
+        ("variant", "fancy", "fancy"),
+        ("words", ["c", "d"], ("c", "d")),
+        ("share", "off", False),
+        ("share", "True", True),
+        ("name", "3", "3"),
+    ],
+)
+def test_a_setting_is_read_from_text(name, text, expected) -> None:
+    (setting,) = (setting for setting in Example.describe() if setting.name == name)
+    assert setting.convert(text, "--x", strict=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("length", "2.5"), ("rate", "fast"), ("share", "maybe"), ("variant", "odd")]
+)
+def test_a_text_that_is_no_value_of_its_setting_is_named(name, text) -> None:
+    (setting,) = (setting for setting in Example.describe() if setting.name == name)
+    with pytest.raises(RequestError, match=f"--x is '{text}'"):
+        setting.convert(text, "--x", strict=False)
 
 
 def test_settings_work_where_their_source_cannot_be_read() -> None:

@@ -1,4 +1,4 @@
-"""Where to compute, and in what."""
+"""Device and dtype selection."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Sets what torch says that the machine has."""
+    """Sets the hardware that torch reports."""
 
     def pretend(cuda: bool = False, mps: bool = False, **of_cpu: bool) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
@@ -34,9 +34,9 @@ def test_auto_takes_the_best_device_there_is(machine) -> None:
 def test_a_device_that_is_not_there_is_refused(machine) -> None:
     machine()
     assert choose_device("cpu") == choose_device(CPU) == CPU
-    with pytest.raises(RequestError, match="no cuda device that torch can use; try --device cpu"):
+    with pytest.raises(RequestError, match=r"cuda.*--device cpu"):
         choose_device("cuda:1")
-    with pytest.raises(RequestError, match="unknown device 'gpu'; expected auto, cpu, cuda or mps"):
+    with pytest.raises(RequestError, match=r"'gpu'.*auto, cpu, cuda or mps"):
         choose_device("gpu")
     machine(cuda=True)
     assert choose_device("cuda:1") == torch.device("cuda", 1)
@@ -67,5 +67,5 @@ def test_a_dtype_that_is_named_is_taken(machine) -> None:
     machine()
     named = [choose_dtype(name, CPU) for name in ("fp32", "bf16", "fp16", torch.float64)]
     assert named == [torch.float32, torch.bfloat16, torch.float16, torch.float64]
-    with pytest.raises(RequestError, match="unknown dtype 'fp8'; expected auto, fp32, bf16, fp16"):
+    with pytest.raises(RequestError, match=r"'fp8'.*auto, fp32, bf16, fp16"):
         choose_dtype("fp8", CPU)

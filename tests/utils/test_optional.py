@@ -14,18 +14,10 @@ def test_what_is_installed_is_required_without_being_imported(monkeypatch) -> No
     assert "braceexpand" not in sys.modules
 
 
-@pytest.mark.parametrize(
-    ("packages", "told"),
-    [
-        (
-            ["pillow-two"],
-            r"needs pillow-two, which is not installed; pip install 'crossprompt\[x\]",
-        ),
-        (["PIL", "a-b", "c"], r"^the page needs a-b, c, which are not installed; pip install "),
-    ],
-)
-def test_what_is_missing_is_named_with_the_extra_that_has_it(packages, told) -> None:
-    with pytest.raises(RequestError, match=told):
+@pytest.mark.parametrize("packages", [["pillow-two"], ["PIL", "a-b", "c"]])
+def test_what_is_missing_is_named_with_the_extra_that_has_it(packages) -> None:
+    missing = ", ".join(package for package in packages if package != "PIL")
+    with pytest.raises(RequestError, match=rf"^the page .*{missing}.*'crossprompt\[x\]'"):
         require_extra("x", packages, "the page")
 
 

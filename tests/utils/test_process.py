@@ -1,4 +1,4 @@
-"""Ctrl-C, and SIGTERM, while the program starts and when it works."""
+"""Ctrl-C and SIGTERM, during the imports and afterwards."""
 
 import os
 import signal
@@ -42,8 +42,9 @@ def run(options):
     finally:
         print("tidied up")
 
-program.COMMANDS["work"] = SimpleNamespace(
-    summary="", EXAMPLE="", add_arguments=lambda *_: None, run=run
+program.COMMANDS["work"] = ""
+sys.modules["crossprompt.cli.work"] = SimpleNamespace(
+    EXAMPLE="", add_arguments=lambda *_: None, run=run
 )
 sys.argv = ["crossprompt", "work"]
 sys.exit(main())

@@ -16,7 +16,7 @@ from crossprompt.bench.method_spec import Choice
 from crossprompt.bench.run_cell import Trained, Training
 from crossprompt.bench.task import fixed_threads
 from crossprompt.classifier.classifier import Classifier
-from crossprompt.classifier.saving import load
+from crossprompt.classifier.loading import load
 from crossprompt.data.benchmarks.emoji import SOURCE
 from crossprompt.data.dataset import Split
 from crossprompt.data.registry import load_dataset

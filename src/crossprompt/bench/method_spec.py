@@ -3,9 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args, get_origin
-
-import msgspec
+from typing import Any, get_origin
 
 from crossprompt.errors import RequestError
 from crossprompt.methods import find_method
@@ -17,8 +15,6 @@ SEPARATOR = "|"
 """Between the values of a setting that takes several."""
 OF_METHOD, OF_TRAINING = "method", "training"
 """Prefixes of a setting that both have, as in ``training.lr``."""
-SWITCHES = {"true": True, "on": True, "false": False, "off": False}
-EXPECTED = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,9 @@ def parse_method(word: str) -> Choice:
         if not equals:
             raise RequestError(f"{word!r}: {pair!r} is no setting; expected NAME=VALUE")
         owner, setting = _find(key.replace("-", "_"), owners, name)
-        found[owner][setting.name] = _value(text, setting, name)
+        value = text.split(SEPARATOR) if get_origin(setting.kind) is tuple else text
+        label = f"{name}: {setting.name}"
+        found[owner][setting.name] = setting.convert(value, label, strict=False)
     method.Config.of(found[OF_METHOD], name)
     return Choice(name, found[OF_METHOD], found[OF_TRAINING])
 
@@ -74,18 +72,3 @@ def _find(
         raise RequestError(f"{method}: the seed is no setting of a method here; use --seeds")
     hint = did_you_mean(name, [known for owner in searched for known in owners[owner]])
     raise RequestError(f"neither {method} nor its training has a setting {key!r}; {hint}")
-
-
-def _value(text: str, setting: Setting, method: str) -> Any:
-    """The value of a text; its range is checked by the settings class."""
-    kinds = {setting.type, *get_args(setting.type)}  # of ``float | None`` too
-    if any(get_origin(kind) is tuple for kind in kinds):
-        return tuple(text.split(SEPARATOR))
-    expected = next((words for kind, words in EXPECTED.items() if kind in kinds), None)
-    if expected is None:
-        return text
-    try:
-        return msgspec.convert(SWITCHES.get(text.lower(), text), setting.type, strict=False)
-    except msgspec.ValidationError as error:
-        found = f"{method}: {setting.name} is {text!r}"
-        raise RequestError(f"{found}, expected {expected}") from error

@@ -1,8 +1,12 @@
-"""The words that learned text prompts are near to (Zhou et al., IJCV 2022,
-https://arxiv.org/abs/2109.01134, table 4): what can be said of them, which is often little."""
+"""Explains a classifier: relevance maps of images, and the words nearest to its text prompts.
+
+Relevance: attention times gradient, carried through the blocks (Chefer et al., ICCV 2021,
+https://arxiv.org/abs/2103.15679, equations 5 and 6). Words: Zhou et al., IJCV 2022,
+https://arxiv.org/abs/2109.01134, table 4; they often say little.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,97 +24,94 @@ from crossprompt.errors import JobError
 from crossprompt.utils.config import require
 
 Map = Float[Tensor, "rows columns"]
-"""One number for each patch of an image."""
+"""One number per patch of an image."""
 Relevance = Float[Tensor, "tokens first"]
-"""How much each token has of what each token was at first."""
+"""Share of every input token of the tower in every token."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why an image is in a class."""
+    """Relevance of every patch of an image for a class."""
 
     label: str
     """The class."""
     probability: float
-    """Of that class, 0 to 1."""
+    """Its probability, 0 to 1."""
     map: Map
-    """How much each patch spoke for it, 0 or more."""
+    """Relevance of each patch, 0 or more."""
 
 
 @dataclass
-class _Seen:
-    """What a block did."""
+class _Record:
+    """One pass of a block."""
 
     tokens: Float[Tensor, "tokens width"]
-    """Before it."""
-    attention: Float[Tensor, "*heads asking tokens"]
-    """How much each asking token looked at each token."""
-    result: Float[Tensor, "asking width"] | None = None
-    """After it."""
+    attention: Float[Tensor, "*heads queries tokens"]
+    result: Float[Tensor, "queries width"] | None = None
 
 
 def explain(
     classifier: Classifier, image: Float[Tensor, "3 side side"], label: str | None = None
 ) -> Explanation:
-    """Where an image speaks for a class.
+    """Relevance of the patches of an image for a class.
 
     Args:
-        classifier: opened in fp32.
-        image: preprocessed.
+        classifier: a classifier in fp32.
+        image: the preprocessed image.
         label: the class; the most probable one by default.
 
     Raises:
-        RequestError: there is no such class, or the classifier was not opened in fp32.
-        JobError: its form does not look at images by attention.
+        RequestError: the class is unknown, or the classifier is not in fp32.
+        JobError: the classifier does not use the image tower's attention.
     """
     clip, names = classifier.clip, classifier.class_names
     require(
         clip.dtype == torch.float32,
-        f"found a classifier in {clip.dtype}; open it with dtype='fp32'",
+        f"the classifier is in {clip.dtype}; load it with dtype='fp32'",
     )
     known = label is None or label in names
     require(known, f"there is no class {label!r}; expected one of {listed(names)}")
     pixels = image[None].to(clip.device).requires_grad_()
-    with torch.enable_grad(), _watch(clip.image.blocks) as seen:
+    with torch.enable_grad(), _record(clip.image.blocks) as records:
         logits: Tensor = classifier.frozen(clip, pixels)[0]
-    if not seen:
+    if not records:
         raise JobError(f"a {classifier.method.name} classifier does not attend to patches")
     number = int(logits.argmax()) if label is None else names.index(label)
-    # what raises all classes alike chooses none: the share's logarithm, not the logit
-    gradients = torch.autograd.grad(logits.log_softmax(-1)[number], [x.attention for x in seen])
+    # of the log-probability, not the logit: what raises all classes alike favors none
+    gradients = torch.autograd.grad(logits.log_softmax(-1)[number], [x.attention for x in records])
     weighted = [
         (x.attention * gradient)[0].clamp(min=0).mean(0).detach()
-        for x, gradient in zip(seen, gradients, strict=True)
+        for x, gradient in zip(records, gradients, strict=True)
     ]
     side = clip.config.image.side // clip.config.image.patch
-    # a form may pass an image through the tower twice, with prompts and without
-    rows = [row[1 : 1 + side * side] for row in _follow(seen, weighted)]
-    patches = torch.stack(rows).sum(0)
-    return Explanation(
-        names[number], float(logits.detach().softmax(-1)[number]), patches.reshape(side, side).cpu()
-    )
+    # some forms pass an image through the tower twice, with prompts and without
+    rows = [row[1 : 1 + side * side] for row in _class_token_rows(records, weighted)]
+    patches = torch.stack(rows).sum(0).reshape(side, side).cpu()
+    return Explanation(names[number], float(logits.detach().softmax(-1)[number]), patches)
 
 
-def _follow(seen: list[_Seen], weighted: list[Tensor]) -> list[Float[Tensor, " first"]]:
-    """What the class token has of each token after the last block, for every pass of the tower."""
+def _class_token_rows(
+    records: list[_Record], weighted: list[Tensor]
+) -> list[Float[Tensor, " first"]]:
+    """Relevance of the input tokens for the class token, for every pass of the tower."""
     rows, relevance = list[Tensor](), torch.zeros(0, 0)
-    before: _Seen | None = None
-    for block, attention in zip(seen, weighted, strict=True):
+    before: _Record | None = None
+    for block, attention in zip(records, weighted, strict=True):
         relevance = _carry(relevance, before, block)
-        asking = attention.shape[0]
-        relevance = relevance[:asking] + attention @ relevance
+        queries = attention.shape[0]
+        relevance = relevance[:queries] + attention @ relevance
         before = block
-        if asking == 1:  # the last block asks for the class token only
+        if queries == 1:  # the last block computes the class token only
             rows.append(relevance[0])
             before = None
     return rows
 
 
 def _carry(
-    relevance: Relevance, before: _Seen | None, block: _Seen
+    relevance: Relevance, before: _Record | None, block: _Record
 ) -> Float[Tensor, "given given"]:
-    """Relevance of the tokens that a block gets: one that a prompt was written over knows nothing
-    of what stood there."""
+    """Relevance of the tokens that a block receives; a token that a prompt has replaced starts
+    anew."""
     carried = torch.eye(block.tokens.shape[0], device=block.tokens.device)
     if before is None or before.result is None:
         return carried
@@ -123,20 +124,20 @@ def _carry(
 
 
 @contextmanager
-def _watch(blocks: nn.ModuleList) -> Iterator[list[_Seen]]:
-    """Write down what the image tower's blocks do, without any change to them."""
-    seen: list[_Seen] = []
-    tokens: list[Tensor] = []  # those of the block that is at work, if one is
+def _record(blocks: nn.ModuleList) -> Iterator[list[_Record]]:
+    """Record the passes of the image tower's blocks without changing them."""
+    records: list[_Record] = []
+    tokens: list[Tensor] = []  # input of the block that is running, if any
 
     def enter(_: nn.Module, arguments: tuple[Any, ...]) -> None:
         tokens.append(arguments[0][0].detach())
 
     def leave(_: nn.Module, __: Any, result: Tensor) -> None:
         tokens.clear()
-        seen[-1].result = result[0].detach()
+        records[-1].result = result[0].detach()
 
     class Attend(TorchFunctionMode):
-        """Attention written out, so that its weights are there to be seen."""
+        """Writes attention out, to record its weights."""
 
         def __torch_function__(
             self,
@@ -149,76 +150,62 @@ def _watch(blocks: nn.ModuleList) -> Iterator[list[_Seen]]:
                 return function(*arguments, **(options or {}))
             query, key, value = arguments
             scores = query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2)
-            seen.append(_Seen(tokens[0], scores.softmax(-1)))
-            return seen[-1].attention @ value
+            records.append(_Record(tokens[0], scores.softmax(-1)))
+            return records[-1].attention @ value
 
-    hooks = [
-        hook
-        for block in blocks
-        for hook in (block.register_forward_pre_hook(enter), block.register_forward_hook(leave))
-    ]
-    try:
-        with Attend():
-            yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with ExitStack() as hooks, Attend():
+        for block in blocks:
+            hooks.callback(block.register_forward_pre_hook(enter).remove)
+            hooks.callback(block.register_forward_hook(leave).remove)
+        yield records
 
 
 SIDE = 336
-"""Least height and width of a shown picture, in pixels."""
+"""Least height and width of a picture, in pixels."""
 RED = (220, 30, 20)
 STRENGTH = 0.75
-"""Of the red where it is strongest."""
+"""Opacity of the red at the largest relevance."""
 CAPTION = 16
-"""Height of the letters, in pixels."""
+"""Font size, in pixels."""
 
 
 def overlay(picture: Image.Image, weights: Map, caption: str) -> Image.Image:
-    """What a classifier saw, and beside it where it looked.
+    """The picture, and beside it the picture with its relevance in red.
 
     Args:
-        picture: square and RGB, as it was cropped for the classifier.
-        weights: one number for each patch, 0 or more; the largest is shown as full red.
-        caption: below both.
+        picture: square and RGB, as cropped for the classifier.
+        weights: one number per patch, 0 or more; the largest becomes the strongest red.
+        caption: text below.
     """
-    side = picture.width * -(-SIDE // picture.width)  # whole pixels, so that small ones stay sharp
-    seen = picture.resize((side, side), Image.Resampling.NEAREST)
-    strength = STRENGTH * _enlarged(weights, side)[..., None]
-    gray = np.asarray(seen.convert("L"), dtype=np.float32)[..., None]
+    side = picture.width * -(-SIDE // picture.width)  # a multiple, which keeps pixels sharp
+    large = picture.resize((side, side), Image.Resampling.NEAREST)
+    shares = weights / weights.max().clamp(min=torch.finfo(weights.dtype).tiny)
+    smooth = functional.interpolate(shares[None, None], (side, side), mode="bicubic")
+    strength = STRENGTH * smooth[0, 0].clamp(0, 1).numpy()[..., None]
+    gray = np.asarray(large.convert("L"), dtype=np.float32)[..., None]
     mixed = (1 - strength) * (0.6 * gray + 90) + strength * np.array(RED)
-    looked = Image.fromarray(mixed.astype(np.uint8))
     sheet = Image.new("RGB", (2 * side + CAPTION, side + 2 * CAPTION), "white")
-    sheet.paste(seen, (0, 0))
-    sheet.paste(looked, (side + CAPTION, 0))
+    sheet.paste(large, (0, 0))
+    sheet.paste(Image.fromarray(mixed.astype(np.uint8)), (side + CAPTION, 0))
     font = ImageFont.load_default(CAPTION)
     ImageDraw.Draw(sheet).text((4, side + CAPTION // 3), caption, "black", font)
     return sheet
 
 
-def _enlarged(weights: Map, side: int) -> np.ndarray:
-    """Between 0 and 1, smooth from patch to patch: ``[side, side]``."""
-    largest = weights.max()
-    shares = weights / largest if largest > 0 else weights
-    size = (side, side)
-    smooth = torch.nn.functional.interpolate(shares[None, None], size, mode="bicubic")
-    return smooth[0, 0].clamp(0, 1).numpy()
-
-
 PromptWords = list[list[tuple[str, float]]]
-"""For each token of a prompt, the nearest words with their Euclidean distances, nearest first."""
+"""Nearest words of each token of a prompt with their Euclidean distances, nearest first."""
 
 
 def nearest_words(classifier: Classifier, count: int = 5) -> dict[str, PromptWords]:
-    """The words of the vocabulary that each token of each text prompt is nearest to.
+    """The vocabulary's words that are nearest to each token of each text prompt.
 
     Args:
-        classifier: of any method; one that learns no text prompt has none.
-        count: words for each token.
+        classifier: of any method; without a text prompt the result is empty.
+        count: words per token.
 
     Returns:
-        Name of a prompt to its tokens' words. Prompts of later blocks are left out: they stand
-        among states, not among words.
+        Name of a prompt to the words of its tokens. Prompts of later blocks are left out: they are
+        activations, not word embeddings.
     """
     words = classifier.clip.text.words.weight.detach().float()
     found = {}
@@ -235,14 +222,14 @@ def nearest_words(classifier: Classifier, count: int = 5) -> dict[str, PromptWor
 
 
 def _prompts(classifier: Classifier) -> Iterator[tuple[str, Tensor]]:
-    """Name and ``[length, text_width]`` of every prompt that enters the text tower with words."""
+    """Name and ``[length, text_width]`` of every prompt among the text tower's input."""
+    names = classifier.class_names
     for key, value in classifier.method.state_dict().items():
         if key not in ("text_prompt", "text_prompts", "text_prompts.0"):
             continue
         if value.ndim == 2:
             yield key, value
             continue
-        names = classifier.class_names
-        own = value.shape[0] == len(names) and key == "text_prompt"  # a prompt for every class
+        per_class = value.shape[0] == len(names) and key == "text_prompt"
         for number, prompt in enumerate(value):
-            yield f"{key} of {names[number]}" if own else f"{key} {number + 1}", prompt
+            yield f"{key} of {names[number]}" if per_class else f"{key} {number + 1}", prompt

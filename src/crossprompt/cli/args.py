@@ -1,10 +1,9 @@
-"""Settings classes as command-line options."""
+"""Options that several commands share, and settings classes as options."""
 
 import argparse
 from collections.abc import Sequence
 from textwrap import fill
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, get_origin
 
 from crossprompt.errors import RequestError
 from crossprompt.inference.base import BATCH
@@ -48,7 +47,6 @@ def refuse_ray_options(options: argparse.Namespace, of_ray: Sequence[str]) -> No
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where, and in what, to compute."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument(
         "--dtype",
@@ -58,35 +56,32 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_batch_size(parser: argparse.ArgumentParser) -> None:
-    """How many images to classify at a time."""
     parser.add_argument(
         "--batch-size",
         type=positive,
         default=BATCH,
         metavar="INT",
-        help=f"images at a time (default: {BATCH})",
+        help=f"images per batch (default: {BATCH})",
     )
 
 
-def positive(word: str) -> int:
-    """The whole number above 0 that a word says."""
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number above 0")
-    return int(word)
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
-def not_negative(word: str) -> float:
-    """The number of 0 or more that a word says."""
+def not_negative(text: str) -> float:
     try:
-        if 0 <= (number := float(word)) < float("inf"):
+        if 0 <= (number := float(text)) < float("inf"):
             return number
     except ValueError:
         pass
-    raise argparse.ArgumentTypeError(f"{word!r} is not a number of 0 or more")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
 
 
 WIDTH = 76
-"""Letters in a line of the help that argparse does not break."""
+"""Characters per line of a help text that argparse does not wrap."""
 
 
 def add_settings(
@@ -96,67 +91,52 @@ def add_settings(
     skip: tuple[str, ...] = (),
     about: str | None = None,
 ) -> None:
-    """Add one option per field; an option that is not given leaves no trace.
-
-    Args:
-        parser: of the command.
-        settings: whose fields they are.
-        title: of the group in the help.
-        skip: fields that have an option elsewhere.
-        about: what the help says below the title.
-    """
-    shown = [setting for setting in settings.describe() if setting.name not in skip]
+    """Add one option per setting, in a group with a title and a description; ``skip`` names the
+    settings with an option elsewhere. Values are checked by ``collect``."""
+    offered = [setting for setting in settings.describe() if setting.name not in skip]
     about = None if about is None else fill(about, WIDTH)
-    group = parser.add_argument_group(title, about) if shown else parser
-    for setting in shown:
+    group = parser.add_argument_group(title, about) if offered else parser
+    for setting in offered:
         group.add_argument(
-            f"--{setting.name.replace('_', '-')}",
+            _option(setting),
             dest=setting.name,
             default=argparse.SUPPRESS,
             help=f"{_help(setting)}{_default(setting)}".replace("%", "%%"),
-            **_kind(setting),
+            **_form(setting),
         )
 
 
 def collect(
     options: argparse.Namespace, settings: type[Settings], skip: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """The fields that the user gave.
-
-    Args:
-        options: what was parsed.
-        settings: whose fields they are.
-        skip: fields that have an option elsewhere.
-    """
-    names = [setting.name for setting in settings.describe() if setting.name not in skip]
-    return {name: getattr(options, name) for name in names if hasattr(options, name)}
+    """The settings that the user gave; ``RequestError`` if a text is no value of its setting."""
+    given = [s for s in settings.describe() if s.name not in skip and hasattr(options, s.name)]
+    return {s.name: s.convert(getattr(options, s.name), _option(s), strict=False) for s in given}
 
 
-def _kind(setting: Setting) -> dict[str, Any]:
-    kind = setting.type
-    if get_origin(kind) in (Union, UnionType):
-        kind = next(part for part in get_args(kind) if part is not NoneType)
-    if get_origin(kind) is Literal:
-        return {"choices": get_args(kind)}
-    if get_origin(kind) is tuple:
-        return {"nargs": "+", "type": get_args(kind)[0], "metavar": setting.name.upper()}
-    if kind is bool:
+def _option(setting: Setting) -> str:
+    return f"--{setting.name.replace('_', '-')}"
+
+
+def _form(setting: Setting) -> dict[str, Any]:
+    if setting.kind is bool:
         return {"action": argparse.BooleanOptionalAction}
-    return {"type": kind, "metavar": kind.__name__.upper()}
+    if setting.choices:
+        return {"choices": setting.choices}
+    if get_origin(setting.kind) is tuple:
+        return {"nargs": "+", "metavar": setting.name.upper()}
+    return {"metavar": setting.kind.__name__.upper()}
 
 
 def _help(setting: Setting) -> str:
-    """The field's sentence as argparse writes its own: from a small letter on, without a stop."""
+    """The docstring in argparse's style: no capital, no full stop."""
     text = setting.help.rstrip(".")
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
 def _default(setting: Setting) -> str:
-    match setting.default:
-        case None:
-            return ""
-        case bool(value):
-            return f" (default: {'on' if value else 'off'})"
-        case tuple(values):
-            return f" (default: {' '.join(values)})"
-    return f" (default: {setting.default})"
+    value = setting.default
+    if isinstance(value, bool):
+        value = "on" if value else "off"
+    text = " ".join(value) if isinstance(value, tuple) else value
+    return "" if value is None else f" (default: {text})"

@@ -17,31 +17,31 @@ EXAMPLE = "crossprompt evaluate runs/photos-dcp photos --per-class"
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Options of the evaluation."""
     add_run(parser)
     parser.add_argument("data", help="a folder of class folders, a CSV file, or a data set's name")
-    parser.add_argument("--root", help=f"folder that holds the data set (default: {ROOT_VARIABLE})")
+    parser.add_argument("--root", help=f"folder of the data set (default: {ROOT_VARIABLE})")
     parser.add_argument(
-        "--class-names", metavar="FILE", help="file with other names than the folders'"
+        "--class-names", metavar="FILE", help="file of class names that replace the folders' names"
     )
     parser.add_argument(
         "--all-images",
         action="store_true",
-        help="every image of the data; by default its test images, those that were held out if the "
-        "classifier was trained on this folder, or all of a folder that it has not seen",
+        help="measure all images; by default the test images of a data set, the images of a folder "
+        "that were not trained on, or all images of another folder",
     )
     add_batch_size(parser)
     add_backbone(parser)
     parser.add_argument(
         "--skip-bad-images", action="store_true", help="leave out images that cannot be read"
     )
-    parser.add_argument("--per-class", action="store_true", help="also the accuracy of every class")
+    parser.add_argument(
+        "--per-class", action="store_true", help="print the accuracy of every class"
+    )
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     add_device_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Evaluate, and print a table or JSON."""
     names = {} if options.class_names is None else {"class_names": options.class_names}
     with reporting() as terminal:
         classifier = open_classifier(options.run, options.backbone, options.device, options.dtype)
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
             **names,
         )
         known, data = classifier.class_names, held_out.data
-        for split in data.splits.values():  # what cannot be matched is told before any reading
+        for split in data.splits.values():  # reports unknown classes before reading images
             relabelled(split, data.class_names, known)
         data = data.checked(options.skip_bad_images, terminal.count("Checking images"))
         for note in data.notes:

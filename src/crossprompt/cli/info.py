@@ -1,4 +1,4 @@
-"""``crossprompt info``: what is inside a saved or an exported classifier."""
+"""``crossprompt info``: the content of a saved or an exported classifier."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -7,18 +7,15 @@ from typing import Any
 
 from crossprompt.classifier.info import inspect_onnx, inspect_program, inspect_run
 from crossprompt.cli.console import print_facts, print_json
-from crossprompt.cli.load import ONNX, check_finished, find_run
+from crossprompt.cli.load import ONNX, find_run
 from crossprompt.data.class_names import listed
 from crossprompt.inference.metadata import DESCRIPTION, FROZEN, LEARNED
 
 EXAMPLE = "crossprompt info runs/photos-dcp"
-
 PROGRAM = ".pt2"
-"""Ending of an exported torch program."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """What to look at."""
     parser.add_argument(
         "run",
         type=Path,
@@ -29,7 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look, without the backbone and without scoring anything, and print a table or JSON."""
     about = inspect(options.run)
     if options.json:
         print_json(about, default=str)
@@ -39,65 +35,52 @@ def run(options: argparse.Namespace) -> int:
 
 
 def inspect(run: Path) -> dict[str, Any]:
-    """What is in a place; see ``crossprompt.classifier.info``."""
-    if run.suffix.lower() == ONNX and not run.is_dir():
+    suffix = "" if run.is_dir() else run.suffix.lower()
+    if suffix == ONNX:
         return inspect_onnx(run)
-    if run.suffix.lower() == PROGRAM and not run.is_dir():
+    if suffix == PROGRAM:
         return inspect_program(run)
     if run.is_file() and run.name in (DESCRIPTION, FROZEN, LEARNED):
         run = run.parent
-    run = find_run(run)
-    check_finished(run)
-    return inspect_run(run)
+    return inspect_run(find_run(run))
 
 
 def facts(about: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What a person wants to know, in lines."""
     backbone, before = about["backbone"], about["information"].get("learned_with")
-    learned_with = [("learned with", _listed(before))] if isinstance(before, list) else []
-    new = "yes, with crossprompt classes" if about["takes_new_classes"] else about["why_not"]
-    lines = [
-        ("what", f"{about['kind']}, form {about['form']}, format {about['format']}"),
-        ("method", " ".join([about["method"], *_pairs(about["settings"])])),
-        ("classes", _listed(about["classes"])),
-        *learned_with,
+    earlier = [("trained with", _classes(before))] if isinstance(before, list) else []
+    return [
+        ("kind", f"{about['kind']}, form {about['form']}, format {about['format']}"),
+        ("method", f"{about['method']} {_pairs(about['settings'])}".rstrip()),
+        ("classes", _classes(about["classes"])),
+        *earlier,
         ("backbone", f"{backbone['name']}, weights {backbone['weights']:.12}"),
-        ("its licence", backbone["licence"] or "not known here; see where it is from"),
-        ("data", " ".join(_pairs(about["data"])) or "not said"),
-        ("training", " ".join(_pairs(about["training"])) or "not said"),
-        ("inference", about["inference"] or "not said"),
-        ("measured", ", ".join(_measured(about["metrics"])) or "nothing"),
+        ("its license", backbone["licence"] or "unknown; see where the backbone is from"),
+        ("data", _pairs(about["data"]) or "unknown"),
+        ("training", _pairs(about["training"]) or "unknown"),
+        ("inference", about["inference"] or "unknown"),
+        ("measured", _pairs(about["metrics"], " ", ", ") or "nothing"),
         ("files", ", ".join(f"{name} {_size(size)}" for name, size in about["files"].items())),
-        ("numbers", _numbers(about)),
-        ("other classes", new if about["takes_new_classes"] else f"no: {new}"),
-        ("export", "yes, with crossprompt export" if about["exportable"] else "is one"),
-        ("written by", ", ".join(f"{k} {v}" for k, v in (about["versions"] or {}).items())),
+        ("parameters", _parameters(about)),
+        ("new classes", f"no: {about['why_not']}" if about["why_not"] else "crossprompt classes"),
+        ("export", "crossprompt export" if about["exportable"] else "is one"),
+        ("versions", _pairs(about["versions"], " ", ", ")),
     ]
-    return lines
 
 
-def _listed(names: Sequence[object]) -> str:
-    """How many classes, and the first of them."""
+def _classes(names: Sequence[object]) -> str:
     return f"{len(names)}: {listed([str(name) for name in names])}"
 
 
-def _pairs(found: Mapping[str, Any] | None) -> list[str]:
-    return [f"{key}={_short(value)}" for key, value in (found or {}).items() if value is not None]
+def _pairs(found: Mapping[str, Any] | None, equals: str = "=", separator: str = " ") -> str:
+    shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in (found or {}).items()}
+    return separator.join(f"{k}{equals}{v}" for k, v in shown.items() if v is not None)
 
 
-def _measured(metrics: Mapping[str, Any] | None) -> list[str]:
-    return [f"{name} {_short(value)}" for name, value in (metrics or {}).items()]
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _numbers(about: Mapping[str, Any]) -> str:
+def _parameters(about: Mapping[str, Any]) -> str:
     if "numbers" not in about:
         return f"stored in {about['dtype']}"
     counts = about["numbers"]
-    return f"{counts['learned']:,} learned, {counts['frozen']:,} frozen in {about['dtype']}"
+    return f"{counts['learned']:,} trained, {counts['frozen']:,} frozen in {about['dtype']}"
 
 
 def _size(count: int) -> str:

@@ -1,8 +1,8 @@
-"""``crossprompt methods``: what there is, where it comes from, and how much it learns."""
+"""``crossprompt methods``: every method with its trainable parameters and its source."""
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from typing import Any
 
 from crossprompt.cli.args import positive
 from crossprompt.cli.console import print_json, print_table
@@ -15,91 +15,60 @@ from crossprompt.utils.config import require
 EXAMPLE = "crossprompt methods --backbone tiny --classes 100"
 
 
-@dataclass(frozen=True)
-class Line:
-    """What is listed of a method."""
-
-    name: str
-    """What the user types."""
-    learned: int | None
-    """Numbers that it learns; None if it cannot be used with the backbone."""
-    problem: str | None
-    """Why it cannot."""
-    fidelity: str
-    """See ``Method.fidelity``."""
-    difference: str
-    """What was mended, or what is our own; empty where it is faithful."""
-    paper: str
-    """Where it was published."""
-    summary: str
-    """What it does."""
-
-
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Options of the list."""
     parser.add_argument(
         "--backbone",
         default="tiny",
-        help="what to count for: tiny, a hub id, a folder or a file (default: tiny)",
+        help="backbone whose widths count: tiny, a hub id, a folder or a file (default: tiny)",
     )
     parser.add_argument(
-        "--classes", type=positive, default=10, help="how many (default: 10)", metavar="INT"
+        "--classes",
+        type=positive,
+        default=10,
+        help="number of classes (default: 10)",
+        metavar="INT",
     )
     parser.add_argument(
         "--shots",
         type=positive,
         default=16,
-        help="training images per class, which matters where a number is learned for every image "
-        "(default: 16)",
+        help="training images per class, for methods with a parameter per image (default: 16)",
         metavar="INT",
     )
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the list."""
     require(options.classes >= 2, f"--classes is {options.classes}, expected 2 or more")
     clip = load_clip(options.backbone, device="cpu")
-    lines = [describe(method, clip, options.classes, options.shots) for method in METHODS.values()]
+    rows = [describe(method, clip, options.classes, options.shots) for method in METHODS.values()]
     if options.json:
-        print_json([asdict(line) for line in lines])
+        print_json(rows)
         return 0
     print_table(
-        f"Learned with {options.classes} classes and {options.shots} shots on {options.backbone}",
-        ["method", "learned", "fidelity", "paper"],
-        [[x.name, _count(x.learned), x.fidelity, x.paper] for x in lines],
+        f"Trainable parameters with {options.classes} classes and {options.shots} shots on "
+        f"{options.backbone}",
+        ["method", "parameters", "fidelity", "paper"],
+        [[row["name"], _count(row["learned"]), row["fidelity"], row["paper"]] for row in rows],
     )
-    for line in lines:
-        print(f"{line.name}: {line.problem or line.summary}")
-        if line.difference:
-            print(f"  {line.fidelity}: {line.difference}")
+    for row in rows:
+        print(f"{row['name']}: {row['problem'] or row['summary']}")
+        if row["difference"]:
+            print(f"  {row['fidelity']}: {row['difference']}")
     return 0
 
 
-def describe(method: type[Method], clip: CLIP, classes: int, shots: int) -> Line:
-    """A method on a backbone.
-
-    Args:
-        method: which.
-        clip: whose sizes count.
-        classes: how many.
-        shots: training images of each.
-    """
-    names = [f"class {number}" for number in range(classes)]
+def describe(method: type[Method], clip: CLIP, classes: int, shots: int) -> dict[str, Any]:
+    """A method on a backbone: ``learned`` counts its parameters, or ``problem`` says why the
+    backbone does not suit it; the rest is from the method."""
     learned, problem = None, None
     try:
+        names = [f"class {number}" for number in range(classes)]
         learned = build_method(method.name, clip, names).count_parameters(shots)
     except RequestError as error:  # for example it needs as many blocks in both towers
         problem = str(error)
-    return Line(
-        name=method.name,
-        learned=learned,
-        problem=problem,
-        fidelity=method.fidelity,
-        difference=method.difference,
-        paper=method.paper,
-        summary=method.summary,
-    )
+    own = {key: getattr(method, key) for key in ("fidelity", "difference", "paper", "summary")}
+    return {"name": method.name, "learned": learned, "problem": problem, **own}
 
 
 def _count(learned: int | None) -> str:

@@ -1,4 +1,4 @@
-"""``crossprompt push``: put a saved classifier on the Hugging Face hub."""
+"""``crossprompt push``: upload a saved classifier to the Hugging Face hub."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,21 +10,19 @@ EXAMPLE = "crossprompt push runs/photos-dcp user/photos-dcp --private"
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """What to push, and where to."""
     parser.add_argument("run", type=Path, help="folder of a saved classifier")
     parser.add_argument("repository", help="owner/name on the hub; made if there is none")
-    parser.add_argument("--private", action="store_true", help="only you may see what is made")
-    parser.add_argument("--revision", help="branch to write to (default: the main one)")
-    parser.add_argument("--message", help="what the hub's history says")
+    parser.add_argument("--private", action="store_true", help="make a private repository")
+    parser.add_argument("--revision", help="branch to write to (default: the main branch)")
+    parser.add_argument("--message", help="commit message")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check the classifier, upload it, and say where it is."""
     from crossprompt.classifier.hub import push_folder
     from crossprompt.classifier.info import inspect_run
 
     check_finished(options.run)
-    inspect_run(options.run)  # a damaged one is not shared
+    inspect_run(options.run)  # refuses a damaged one
     address = push_folder(
         options.run,
         options.repository,

@@ -12,18 +12,18 @@ from crossprompt.errors import RequestError
 from crossprompt.methods.features import Read
 from crossprompt.utils import distributed
 
-AnyBatch = TypeVar("AnyBatch")
+Drawn = TypeVar("Drawn", covariant=True)
 
 
 @runtime_checkable
-class Sampler(Protocol[AnyBatch]):
+class Sampler(Protocol[Drawn]):
     """Batches of an epoch; see ``BatchSampler``."""
 
     steps: int
     batch_size: int
     seed: int
 
-    def epoch(self, epoch: int) -> Iterable[AnyBatch]:
+    def epoch(self, epoch: int) -> Iterable[Drawn]:
         """Yield the batches of an epoch, counted from 1."""
 
 

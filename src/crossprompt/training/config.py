@@ -1,7 +1,8 @@
 """Configs: of a training, and of a whole run with its data, backbone and method."""
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,15 @@ SEEDS = 2**32
 OF_AUGMENTATION = ("smallest_crop", "views")
 OF_RECIPE = ("epochs", "batch_size", "lr", "augment", *OF_AUGMENTATION)
 """Settings of a recipe that a user may change."""
+
+LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
+    "epochs": (lambda x: x >= 1, "1 or more"),
+    "batch_size": (lambda x: x >= 1, "1 or more"),
+    "lr": (lambda x: 0 < x < math.inf, "a number above 0"),
+    "memory_limit": (lambda x: 0 < x < math.inf, "a number of GB above 0"),
+    "smallest_crop": (lambda x: 0 < x <= 1, "more than 0, at most 1"),
+    "views": (lambda x: x >= 0, "0 or more"),
+}
 
 
 @dataclass(frozen=True)
@@ -51,17 +61,9 @@ class TrainConfig(Settings):
     are recomputed. By default all memory of the device."""
 
     def __post_init__(self) -> None:
-        self.settle_types("train")
+        self.convert_fields("train")
         require(0 <= self.seed < SEEDS, f"train: seed is {self.seed}, expected 0 to {SEEDS - 1}")
-        infinity = float("inf")
-        for name, fits, expected in (
-            ("epochs", lambda x: x >= 1, "1 or more"),
-            ("batch_size", lambda x: x >= 1, "1 or more"),
-            ("lr", lambda x: 0 < x < infinity, "a number above 0"),
-            ("memory_limit", lambda x: 0 < x < infinity, "a number of GB above 0"),
-            ("smallest_crop", lambda x: 0 < x <= 1, "more than 0, at most 1"),
-            ("views", lambda x: x >= 0, "0 or more"),
-        ):
+        for name, (fits, expected) in LIMITS.items():
             value = getattr(self, name)
             require(value is None or fits(value), f"train: {name} is {value}, expected {expected}")
         ignored = [name for name in OF_AUGMENTATION if getattr(self, name) is not None]

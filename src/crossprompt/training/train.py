@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -15,7 +16,7 @@ from crossprompt.data.dataset import Item, Split, check_items, fingerprint_of
 from crossprompt.errors import JobError
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Examples
-from crossprompt.training.batches import AnyBatch, BatchSampler, Sampler
+from crossprompt.training.batches import BatchSampler, Sampler
 from crossprompt.training.checkpoint import Averaging, Checkpoint
 from crossprompt.training.config import TrainConfig
 from crossprompt.training.memory import GB, Recompute, applied, choose_recompute
@@ -25,6 +26,8 @@ from crossprompt.training.run import Batch, Run
 from crossprompt.utils import distributed
 from crossprompt.utils.config import require
 from crossprompt.utils.progress import NOTE, EpochReport, StepReport
+
+AnyBatch = TypeVar("AnyBatch")
 
 
 def train(

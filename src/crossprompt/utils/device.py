@@ -1,32 +1,29 @@
-"""Where to compute, and in what."""
+"""Device and dtype selection."""
 
 import torch
 
 from crossprompt.errors import RequestError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-"""Names that a user may type, next to ``auto``."""
+"""Name to dtype, besides ``auto``."""
 
 
 def choose_device(name: str | torch.device = "auto") -> torch.device:
-    """The named device, or the best there is: CUDA, then Apple's, then the CPU.
+    """The named device, or the best available: CUDA, then MPS, then the CPU.
 
     Raises:
-        RequestError: the device is unknown or not on this machine.
+        RequestError: the device is unknown or not available.
     """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device(next((kind for kind, found in available.items() if found), "cpu"))
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise RequestError(f"unknown device {name!r}; expected auto, cpu, cuda or mps") from error
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(device.type, True):
+    if not available.get(device.type, True):
         raise RequestError(
-            f"this machine has no {device.type} device that torch can use; try --device cpu "
-            "(device='cpu')"
+            f"torch finds no {device.type} device here; try --device cpu (device='cpu')"
         )
     return device
 
@@ -47,11 +44,11 @@ def choose_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bf16 matrices itself; an emulation is slower than fp32."""
+    """True if the hardware multiplies bf16 matrices itself; an emulation is slower than fp32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":
         return False
-    # torch has no public question for this; a release that has neither name computes in fp32
+    # torch has no public function for this; a release without these names computes in fp32
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in names)

@@ -1,4 +1,4 @@
-"""Files that are never seen half written, and folders to write them in."""
+"""File hashes, atomic writes, and output folders checked before any work is done."""
 
 import hashlib
 import os
@@ -9,20 +9,20 @@ from tempfile import TemporaryFile
 from crossprompt.errors import RequestError
 
 PIECE = 2**20
-"""Bytes that are read at a time."""
+"""Bytes per read."""
 
 
-def hash_file(path: Path, before: bytes = b"") -> str:
-    """SHA-256 of a file in hexadecimal, in the memory of a piece of it.
+def hash_file(path: Path, prefix: bytes = b"") -> str:
+    """SHA-256 of a file in hexadecimal, read in pieces.
 
     Args:
         path: the file.
-        before: counts as if the file began with it.
+        prefix: bytes that are hashed before it.
 
     Raises:
         OSError: it cannot be read.
     """
-    digest = hashlib.sha256(before)
+    digest = hashlib.sha256(prefix)
     with path.open("rb") as file:
         while piece := file.read(PIECE):
             digest.update(piece)
@@ -30,44 +30,35 @@ def hash_file(path: Path, before: bytes = b"") -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder that the user named, and those above it, where they are missing.
-
-    Raises:
-        RequestError: it cannot be made, or a file is in the way.
-    """
+    """Make a folder and its parents; ``RequestError`` if it cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        above = next((path for path in (folder, *folder.parents) if path.is_file()), None)
-        reason = error.strerror if above is None else f"{above} is a file"
+        file = next((path for path in (folder, *folder.parents) if path.is_file()), None)
+        reason = f"{file} is a file" if file else error.strerror
         raise RequestError(
-            f"cannot make the folder {folder} ({reason}); choose another place to write to"
+            f"cannot make the folder {folder} ({reason}); choose another folder"
         ) from error
 
 
 def ensure_writable(folder: Path) -> None:
-    """Make a folder, and try whether files can be made in it, before any work is done for them.
-
-    Raises:
-        RequestError: it cannot be made, or nothing can be written there.
-    """
+    """Make a folder and test that files can be made in it; ``RequestError`` otherwise."""
     make_folder(folder)
     try:
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise RequestError(
-            f"cannot write in the folder {folder} ({error.strerror}); choose another place to "
-            "write to"
+            f"cannot write in the folder {folder} ({error.strerror}); choose another folder"
         ) from error
 
 
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under another name and move it into place: it is never seen half written."""
+    """Write a file under another name and move it into place, so that it is never half written."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         write(partial)
-        with partial.open("r+b") as file:  # Windows flushes only what may be written
+        with partial.open("r+b") as file:  # Windows flushes only files that are open for writing
             os.fsync(file.fileno())
         os.replace(partial, path)
     finally:

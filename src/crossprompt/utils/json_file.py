@@ -1,4 +1,4 @@
-"""Reads JSON from outside against a type; every fault is a ``RequestError`` in one line."""
+"""Reads JSON and checks it against a type; any error is a ``RequestError`` in one line."""
 
 from pathlib import Path
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""Packages that come with an extra: who lacks one is told which, and how to get it."""
+"""Optional dependencies: a missing one is reported with the extra that installs it."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -8,31 +8,24 @@ from crossprompt.errors import RequestError
 
 
 def require_extra(extra: str, packages: Sequence[str], purpose: str) -> None:
-    """Refuse what cannot be done without packages that are not installed; none is imported.
+    """Raise ``RequestError`` unless packages are installed; none is imported.
 
     Args:
-        extra: of crossprompt, with which they come.
-        packages: as pip calls them.
-        purpose: what needs them, the beginning of a sentence.
-
-    Raises:
-        RequestError: some are not installed.
+        extra: extra of crossprompt that installs them.
+        packages: names for pip.
+        purpose: beginning of the error, for example "writing Parquet".
     """
     if missing := [package for package in packages if find_folder(package) is None]:
-        those = "is" if len(missing) == 1 else "are"
+        verb = "is" if len(missing) == 1 else "are"
         raise RequestError(
-            f"{purpose} needs {', '.join(missing)}, which {those} not installed; "
+            f"{purpose} needs {', '.join(missing)}, which {verb} not installed; "
             f"pip install 'crossprompt[{extra}]'"
         )
 
 
 def find_folder(package: str) -> Path | None:
-    """Where a package is installed, None if it is not.
-
-    Args:
-        package: as pip calls it, which is as Python does but for hyphens.
-    """
+    """Folder of an installed package, by its name for pip; None if it is not installed."""
     spec = find_spec(package.replace("-", "_"))
-    if spec is None or spec.origin is None:  # as of any folder of that name, which holds no module
+    if spec is None or spec.origin is None:  # a folder of that name without a module
         return None
     return Path(spec.origin).parent

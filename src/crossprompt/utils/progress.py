@@ -1,27 +1,26 @@
-"""What a job tells of itself, and who is told."""
+"""Progress reporting: step and epoch records, and the ``Reporter`` interface."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 NOTE = "note: "
-"""Begins what a user should know, beside what is done."""
+"""Prefix of a message that is no error."""
 
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One finished epoch; a line of ``log.jsonl``."""
+    """One finished epoch; a record of ``log.jsonl``."""
 
     epoch: int
     """Counted from 1."""
     epochs: int
-    """In all."""
     loss: float
     """Mean over the steps."""
     lr: float
-    """Learning rate of the epoch's first step."""
+    """Learning rate of the first step."""
     images_per_second: float
-    """Over the epoch and all processes."""
+    """Over all processes."""
 
 
 @dataclass(frozen=True)
@@ -31,38 +30,35 @@ class StepReport:
     step: int
     """Counted from 1 over the whole training."""
     steps: int
-    """In all."""
     loss: float
-    """Of this step, over all processes."""
+    """Mean over all processes."""
     lr: float
-    """Learning rate."""
     images: int
-    """In the step, over all processes."""
+    """Images of the step, over all processes."""
 
 
 @runtime_checkable
 class Reporter(Protocol):
-    """Who is told how the job goes: a terminal, a log, or nobody."""
+    """Receiver of a job's progress, for example a terminal."""
 
     def say(self, text: str) -> None:
-        """A sentence for the user."""
+        """Show a message."""
 
     def count(self, what: str) -> Callable[[int, int], None]:
-        """A counter to call with (done, in all)."""
+        """Start a counter; call it with (done, total)."""
 
     def step(self, report: StepReport) -> None:
-        """A training step is done."""
+        """Report a training step."""
 
 
 class Silent:
-    """Tells nobody."""
+    """Reporter that shows nothing."""
 
     def say(self, text: str) -> None:
-        """Nothing."""
+        pass
 
     def count(self, what: str) -> Callable[[int, int], None]:
-        """Nothing."""
         return lambda done, total: None
 
     def step(self, report: StepReport) -> None:
-        """Nothing."""
+        pass

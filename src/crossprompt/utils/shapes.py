@@ -6,7 +6,7 @@ from torch import Tensor
 Images = Float[Tensor, "batch 3 side side"]
 """Normalized RGB images."""
 ImageTokens = Float[Tensor, "batch image_tokens image_width"]
-"""States of the image tower: class token, patches, then any prompt tokens."""
+"""Activations of the image tower: class token, patches, then any prompt tokens."""
 ImagePrompt = Float[Tensor, "length image_width"]
 """Prompt tokens of the image tower, the same for every image."""
 TextPrompt = Float[Tensor, "groups length text_width"]

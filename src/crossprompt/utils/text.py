@@ -1,4 +1,4 @@
-"""What messages have in common: the word that may have been meant, and a reason in one line."""
+"""Text for messages: suggestions, lists, one line per error, no control characters."""
 
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -6,36 +6,35 @@ from unicodedata import category
 
 
 def escape_control_characters(text: str) -> str:
-    """A name in one line, with control characters as Python writes them: a file's name may hold a
-    line break, and a class's, from somebody else's classifier, a command to the terminal."""
+    """Escape line breaks and terminal sequences, which names from others may hold."""
     return "".join(repr(x)[1:-1] if category(x) == "Cc" else x for x in text)
 
 
-def nearest(word: str, known: Collection[str], likeness: float = 0.6) -> str | None:
-    """The known word that is most like another, None if none is.
+def one_line(text: object) -> str:
+    """A text or error without line breaks and repeated spaces."""
+    return " ".join(str(text).split())
+
+
+def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str | None:
+    """The known word that is most similar to another, or None.
 
     Args:
         word: the other.
-        known: what there is.
-        likeness: at least, from 0 to 1.
+        known: candidates.
+        cutoff: least similarity, from 0 to 1.
     """
-    near = get_close_matches(word, known, 1, likeness)
+    near = get_close_matches(word, known, 1, cutoff)
     return near[0] if near else None
 
 
 def did_you_mean(word: str, known: Collection[str], otherwise: str | None = None) -> str:
-    """What to say, after a semicolon, about a word that is not known.
+    """Ending of an error about an unknown word: the nearest known one.
 
     Args:
-        word: what was given.
-        known: what there is.
-        otherwise: said where nothing is like it; by default, all that there is.
+        word: as given.
+        known: candidates.
+        otherwise: ending if none is similar; the list of all candidates by default.
     """
     if near := nearest(word, known):
         return f"did you mean {near!r}?"
     return f"there are {', '.join(known)}" if otherwise is None else otherwise
-
-
-def one_line(text: object) -> str:
-    """A text, or what an error says, without line breaks and runs of spaces."""
-    return " ".join(str(text).split())

@@ -139,6 +139,7 @@ class Interrupting(Silent):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_to_the_same_bits(job, run, tmp_path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit_tasks(job, tmp_path / "run", reporter=Interrupting())
@@ -147,6 +148,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(job, run, tmp_path) -> None
     assert content(tmp_path / "run") == content(run)
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_with_the_groups_that_it_was_begun_with(
     job, run, monkeypatch, tmp_path
 ) -> None:
@@ -258,7 +260,7 @@ def test_tasks_train_in_training_mode_and_leave_the_global_generator_alone(clip,
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "coop"}, "coop learns from one data set, found 3: .*mmap, which learns"),
+        ({"method": "coop"}, "coop .* found 3: .*mmap"),
         ({"options": {"group_length": 0}}, "group_length is 0"),
         ({"training": {"memory_limit": 3.0}}, "memory_limit would be ignored"),
         ({"class_names": "names.txt"}, "class_names would be ignored"),
@@ -293,6 +295,7 @@ def words(job: MultiTaskConfig, backbone: str) -> Callable[..., list[str]]:
     return make
 
 
+@pytest.mark.slow
 def test_fit_takes_several_data_sets(words, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(words()) == 0
@@ -312,4 +315,4 @@ def test_fit_takes_several_data_sets(words, tmp_path, monkeypatch, capsys) -> No
 def test_a_run_of_several_is_no_classifier_but_says_where_they_are(job, run, capsys) -> None:
     assert main(["evaluate", str(run), job.jobs[0].data]) == 2
     told = capsys.readouterr().err
-    assert f"a classifier for each of several data sets; give one of {run / 'pets'}" in told
+    assert str(run / "pets") in told
