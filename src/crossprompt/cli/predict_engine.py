@@ -5,9 +5,7 @@ from functools import partial
 
 from crossprompt.cli.args import LOCAL, add_engine, refuse_ray_options
 from crossprompt.cli.load import open_predictor
-from crossprompt.inference.bulk.ray import OnRay
 from crossprompt.inference.bulk.run import Engine, Local, Predictor
-from crossprompt.utils.ray import Cluster
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +28,10 @@ def choose_engine(options: argparse.Namespace, classifier: Predictor, top_k: int
     """The requested engine; Ray's workers open the classifier themselves."""
     if options.engine == LOCAL:
         return Local(classifier, top_k, options.batch_size)
+    # here, as both import joblib, which a prediction without Ray can spare
+    from crossprompt.inference.bulk.ray import OnRay
+    from crossprompt.utils.ray import Cluster
+
     return OnRay(
         partial(open_predictor, options.run, options.backbone, options.device, options.dtype),
         top_k,
