@@ -67,7 +67,7 @@ def training(case: str, dtype: str, setting: Setting) -> tuple[Function, Recompu
     labels = images.new_zeros(setting.batch_size).long()
 
     def loss() -> Tensor:
-        return method.loss(clip, images, labels)
+        return method.loss(clip, clip.encode_images(images), labels)
 
     saving, _ = choose_recompute(loss, method, clip, LIMIT)
     recipe = method.recipe(shots=16)

@@ -2,7 +2,7 @@ from .classifier.classifier import Classifier as Classifier
 from .classifier.classifier import freeze as freeze
 from .classifier.evaluate import Result as Result
 from .classifier.evaluate import evaluate as evaluate
-from .classifier.saving import load as load
+from .classifier.loading import load as load
 from .clip.load import load_clip as load_clip
 from .clip.model import CLIP as CLIP
 from .data.dataset import Dataset as Dataset

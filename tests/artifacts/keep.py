@@ -17,7 +17,8 @@ from PIL import Image
 
 from crossprompt.classifier.classifier import Classifier, freeze
 from crossprompt.classifier.export import export_classifier
-from crossprompt.classifier.saving import CARD, load
+from crossprompt.classifier.loading import load
+from crossprompt.classifier.saving import CARD
 from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Item
 from crossprompt.inference.base import ImageClassifier

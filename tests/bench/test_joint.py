@@ -12,7 +12,7 @@ from crossprompt.bench.method_spec import parse_method
 from crossprompt.bench.report import build_report, read_results
 from crossprompt.bench.task import attempt
 from crossprompt.errors import RequestError
-from crossprompt.training import multitask
+from crossprompt.training import tasks
 from crossprompt.training.checkpoint import STATE, Checkpoint
 from crossprompt.training.config import FitConfig
 from crossprompt.training.multitask import MultiTaskConfig, fit_tasks
@@ -28,8 +28,8 @@ TRAINING = {"epochs": 2, "batch_size": 2}
 
 @pytest.fixture(autouse=True)
 def _short_comparison(monkeypatch) -> None:
-    monkeypatch.setattr(multitask, "WARM_UP", 2)
-    monkeypatch.setattr(multitask, "MEASURED", 2)
+    monkeypatch.setattr(tasks, "WARM_UP", 2)
+    monkeypatch.setattr(tasks, "MEASURED", 2)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,7 @@ def joint(folders: list[str], **changes: Any) -> Any:
     return a_cell(dataset="+".join(folders), **{**values, **changes})
 
 
+@pytest.mark.slow
 def test_a_joint_cell_is_what_fit_does_with_several_data_sets(folders, backbone, tmp_path) -> None:
     outcome = attempt(a_task(tmp_path, joint(folders)), lambda task: even_clip())
     assert outcome.error is None, outcome.details
@@ -65,6 +66,7 @@ def test_a_joint_cell_is_what_fit_does_with_several_data_sets(folders, backbone,
     assert not list((tmp_path / "cells").iterdir())
 
 
+@pytest.mark.slow
 def test_a_joint_training_that_was_interrupted_goes_on_to_the_same_line(
     folders, tmp_path, monkeypatch
 ) -> None:
@@ -90,8 +92,8 @@ def test_a_joint_training_that_was_interrupted_goes_on_to_the_same_line(
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"method": "coop"}, "coop learns from one data set; mmap learns several together"),
-        ({"protocol": "base-to-new"}, "base-to-new has one source"),
+        ({"method": "coop"}, "coop"),
+        ({"protocol": "base-to-new"}, "base-to-new"),
     ],
 )
 def test_what_learns_from_one_data_set_does_not_apply(folders, tmp_path, changes, told) -> None:
@@ -115,6 +117,7 @@ def test_a_joint_source_is_no_target_and_names_each_data_set_once(tmp_path) -> N
         Grid(datasets=["a+b+a"], **values).cells()
 
 
+@pytest.mark.slow
 def test_a_grid_with_joint_sources_is_reported_beside_each_data_set(
     folders, backbone, tmp_path, capsys
 ) -> None:

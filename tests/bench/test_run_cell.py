@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from crossprompt.bench.loaders import load_data
-from crossprompt.bench.run_cell import Asked, Trained, in_order, prepare, restrict
+from crossprompt.bench.run_cell import Trained, Training, in_order, prepare, restrict
 from crossprompt.bench.task import Outcome, attempt, fixed_threads
 from crossprompt.classifier.classifier import freeze
 from crossprompt.classifier.evaluate import summarize
@@ -88,7 +88,7 @@ def test_a_line_holds_what_the_result_depends_on(pets, tmp_path) -> None:
     assert settings["training"]["augment"] is True
     assert settings["training"]["seed"] == 1
     assert settings["threads"] == 1
-    method = trained(pets, tmp_path, cell).method
+    method = trained(pets, tmp_path, cell).runs[0].method
     assert line["trained_parameters"] == sum(p.numel() for p in method.parameters())
     assert line["classifier_bytes"] > 4 * len(FOUR) * even_clip().config.embed
     assert line["weights_hash"] == even_clip().weights_hash
@@ -99,7 +99,7 @@ def test_a_line_holds_what_the_result_depends_on(pets, tmp_path) -> None:
 
 
 def trained(pets, tmp_path, cell) -> Trained:
-    return prepare(Asked(cell, even_clip()), tmp_path / "states")
+    return prepare(Training(cell, even_clip()), tmp_path / "states")
 
 
 def test_cells_that_only_ask_otherwise_are_trained_once(pets, tmp_path, monkeypatch) -> None:
@@ -141,7 +141,7 @@ def test_the_batches_of_a_cell_are_those_of_its_order_and_size(pets, tmp_path) -
         pets, method="dcp", inference="batch", test_batch_size=5, batch_order="sorted"
     )
     found = results_of(computed(tmp_path, cell))["test"]
-    method = trained(pets, tmp_path, cell.of_training).method
+    method = trained(pets, tmp_path, cell.of_training).runs[0].method
     test = load_data(pets, None).test
     test = test.take(sorted(range(len(test)), key=lambda i: test.labels[i]))
     batches = read_batches(test.paths, even_clip().preprocess, 5)
@@ -168,7 +168,7 @@ def test_a_target_of_some_classes_is_scored_among_those_alone(method, pets, tmp_
     assert list(found) == ["test", target]
     data, few = load_data(target, None), load_data(pets, None).few_shot(2, 1)
     assert data.class_names == ("dogs", "yorkshire terrier")
-    learned = trained(pets, tmp_path, cell).method
+    learned = trained(pets, tmp_path, cell).runs[0].method
     classifier = freeze(learned, even_clip(), few.train, val=few.val)
     (batch,) = read_batches(data.test.paths, even_clip().preprocess, 64)
     logits = classifier.logits(batch.images)[:, [1, 3]]
@@ -180,13 +180,13 @@ def test_a_target_of_some_classes_is_scored_among_those_alone(method, pets, tmp_
 
 def test_a_classifier_is_restricted_only_to_classes_that_it_knows(pets) -> None:
     few = load_data(pets, None).few_shot(1, 1)
-    method = Asked(trained_cell(pets, method="dcp"), even_clip()).build()
+    method = Training(trained_cell(pets, method="dcp"), even_clip()).resolve().method
     classifier = freeze(method, even_clip(), few.train)
     images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     some = restrict(classifier, ("dogs", "cat"))
     assert torch.equal(some.logits(images), classifier.logits(images)[:, [1, 0]])
     assert some.class_names == ("dogs", "cat")
-    with pytest.raises(RequestError, match="does not know the class 'emu' and 1 more"):
+    with pytest.raises(RequestError, match="'emu' and 1 more"):
         restrict(classifier, ("cat", "emu", "fox"))
 
 
@@ -200,7 +200,7 @@ def test_new_classes_are_asked_of_the_method_that_learned_the_base(method, pets,
     found = results_of(computed(tmp_path, cell))
     assert list(found) == ["base", "new"]
     assert set(found["new"]["per_class"]) == {"hot air balloon", "yorkshire terrier"}
-    learned = trained(pets, tmp_path, cell).method
+    learned = trained(pets, tmp_path, cell).runs[0].method
     assert learned.class_names == ("cat", "dogs")
     few = load_data(pets, None).few_shot(2, 1)
     renamed = learned.with_class_names(even_clip(), few.class_names[2:])
@@ -216,7 +216,7 @@ def test_a_method_that_learned_its_classes_does_not_apply_and_is_not_trained(
     protocol, pets, photos, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setattr(
-        "crossprompt.bench.run_cell.train", lambda *_, **__: pytest.fail("it was trained")
+        "crossprompt.bench.run_cell.train_run", lambda *_, **__: pytest.fail("it was trained")
     )
     targets = (str(photos),) if protocol == "cross-dataset" else ()
     cell = trained_cell(pets, protocol=protocol, method="linear_probe", options={}, training={})
@@ -292,11 +292,15 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_line(
     assert state.exists()
     begun = []
     original_begin = Checkpoint.begin
-    monkeypatch.setattr(
-        Checkpoint, "begin", lambda *given: begun.append(original_begin(*given)) or begun[-1]
-    )
+
+    def begin(*given):
+        reports = original_begin(*given)
+        begun.append(len(reports))
+        return reports
+
+    monkeypatch.setattr(Checkpoint, "begin", begin)
     assert without_times(computed(tmp_path, cell)) == expected
-    assert [len(reports) for reports in begun] == [2]
+    assert begun == [2]
     assert not state.exists()
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from crossprompt.classifier import evaluate as encoded
-from crossprompt.classifier.evaluate import encode_once, evaluate, evaluate_encoded
+from crossprompt.classifier.evaluate import encode_once, evaluate
 from crossprompt.data import Split
 from crossprompt.errors import RequestError
 from crossprompt.methods import METHODS
@@ -27,7 +27,8 @@ ON_FEATURES = [
 @pytest.mark.parametrize("name", ["coop", "tip_adapter", "clip_adapter", "linear_probe", "dcp"])
 def test_the_result_is_that_of_evaluating_image_by_image(name, split) -> None:
     classifier = classify(even_clip(), list(split), name)
-    found, expected = evaluate_encoded(classifier, split), evaluate(classifier, split)
+    found = evaluate(classifier, split, cache_features=True)
+    expected = evaluate(classifier, split)
     assert found.confusion == expected.confusion
     assert found.ece == pytest.approx(expected.ece, abs=1e-5)
     assert (found.n, found.inference) == (12, "calibrated")
@@ -40,19 +41,19 @@ def test_a_split_is_encoded_once_for_all_that_score_features(split, monkeypatch)
     monkeypatch.setattr(
         encoded, "encode_split", lambda *given: counted.append(given) or original(*given)
     )
-    monkeypatch.setattr(encoded, "evaluate", None)  # which would encode each time
+    monkeypatch.setattr(encoded, "read_batches", None)  # which would read each time
     encode_once.cache_clear()
     for classifier in classifiers:
-        evaluate_encoded(classifier, split)
+        evaluate(classifier, split, cache_features=True)
     assert len(counted) == 1
-    evaluate_encoded(classifiers[0], split[:4])
+    evaluate(classifiers[0], split[:4], cache_features=True)
     assert len(counted) == 2
 
 
 def test_labels_without_a_class_are_told_as_ever(split, tmp_path) -> None:
     classifier = classify(even_clip(), list(split), "coop")
     wrong = Split(tuple(write_items(tmp_path / "more", [0, 7])))
-    with pytest.raises(RequestError, match="found labels from 0 to 7, expected 0 to 3"):
-        evaluate_encoded(classifier, wrong)
-    with pytest.raises(RequestError, match="no images to evaluate on"):
-        evaluate_encoded(classifier, Split())
+    with pytest.raises(RequestError, match="0 to 7, expected 0 to 3"):
+        evaluate(classifier, wrong, cache_features=True)
+    with pytest.raises(RequestError, match="no images"):
+        evaluate(classifier, Split(), cache_features=True)

@@ -210,7 +210,7 @@ def test_what_would_score_no_numbers_is_not_frozen(clip: CLIP) -> None:
     method = build_method("coop", clip, NAMES, length=2)
     with torch.no_grad():
         method.text_prompt.fill_(3e38)
-    with pytest.raises(JobError, match="coop has learned gives scores that are no numbers"):
+    with pytest.raises(JobError, match="coop"):
         freeze(method, clip)
 
 
@@ -242,14 +242,14 @@ def test_what_training_fills_cannot_be_frozen_before(clip: CLIP, items: list[Ite
 
 def test_an_unknown_inference_is_an_error(clip: CLIP, items: list[Item]) -> None:
     unchecked: Any = unwrap(freeze)  # as without the tests' type checks
-    with pytest.raises(RequestError, match="inference is 'fast', expected calibrated, per-image"):
+    with pytest.raises(RequestError, match="inference is 'fast'"):
         unchecked(build_method("coop", clip, NAMES), clip, items, inference="fast")
 
 
 def test_only_prompts_that_depend_on_images_need_training_images(clip: CLIP) -> None:
     for name in ("zero_shot", "coop"):
         assert freeze(build_method(name, clip, NAMES), clip).class_names == NAMES
-    with pytest.raises(RequestError, match="no training images were given"):
+    with pytest.raises(RequestError, match="no training images"):
         freeze(build_method("dcp", clip, NAMES), clip)
 
 

@@ -18,7 +18,7 @@ from huggingface_hub import constants, hf_api
 from crossprompt.classifier import hub as ours
 from crossprompt.classifier.classifier import Classifier
 from crossprompt.classifier.hub import fetch, is_repository
-from crossprompt.classifier.saving import load
+from crossprompt.classifier.loading import load
 from crossprompt.clip import load_clip
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError

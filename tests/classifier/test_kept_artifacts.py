@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from crossprompt.classifier.info import inspect_onnx
-from crossprompt.classifier.saving import DESCRIPTION, FORMAT, load
+from crossprompt.classifier.loading import load
+from crossprompt.classifier.saving import DESCRIPTION, FORMAT
 from crossprompt.inference.onnx import load_onnx
 from crossprompt.methods.heads import FORMS
 from tests.artifacts.keep import EXPECTED, FOLDER, keep, kept_clip, probabilities, write_picture

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from crossprompt.classifier.classifier import Classifier, freeze
-from crossprompt.classifier.saving import CARD, DESCRIPTION, FROZEN, LEARNED, load
+from crossprompt.classifier.loading import load
+from crossprompt.classifier.saving import CARD, DESCRIPTION, FROZEN, LEARNED
 from crossprompt.clip.load import load_clip, save_clip
 from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Item

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from crossprompt.classifier.saving import load
+from crossprompt.classifier.loading import load
 from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import DESCRIPTION, FROZEN, LARGEST, LEARNED
 from crossprompt.methods import build_hollow

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import crossprompt.classifier.saving
-from crossprompt.classifier.saving import CARD, DESCRIPTION, FROZEN, LEARNED, load
+from crossprompt.classifier.loading import load
+from crossprompt.classifier.saving import CARD, DESCRIPTION, FROZEN, LEARNED
 from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Item
 from tests.backbone import even_clip, random_images, write_items

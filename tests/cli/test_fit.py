@@ -77,7 +77,7 @@ def test_a_fit_without_test_images_says_so(photos, backbone, tmp_path, capsys) -
     words = ["fit", str(tmp_path / "data"), "--method", "zero_shot", "--backbone", backbone]
     assert main([*words, "--output", str(tmp_path / "run")]) == 0
     found = capsys.readouterr()
-    assert "no test images to measure" in found.out
+    assert "no test images" in found.out
     assert found.err.count("note: ") == 1 + 3  # no test images, and fewer than 16 shots
 
 
@@ -100,10 +100,8 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(
     monkeypatch.setattr(Terminal, "step", interrupt)
     assert main(fit_words(tmp_path / "run")) == 1
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("crossprompt")]
-    assert line == (
-        f"crossprompt: error: stopped; {tmp_path / 'run'} keeps the finished epochs, if there "
-        "are any: go on with the same command and --resume"
-    )
+    assert str(tmp_path / "run") in line
+    assert line.endswith("--resume")
     monkeypatch.undo()
     assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 1
     assert main(["predict", str(tmp_path / "run"), str(run)]) == 2
@@ -122,13 +120,14 @@ def test_an_unfinished_run_is_no_classifier_yet(
     assert "--resume in place of --overwrite" in capsys.readouterr().err
     for words in (["predict", str(tmp_path), str(photos)], ["evaluate", str(tmp_path), "x"]):
         assert main(words) == 2
-        assert "holds a run that is not finished; finish it with" in capsys.readouterr().err
+        assert "not finished" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_finite_is_exit_code_1_and_one_line(fit_words, tmp_path, capsys) -> None:
     assert main(fit_words(tmp_path, "--lr", "1e38")) == 1
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("crossprompt")]
-    assert "the loss is nan in epoch 2, step 2; the state of epoch 1 is kept; try a lower" in line
+    assert "nan in epoch 2, step 2" in line
+    assert "--lr" in line
 
 
 def test_resuming_with_other_settings_lists_them(fit_words, run, capsys) -> None:
@@ -136,6 +135,7 @@ def test_resuming_with_other_settings_lists_them(fit_words, run, capsys) -> None
     assert "config.length 2, now 3" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(fit_words, tmp_path) -> None:
     long = ["--epochs", "30", "--batch-size", "6"]
     words = fit_words(tmp_path / "killed", *long)

@@ -96,7 +96,7 @@ def test_a_prefix_is_computed_once_for_an_image_and_no_name_is_padded(clip: CLIP
     method, batch = build(clip), 3
     own = sum(len(ids) for ids in method.names.own)
     with count_work(clip) as work:
-        method.loss(clip, random_images(batch), LABELS).backward()
+        method.loss(clip, clip.encode_images(random_images(batch)), LABELS).backward()
     assert work.text.calls == [1] * BLOCKS
     assert work.text.entered == [batch * (1 + 4 + own)] * BLOCKS
     every, last = batch * (1 + 4 + own), batch * len(NAMES)
@@ -111,7 +111,9 @@ def test_a_step_of_8_images_and_100_classes_fits_into_4_gb() -> None:
         names = [f"class {number}" for number in range(100)]
         method = CoCoOp(large, names, CoCoOp.Config())
         images, labels = torch.zeros(8, 3, 224, 224), torch.zeros(8, dtype=torch.long)
-        kept = count_kept(lambda: method.loss(large, images, labels), method, large)
+        kept = count_kept(
+            lambda: method.loss(large, large.encode_images(images), labels), method, large
+        )
     weights = sum(4 * x.numel() for x in large.parameters())
     libraries = 0.5 * GB
     assert kept.text.kept(recompute=False) > 1 * GB  # it is counted at all

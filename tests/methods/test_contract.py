@@ -57,11 +57,11 @@ def prepared(case: Case, clip: CLIP, items: list[Item]) -> Method:
 def descend(method: Method, clip: CLIP, images: Tensor, steps: int) -> list[float]:
     """Train on one batch; the loss before every step."""
     optimizer = torch.optim.Adam(method.parameters(), lr=0.01)  # fast at any scale of the gradient
-    losses = []
+    losses, inputs = [], method.encode_inputs(clip, images)
     for step in range(steps):
         torch.manual_seed(step)  # as training does, for methods with dropout
         optimizer.zero_grad()
-        loss = method.loss(clip, images, LABELS[: len(images)])
+        loss = method.loss(clip, inputs, LABELS[: len(images)])
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -88,7 +88,8 @@ def test_a_step_moves_every_parameter(case: Case, clip: CLIP, items: list[Item])
     before = snapshot(method)
     optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
     # not as many of each class: a bias would have no gradient
-    method.loss(clip, random_images(3), LABELS[:3]).backward()
+    inputs = method.encode_inputs(clip, random_images(3))
+    method.loss(clip, inputs, LABELS[:3]).backward()
     optimizer.step()
     gradients = {key: parameter.grad for key, parameter in method.named_parameters()}
     rounding = 1e-7  # a kernel may leave noise where the gradient is exactly 0
@@ -118,11 +119,12 @@ def test_steps_leave_clip_and_what_is_not_learned_as_it_is(
 
 @cases({**NOTHING_IS_LEARNED, "prograd": "it takes out what opposes zero-shot CLIP"})
 def test_a_step_follows_the_gradient_of_the_loss(case: Case, clip: CLIP, items: list[Item]) -> None:
-    method, images, labels = prepared(case, clip, items).eval(), random_images(3), LABELS[:3]
-    loss = method.loss(clip, images, labels)
+    method, labels = prepared(case, clip, items).eval(), LABELS[:3]
+    inputs = method.encode_inputs(clip, random_images(3))
+    loss = method.loss(clip, inputs, labels)
     learned = dict(method.named_parameters())
     expected = torch.autograd.grad(loss, [*learned.values()], allow_unused=True)
-    torch.testing.assert_close(method.backward(clip, images, labels), loss)
+    torch.testing.assert_close(method.backward(clip, inputs, labels), loss)
     for (key, parameter), gradient in zip(learned.items(), expected, strict=True):
         torch.testing.assert_close(
             parameter.grad, gradient, msg=lambda text, key=key: f"{key}: {text}"
@@ -289,7 +291,7 @@ def test_a_method_says_whether_what_it_learns_is_of_its_classes(case: Case, clip
     one = case.build(clip)
     other = build_method(case.name, clip, (*NAMES, "a red car"), **case.options)
     shapes = [{key: x.shape for key, x in made.state_dict().items()} for made in (one, other)]
-    assert (shapes[0] == shapes[1]) is (one.bound_by(one.config) is None)
+    assert (shapes[0] == shapes[1]) is (one.class_specific_parameters(one.config) is None)
 
 
 @pytest.mark.parametrize("count", [4, 5])
@@ -312,7 +314,7 @@ def test_a_setting_may_go_with_other_class_names(clip: CLIP) -> None:
     assert torch.equal(renamed(clip, images), expected(clip, images))
     with pytest.raises(RequestError, match="stands for 2 classes"):
         method.with_class_names(clip, ("a", "a"))
-    with pytest.raises(RequestError, match=r"with length coop learns other .* \(text_prompt\)"):
+    with pytest.raises(RequestError, match=r"length .*text_prompt"):
         build_method("coop", clip, NAMES, length=2).with_class_names(clip, ("a", "b"), length=3)
 
 

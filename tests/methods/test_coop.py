@@ -47,7 +47,7 @@ def test_logits_and_gradients_equal_the_dense_restatement(clip: CLIP, class_spec
     assert expected.std() > 0.5
     torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
 
-    method.loss(clip, images, LABELS).backward()
+    method.loss(clip, clip.encode_images(images), LABELS).backward()
     cross_entropy(expected, LABELS).backward()
     assert learned.grad is not None
     assert learned.grad.abs().amax() > 1e-3

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, linear, normalize
 
 from crossprompt.classifier.classifier import freeze
-from crossprompt.classifier.saving import load
+from crossprompt.classifier.loading import load
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
 from crossprompt.methods import build_method

@@ -45,7 +45,7 @@ def gradients(method: ProGrad, clip: CLIP, images: Tensor) -> tuple[Tensor, Tens
 
 
 def step(method: ProGrad, clip: CLIP, images: Tensor) -> Tensor:
-    loss = method.backward(clip, images, LABELS)
+    loss = method.backward(clip, clip.encode_images(images), LABELS)
     torch.testing.assert_close(loss, cross_entropy(method(clip, images), LABELS))
     assert method.text_prompt.grad is not None
     return method.text_prompt.grad

@@ -121,5 +121,5 @@ def test_processes_share_the_very_batches_of_one(tmp_path, monkeypatch) -> None:
 
 def test_a_batch_that_processes_cannot_share_is_refused(monkeypatch) -> None:
     monkeypatch.setattr(distributed, "processes", lambda: 3)
-    with pytest.raises(RequestError, match="4 images a step cannot be shared by 3 processes"):
+    with pytest.raises(RequestError, match=r"4 images .* 3 processes"):
         plan(unread(8))

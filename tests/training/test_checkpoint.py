@@ -9,7 +9,8 @@ from safetensors import safe_open
 from torch import nn
 
 from crossprompt.errors import RequestError
-from crossprompt.training.checkpoint import LOG, STATE, Checkpoint, clear, differences
+from crossprompt.training.checkpoint import LOG, STATE, Checkpoint, clear
+from crossprompt.training.record import differences
 from crossprompt.utils.files import atomic_write
 from crossprompt.utils.progress import EpochReport
 
@@ -34,7 +35,7 @@ def fresh(folder: Path, settings: dict[str, object] | None = None, width: int = 
 def test_learned_tensors_optimizer_and_reports_come_back(tmp_path) -> None:
     kept, found = trained(tmp_path), fresh(tmp_path)
     kept.keep([REPORT])
-    assert [EpochReport(**line) for line in found.begin(resume=True)] == [REPORT]
+    assert found.begin(resume=True) == [REPORT]
     for key, value in kept.method.state_dict().items():
         assert torch.equal(found.method.state_dict()[key], value)
     slots, expected = (state.optimizer.state_dict()["state"] for state in (found, kept))
@@ -71,7 +72,7 @@ def test_a_truncated_state_is_a_clear_error(tmp_path, size) -> None:
     trained(tmp_path).keep([REPORT])
     content = (tmp_path / STATE).read_bytes()
     (tmp_path / STATE).write_bytes(content[:size])
-    with pytest.raises(RequestError, match=r"state\.safetensors is damaged .*; start afresh with"):
+    with pytest.raises(RequestError, match=r"state\.safetensors is damaged"):
         fresh(tmp_path).begin(resume=True)
 
 
@@ -86,9 +87,7 @@ def test_a_state_of_other_settings_says_what_differs(tmp_path) -> None:
     trained(tmp_path, {"lr": 0.1, "config": {"length": 4, "names": ("a", "b")}}).keep([REPORT])
     same = fresh(tmp_path, {"lr": 0.1, "config": {"length": 4, "names": ("a", "b")}})
     assert same.begin(resume=True)
-    with pytest.raises(
-        RequestError, match=r"another training \(lr 0\.1, now 0\.2, config\.length 4, now 8\)"
-    ):
+    with pytest.raises(RequestError, match=r"lr 0\.1, now 0\.2; config\.length 4, now 8"):
         fresh(tmp_path, {"lr": 0.2, "config": {"length": 8, "names": ("a", "b")}}).begin(
             resume=True
         )

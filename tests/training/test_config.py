@@ -61,7 +61,7 @@ def test_the_training_has_the_jobs_seed() -> None:
 def test_the_backbone_is_loaded_in_the_dtype_asked_for(backbone) -> None:
     assert FitConfig("x", backbone=backbone, dtype="bf16").load_backbone().dtype == torch.bfloat16
     assert FitConfig("x", backbone=backbone, device="cpu").load_backbone().device.type == "cpu"
-    with pytest.raises(RequestError, match="unknown dtype 'int8'"):
+    with pytest.raises(RequestError, match="int8"):
         FitConfig("x", backbone=backbone, dtype="int8").load_backbone()
 
 

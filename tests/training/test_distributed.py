@@ -15,6 +15,7 @@ from crossprompt.utils import distributed
 from crossprompt.utils import process as launcher
 from tests.training.two_processes import CASES, CONFIG
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
@@ -92,13 +93,13 @@ def test_the_first_of_the_processes_speaks(monkeypatch, variable) -> None:
 
 
 def test_a_launch_in_vain_is_known_by_the_address_it_leaves(monkeypatch) -> None:
-    assert not distributed.launched_in_vain()
+    assert not distributed.launcher_started_one()
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
-    assert not distributed.launched_in_vain()  # one process was asked for
+    assert not distributed.launcher_started_one()  # one process was asked for
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
-    assert distributed.launched_in_vain()
+    assert distributed.launcher_started_one()
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert not distributed.launched_in_vain()
+    assert not distributed.launcher_started_one()
 
 
 def test_accelerate_launches_two_processes_on_a_cpu_by_the_command_of_the_readme(

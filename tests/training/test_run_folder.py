@@ -23,21 +23,21 @@ def begun(path: Path) -> Path:
 def test_a_run_can_be_read_again(tmp_path) -> None:
     assert not open_run(begun(tmp_path / "run"), resume=True).begin(FitConfig("x"), SETTINGS, DATA)
     run = read_run(tmp_path / "run")
-    assert run["settings"] == {"seed": 1, "config": {"words": ["a", "b"]}}
-    assert run["job"]["data"] == "x"
+    assert run.settings == {"seed": 1, "config": {"words": ["a", "b"]}}
+    assert run.job["data"] == "x"
     assert DATA.load_selection(tmp_path / "run" / SELECTION) is not None
 
 
 def test_many_differences_are_counted(tmp_path) -> None:
     begun(tmp_path)
     many = {f"setting {number}": 1 for number in range(30)}
-    with pytest.raises(RequestError, match=r"setting 7 null, now 1; and 22 more; resume it with"):
+    with pytest.raises(RequestError, match=r"setting 7 null, now 1; and 22 more"):
         open_run(tmp_path, resume=True).begin(FitConfig("x"), many, DATA)
 
 
 def test_other_versions_are_told_but_no_obstacle(tmp_path) -> None:
     begun(tmp_path)
-    run = read_run(tmp_path)
+    run = json.loads((tmp_path / RUN).read_text())
     run["versions"]["torch"] = "1.0"
     (tmp_path / RUN).write_text(json.dumps(run))
     (note,) = open_run(tmp_path, resume=True).begin(FitConfig("x"), SETTINGS, DATA)
@@ -47,17 +47,17 @@ def test_other_versions_are_told_but_no_obstacle(tmp_path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"job": {}}', '{"job": 1, "versions": 2}'])
 def test_a_damaged_run_is_a_clear_error(tmp_path, text) -> None:
     (tmp_path / RUN).write_text(text)
-    with pytest.raises(RequestError, match=r"run\.json is damaged .*--overwrite"):
+    with pytest.raises(RequestError, match=r"run\.json is damaged"):
         open_run(tmp_path, resume=True).begin(FitConfig("x"), SETTINGS, DATA)
 
 
 def test_a_classifier_is_not_taken_for_a_run(tmp_path) -> None:
     (tmp_path / "classifier.json").write_text("{}")
-    with pytest.raises(RequestError, match="holds a run already"):
+    with pytest.raises(RequestError, match="--overwrite"):
         open_run(tmp_path)
-    with pytest.raises(RequestError, match="there is no run to resume"):
+    with pytest.raises(RequestError, match=RUN):
         open_run(tmp_path, resume=True)
-    assert not open_run(tmp_path, overwrite=True).goes_on
+    assert not open_run(tmp_path, overwrite=True).resumes
     assert (tmp_path / "classifier.json").exists()  # until the new run begins
 
 
@@ -71,4 +71,4 @@ def test_other_files_in_the_folder_stay(tmp_path) -> None:
     (tmp_path / "notes.txt").touch()
     open_run(begun(tmp_path), overwrite=True).begin(FitConfig("y"), SETTINGS, DATA)
     assert (tmp_path / "notes.txt").exists()
-    assert read_run(tmp_path)["job"]["data"] == "y"
+    assert read_run(tmp_path).job["data"] == "y"

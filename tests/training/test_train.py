@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cache
-from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,15 @@ from crossprompt.data.dataset import Item
 from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import Method
 from crossprompt.methods.coop import CoOp
+from crossprompt.methods.features import images_of
+from crossprompt.training import run as run_module
 from crossprompt.training.checkpoint import LOG, STATE
-from crossprompt.training.config import describe_recipe
+from crossprompt.training.record import recipe_to_json
 from crossprompt.utils.progress import EpochReport, StepReport
 from tests.backbone import NAMES, with_blocks, write_items
 from tests.clip.random_clip import make_clip
 from tests.unchecked import made
 
-train_module = import_module(
-    "crossprompt.training.train"
-)  # the package's own `train` is the function
 CONFIG = TrainConfig(epochs=3, batch_size=4, lr=0.0035, seed=2)
 STEPS = 6
 """Of ``CONFIG`` on eight images."""
@@ -109,7 +107,9 @@ def test_without_augmentation_images_are_as_in_the_test(items) -> None:
 
     images = torch.stack([clip.preprocess(read_image(item.path)) for item in items])
     labels = torch.tensor([item.label for item in items])
-    assert report.loss == pytest.approx(make().loss(clip, images, labels).item(), abs=1e-5)
+    assert report.loss == pytest.approx(
+        make().loss(clip, clip.encode_images(images), labels).item(), abs=1e-5
+    )
     assert train(make(), clip, items, replace(config, augment=True))[0].loss != report.loss
 
 
@@ -126,7 +126,9 @@ def test_an_image_that_does_not_change_is_encoded_once(items, name, encoded) -> 
 def test_cached_features_teach_the_same_as_the_images(items, monkeypatch) -> None:
     config = replace(CONFIG, augment=False)
     cached, _ = learn(items, config=config)
-    monkeypatch.setattr(train_module, "FeatureMethod", ())  # nothing is one
+    monkeypatch.setattr(
+        run_module, "features_of", lambda items, clip: images_of(items, clip, 0, None)
+    )
     slow, _ = learn(items, config=config)
     torch.testing.assert_close(cached, slow, atol=1e-5, rtol=0)
 
@@ -174,7 +176,7 @@ def test_a_run_with_another_optimizer_resumes_to_the_same_bits(
 
 def test_everything_of_the_recipe_is_told() -> None:
     config = TrainConfig(epochs=7, augment=False, seed=3)
-    told = describe_recipe(config.recipe_of(CoOp, 16), config)
+    told = recipe_to_json(config.recipe_of(CoOp, 16), config.seed)
     expected = asdict(replace(CoOp.recipe(16), epochs=7, augment=False))
     expected["optimiser"] = expected.pop("optimizer")  # the key that files have
     assert told == {**expected, "seed": 3}
@@ -182,7 +184,7 @@ def test_everything_of_the_recipe_is_told() -> None:
 
 
 def test_views_are_refused_where_every_step_needs_the_image_tower(items) -> None:
-    with pytest.raises(RequestError, match="dcp changes the image tower, so views would be ign"):
+    with pytest.raises(RequestError, match=r"dcp .* views"):
         train(make("dcp"), narrow_clip(), items, replace(CONFIG, views=2))
 
 
@@ -268,7 +270,7 @@ def test_a_state_of_other_settings_is_refused(items, tmp_path, change, told) -> 
 
 def test_a_state_of_other_images_is_refused(items, tmp_path) -> None:
     learn(items, folder=tmp_path)
-    with pytest.raises(RequestError, match=r"the state of another training .images "):
+    with pytest.raises(RequestError, match="images are not those"):
         learn(items[::-1], folder=tmp_path, resume=True)
 
 
@@ -277,8 +279,8 @@ def spoiled(at: int) -> Method:
     method, calls = make(), count(0)
 
     class Spoiled(type(method)):  # type: ignore[misc]
-        def loss_on_features(self, clip: CLIP, features: Tensor, labels: Tensor) -> Tensor:
-            loss = super().loss_on_features(clip, features, labels)
+        def loss(self, clip: CLIP, inputs: Tensor, labels: Tensor) -> Tensor:
+            loss = super().loss(clip, inputs, labels)
             return loss * (torch.nan if next(calls) == at else 1)
 
     method.__class__ = Spoiled
@@ -287,7 +289,7 @@ def spoiled(at: int) -> Method:
 
 def test_a_loss_that_is_not_finite_stops_with_the_last_good_state_kept(items, tmp_path) -> None:
     method = spoiled(at=4)
-    with pytest.raises(JobError, match=r"loss is nan in epoch 2, step 2; the state of epoch 1 is"):
+    with pytest.raises(JobError, match="nan in epoch 2, step 2; the state of epoch 1"):
         train(method, narrow_clip(), items, CONFIG, folder=tmp_path)
     assert all(value.isfinite().all() for value in method.state_dict().values())
     assert_identical(learn(items, folder=tmp_path, resume=True), learn(items))
@@ -310,7 +312,7 @@ def test_a_tensor_spoiled_in_an_epochs_last_step_is_not_kept(items, tmp_path) ->
             with torch.no_grad():
                 next(method.parameters()).view(-1)[0] = torch.inf
 
-    with pytest.raises(JobError, match=r"not finite after epoch 2; the state of epoch 1 is kept"):
+    with pytest.raises(JobError, match="not finite after epoch 2; the state of epoch 1"):
         train(method, narrow_clip(), items, CONFIG, folder=tmp_path, on_step=spoil)
     assert_identical(learn(items, folder=tmp_path, resume=True), learn(items))
 
@@ -327,25 +329,26 @@ def test_a_method_without_steps_has_no_reports_and_no_ignored_settings(items) ->
         {"memory_limit": 8.0},
         {"views": 3},
     ):
-        with pytest.raises(RequestError, match=f"so {next(iter(ignored))} would be ignored"):
+        with pytest.raises(RequestError, match=next(iter(ignored))):
             train(probe, narrow_clip(), items, TrainConfig(**ignored))
 
 
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"epochs": 0}, "epochs is 0, expected 1 or more"),
-        ({"epochs": 2.5}, "train: epochs is 2.5, expected a whole number or nothing"),
-        ({"batch_size": "8"}, "train: batch_size is '8', expected a whole number or nothing"),
-        ({"seed": 10**12}, "seed is 1000000000000, expected 0 to"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"epochs": 2.5}, "epochs is 2.5"),
+        ({"batch_size": "8"}, "batch_size is '8'"),
+        ({"seed": 10**12}, "seed is 1000000000000"),
         ({"batch_size": -1}, "batch_size is -1"),
-        ({"lr": 0.0}, "lr is 0.0, expected a number above 0"),
+        ({"lr": 0.0}, "lr is 0.0"),
         ({"lr": float("inf")}, "lr is inf"),
-        ({"memory_limit": -1.0}, "memory_limit is -1.0, expected a number of GB above 0"),
-        ({"smallest_crop": 0.0}, "smallest_crop is 0.0, expected more than 0, at most 1"),
-        ({"smallest_crop": 0.5, "augment": False}, "no augmentation, so it would be ignored"),
-        ({"views": 3, "augment": False}, "views is set but there is no augmentation"),
-        ({"views": -1}, "views is -1, expected 0 or more"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"memory_limit": -1.0}, "memory_limit is -1.0"),
+        ({"smallest_crop": 0.0}, "smallest_crop is 0.0"),
+        ({"smallest_crop": 0.5, "augment": False}, "smallest_crop"),
+        ({"views": 3, "augment": False}, "views"),
+        ({"views": -1}, "views is -1"),
     ],
 )
 def test_an_impossible_setting_is_refused(settings, told) -> None:
@@ -354,7 +357,7 @@ def test_an_impossible_setting_is_refused(settings, told) -> None:
 
 
 def test_images_without_a_class_are_refused(items) -> None:
-    with pytest.raises(RequestError, match="labels go from 0 to 4 but the method was built for 4"):
+    with pytest.raises(RequestError, match=r"0 to 4 .* 4 classes"):
         train(make(), narrow_clip(), [*items, Item(items[0].path, 4)])
     with pytest.raises(RequestError, match="no training images"):
         train(make(), narrow_clip(), [])

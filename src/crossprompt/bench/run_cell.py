@@ -1,59 +1,64 @@
-"""One training of a grid, and the measurements that its cells ask for."""
+"""One training of a grid, and the evaluations that its cells ask for."""
 
 import os
 import platform
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from crossprompt.bench.grid import Cell
-from crossprompt.bench.loaders import load_data
-from crossprompt.bench.protocols import PROTOCOLS, Evaluation, Trial
-from crossprompt.classifier.classifier import BATCH, Classifier, freeze
-from crossprompt.classifier.evaluate import Result, evaluate_encoded
+from crossprompt.bench.loaders import load_data, parts_of
+from crossprompt.bench.protocols import PROTOCOLS, Evaluation, FewShot, Trial
+from crossprompt.classifier.classifier import BATCH, Classifier
+from crossprompt.classifier.evaluate import Result, evaluate
 from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Dataset, Split
 from crossprompt.errors import JobError, RequestError, UnsuitableError
-from crossprompt.methods import Method
+from crossprompt.methods import METHODS, Method
 from crossprompt.methods.heads.subset import ClassSubset
 from crossprompt.training.checkpoint import STATE
 from crossprompt.training.config import FitConfig
-from crossprompt.training.fit import describe_training
-from crossprompt.training.run_folder import library_versions
-from crossprompt.training.train import train
+from crossprompt.training.multitask import MultiTaskConfig, group
+from crossprompt.training.record import build_record, library_versions
+from crossprompt.training.run import Run
+from crossprompt.training.tasks import Task, train_tasks
+from crossprompt.training.train import train_run
 from crossprompt.utils.progress import StepReport
 
-Done = TypeVar("Done")
-SHOWN = ("accuracy", "interval", "macro_f1", "ece", "n", "per_class")
-"""What a line keeps of a ``Result``."""
+METRICS = ("accuracy", "interval", "macro_f1", "ece", "n", "per_class")
+"""Fields of ``Result`` that a line of results has."""
 
 
 class NotApplicableError(RequestError):
-    """The method or the data cannot do what the protocol asks; nothing has failed."""
+    """The method or the data does not allow the protocol; nothing has failed."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A training of a grid, with all that it needs."""
+class Training:
+    """One training of a grid, of a data set or of several together."""
 
     cell: Cell
-    """Which training."""
+    """Stands for all cells of the training."""
     clip: CLIP = field(repr=False)
-    """The backbone."""
     root: str | None = None
     """Folder of the data sets."""
     on_step: Callable[[StepReport], None] | None = field(default=None, repr=False, compare=False)
-    """Called after every step of the training."""
 
     @property
-    def job(self) -> FitConfig:
-        """The training as ``fit`` knows it."""
+    def parts(self) -> list["Training"]:
+        """One training for each data set."""
+        names = parts_of(self.cell.dataset)
+        return [replace(self, cell=replace(self.cell, dataset=name)) for name in names]
+
+    @property
+    def config(self) -> FitConfig:
+        """The training as ``fit`` takes it."""
         cell = self.cell
         return FitConfig(
             data=cell.dataset,
@@ -67,12 +72,12 @@ class Asked:
 
     @cached_property
     def data(self) -> Dataset:
-        """All of the data set that is trained on."""
+        """The whole data set."""
         return load_data(self.cell.dataset, self.root)
 
     @cached_property
     def trial(self) -> Trial:
-        """What is trained on and what is tested.
+        """Few-shot data and evaluations.
 
         Raises:
             NotApplicableError: the data set allows no few-shot set.
@@ -85,16 +90,25 @@ class Asked:
         except UnsuitableError as error:
             raise NotApplicableError(str(error)) from error
 
-    def build(self) -> Method:
-        """The method, untrained.
+    def resolve(self, config: FitConfig | None = None) -> Run:
+        """Build the method and resolve the training.
+
+        Args:
+            config: by default the training's own.
 
         Raises:
-            NotApplicableError: it cannot answer for other classes and the protocol asks for that.
+            NotApplicableError: the method cannot be applied to other classes and the protocol
+                demands it.
         """
-        method = self.job.build_method(self.clip, self.trial.few)
+        config, few = config or self.config, self.trial.few
+        method = config.build_method(self.clip, few)
         for evaluation in self.trial.evaluations:
             self.method_for(evaluation, method)
-        return method
+        training = config.train_config()
+        recipe = training.recipe_for(type(method), few.train)
+        data = {"fingerprint": self.data.fingerprint, "used": few.fingerprint}
+        record = build_record(method, self.clip, recipe, config.seed, shots=config.shots, data=data)
+        return Run(method, self.clip, few.train, few.val, training, recipe, record, few)
 
     def method_for(self, evaluation: Evaluation, method: Method) -> Method:
         """The method for the classes of an evaluation, with the template that belongs to them."""
@@ -107,127 +121,124 @@ class Asked:
         except RequestError as error:
             raise NotApplicableError(str(error)) from error
 
+    def evaluate(self, evaluation: Evaluation, run: Run, own: Classifier, cell: Cell) -> Result:
+        """Evaluate on one test set.
+
+        Args:
+            evaluation: test images and classes.
+            run: of this training.
+            own: the frozen classifier of the classes that were trained on.
+            cell: with its inference mode.
+        """
+        classifier, split = own, evaluation.split
+        if evaluation.classes == "other":
+            method = self.method_for(evaluation, run.method)
+            classifier = run.freeze(inference=cell.inference, method=method)
+        elif evaluation.classes == "some":
+            classifier = restrict(own, evaluation.class_names)
+        if cell.batch_order is not None:
+            split = in_order(split, cell.batch_order, cell.seed)
+        size = cell.test_batch_size or BATCH
+        return evaluate(classifier, split, batch_size=size, cache_features=True)
+
 
 @dataclass(frozen=True)
 class Trained:
-    """A method after its training, to be measured."""
+    """The methods of a training, ready to be frozen and evaluated."""
 
-    asked: Asked
-    method: Method
+    parts: Sequence[Training]
+    """One for each data set."""
+    runs: Sequence[Run]
+    """One for each data set."""
     seconds: float
-    """That the training took, since it was last resumed."""
+    """Duration of the training, since it was last resumed."""
+    groups: list[list[str]] | None = None
+    """Data sets that share a prompt, where several were learned together."""
 
     def measure(self, cell: Cell) -> dict[str, Any]:
-        """What a line says of a cell, which says how the method is asked."""
-        began = time.perf_counter()
-        few, clip = self.asked.trial.few, self.asked.clip
-        own = self.freeze(self.method, cell)
-        results = [
-            {"name": evaluation.name, "dataset": evaluation.dataset, **shown(result)}
-            for evaluation in self.asked.trial.evaluations
-            for result in [self.evaluate(evaluation, own, cell)]
-        ]
+        """Freeze and evaluate as a cell asks; a line of results without the cell itself."""
+        began, results, size = time.perf_counter(), [], 0
+        for part, run in zip(self.parts, self.runs, strict=True):
+            own = run.freeze(inference=cell.inference)
+            size += sum(x.nbytes for x in own.frozen.state_dict().values())
+            for evaluation in part.trial.evaluations:
+                values = part.evaluate(evaluation, run, own, cell).to_json()
+                metrics = {name: values[name] for name in METRICS}
+                results.append({"name": evaluation.name, "dataset": evaluation.dataset, **metrics})
+        record, clip = self.runs[0].record, self.runs[0].clip
+        # what data sets share counts once
+        parameters = {id(x): x.numel() for run in self.runs for x in run.method.parameters()}
         return {
             "results": results,
             "settings": {
-                "method": self.method.config.to_json(),
-                "training": describe_training(self.asked.job, few),
+                "method": record["config"],
+                "training": record["training"],
+                **({} if self.groups is None else {"groups": self.groups}),
             },
-            "trained_parameters": sum(x.numel() for x in self.method.parameters()),
-            "classifier_bytes": sum(x.nbytes for x in own.frozen.state_dict().values()),
+            "trained_parameters": sum(parameters.values()),
+            "classifier_bytes": size,
             "seconds": {
                 "train": round(self.seconds, 3),
                 "evaluate": round(time.perf_counter() - began, 3),
             },
             "weights_hash": clip.weights_hash,
-            "data_fingerprint": self.asked.data.fingerprint,
+            "data_fingerprint": "+".join(part.data.fingerprint for part in self.parts),
             "versions": library_versions(),
             "machine": describe_machine(clip.device),
         }
 
-    def evaluate(self, evaluation: Evaluation, own: Classifier, cell: Cell) -> Result:
-        """Measure on one test set.
 
-        Args:
-            evaluation: which.
-            own: the classifier of the classes that were trained on.
-            cell: how to ask.
-        """
-        classifier = own
-        if evaluation.classes == "other":
-            classifier = self.freeze(self.asked.method_for(evaluation, self.method), cell)
-        elif evaluation.classes == "some":
-            classifier = restrict(own, evaluation.class_names)
-        split = evaluation.split
-        if cell.batch_order is not None:
-            split = in_order(split, cell.batch_order, cell.seed)
-        return evaluate_encoded(classifier, split, cell.test_batch_size or BATCH)
-
-    def freeze(self, method: Method, cell: Cell) -> Classifier:
-        """The method as the cell's inference has it; calibrated on what was trained on."""
-        few = self.asked.trial.few
-        inference: Any = cell.inference
-        return freeze(
-            method,
-            self.asked.clip,
-            few.train,
-            val=few.val,
-            inference=inference,
-            seed=cell.seed,
-        )
-
-
-def prepare(asked: Asked, states: Path) -> Trained:
-    """Train, or go on with a training that was interrupted.
+def prepare(training: Training, states: Path) -> Trained:
+    """Train, or resume a training that was interrupted.
 
     Args:
-        asked: which training.
-        states: where its state is kept.
+        training: of a grid.
+        states: folder of its checkpoint.
+
+    Raises:
+        NotApplicableError: the method or the data does not allow the protocol.
     """
-    return resumed(lambda resume: _train(asked, states, resume), states)
-
-
-def resumed(train: Callable[[bool], Done], states: Path) -> Done:
-    """Train, from the state that is there if it is good.
-
-    Args:
-        train: told whether to go on.
-        states: where the state is.
-    """
+    several = len(parts_of(training.cell.dataset)) > 1
+    train = _train_together if several else _train
     resume = (states / STATE).exists()
     try:
-        return train(resume)
+        return train(training, states, resume)
     except RequestError:
         if not resume:
             raise
-        # a state that is damaged, or of other data; if it is not that, it fails again
-        return train(False)
+        # a checkpoint that is damaged, or of other data; if it is not that, it fails again
+        return train(training, states, False)
+    except JobError as error:  # with advice for a grid, not for a run folder
+        what = str(error).partition(";")[0]
+        advice = f"try a lower learning rate, as in {training.cell.method}:lr=0.001"
+        raise JobError(f"{what}; {advice}") from error
 
 
-def advise(error: JobError, method: str) -> JobError:
-    """A failed training's error, with advice for who has a grid and not a run folder."""
-    what = str(error).partition(";")[0]
-    return JobError(f"{what}; try a lower learning rate, as in {method}:lr=0.001")
-
-
-def _train(asked: Asked, states: Path, resume: bool) -> Trained:
+def _train(training: Training, states: Path, resume: bool) -> Trained:
     began = time.perf_counter()
-    method, few = asked.build(), asked.trial.few
-    config = asked.job.train_config()
-    try:
-        train(
-            method,
-            asked.clip,
-            few.train,
-            config,
-            val=few.val,
-            folder=states,
-            resume=resume,
-            on_step=asked.on_step,
+    run = training.resolve()
+    train_run(run, states, resume, on_step=training.on_step)
+    return Trained([training], [run], time.perf_counter() - began)
+
+
+def _train_together(training: Training, states: Path, resume: bool) -> Trained:
+    began, cell, parts = time.perf_counter(), training.cell, training.parts
+    if not METHODS[cell.method].learns_together:
+        able = [name for name, method in METHODS.items() if method.learns_together]
+        raise NotApplicableError(
+            f"{cell.method} learns from one data set; {' or '.join(able)} learns several together"
         )
-    except JobError as error:
-        raise advise(error, method.name) from error
-    return Trained(asked, method, time.perf_counter() - began)
+    if cell.protocol != FewShot.name:
+        raise NotApplicableError(f"{cell.protocol} has one source; few-shot takes several together")
+    configs = MultiTaskConfig(tuple(part.config for part in parts)).check().jobs
+    runs = [part.resolve(config) for part, config in zip(parts, configs, strict=True)]
+    names = [part.cell.dataset for part in parts]
+    tasks = [Task.of(name, run) for name, run in zip(names, runs, strict=True)]
+    groups = group(tasks)["groups"]
+    positions = [[names.index(name) for name in members] for members in groups]
+    record = {"tasks": [run.record for run in runs], "groups": groups}
+    train_tasks(tasks, positions, record, states, resume, training.on_step)
+    return Trained(parts, runs, time.perf_counter() - began, groups)
 
 
 def in_order(split: Split, order: str, seed: int) -> Split:
@@ -240,12 +251,6 @@ def in_order(split: Split, order: str, seed: int) -> Split:
     return split.take(positions)
 
 
-def shown(result: Result) -> dict[str, Any]:
-    """What a line keeps of a result."""
-    values: Mapping[str, Any] = result.to_json()
-    return {name: values[name] for name in SHOWN}
-
-
 def describe_machine(device: torch.device) -> str:
     """Operating system, processor, cores and GPU."""
     gpu = f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
@@ -253,7 +258,7 @@ def describe_machine(device: torch.device) -> str:
 
 
 def restrict(classifier: Classifier, class_names: Sequence[str]) -> Classifier:
-    """A classifier that tells apart only the classes ``class_names``, in that order.
+    """A classifier of only the classes ``class_names``, in that order.
 
     Raises:
         RequestError: it does not know one of them.
@@ -265,8 +270,7 @@ def restrict(classifier: Classifier, class_names: Sequence[str]) -> Classifier:
             f"{f' and {len(unknown) - 1} more' if unknown[1:] else ''}; it can be restricted only "
             "to classes that it was trained on"
         )
-    columns = [numbers[name] for name in class_names]
-    frozen = ClassSubset(classifier.frozen, columns)
+    frozen = ClassSubset(classifier.frozen, [numbers[name] for name in class_names])
     return Classifier(
         classifier.clip, frozen, class_names, classifier.method, classifier.information
     )

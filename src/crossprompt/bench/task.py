@@ -1,4 +1,4 @@
-"""What an engine computes: one training, and every cell that is asked of its result."""
+"""Task of an engine: one training, and the results of all its cells."""
 
 import shutil
 import traceback
@@ -12,16 +12,13 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from crossprompt.bench.grid import Cell
-from crossprompt.bench.joint import TrainedTogether, prepare_together
-from crossprompt.bench.loaders import parts_of
-from crossprompt.bench.run_cell import Asked, NotApplicableError, Trained, prepare
+from crossprompt.bench.run_cell import NotApplicableError, Training, prepare
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import CrosspromptError
 from crossprompt.utils.progress import StepReport
 from crossprompt.utils.text import one_line
 
 OnStep: TypeAlias = Callable[[StepReport], None] | None
-"""Who is told of every step of a training, if anybody."""
 
 
 @dataclass(frozen=True)
@@ -29,36 +26,33 @@ class Task:
     """Cells of one training, and how to compute them."""
 
     cells: tuple[Cell, ...]
-    """They differ in nothing but how the trained method is asked."""
+    """They differ in their inference mode only."""
     root: str | None
     """Folder of the data sets."""
     device: str
-    """Where to compute."""
     threads: int
-    """Of the CPU: their number changes the last bits of a sum, so it is the same everywhere."""
+    """CPU threads, the same everywhere: their number changes the last bits of a sum."""
     states: Path
-    """Folder for the state of a training that may be interrupted."""
+    """Folder for the checkpoint of a training that may be interrupted."""
 
     @property
     def training(self) -> Cell:
-        """Stands for what its cells share."""
         return self.cells[0].of_training
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a task."""
+    """Results of a task, or its error."""
 
     task: Task
-    """Which."""
     lines: tuple[dict[str, Any], ...] = ()
     """One for each finished cell."""
     error: str | None = None
-    """Why the other cells have none."""
+    """Why the other cells have no line."""
     applicable: bool = True
-    """False where the error is that the method cannot do what the protocol asks."""
+    """False where the method or the data does not allow the protocol."""
     details: str = field(default="", repr=False)
-    """The error's traceback."""
+    """Traceback of the error."""
 
     @property
     def unfinished(self) -> list[Cell]:
@@ -67,11 +61,11 @@ class Outcome:
 
 
 def attempt(task: Task, backbone: Callable[[Task], CLIP], on_step: OnStep = None) -> Outcome:
-    """Compute a task; what goes wrong is part of the outcome.
+    """Compute a task; an error is part of the outcome.
 
     Args:
-        task: what to compute.
-        backbone: where the frozen CLIP comes from.
+        task: to be computed.
+        backbone: gives the frozen CLIP.
         on_step: called after every step of the training.
     """
     lines: list[dict[str, Any]] = []
@@ -85,35 +79,28 @@ def attempt(task: Task, backbone: Callable[[Task], CLIP], on_step: OnStep = None
 
 
 def compute(task: Task, clip: CLIP, on_step: OnStep = None) -> Iterator[dict[str, Any]]:
-    """Train once, and yield the line of every cell.
+    """Train once, and yield the line of every cell, see docs/benchmarks.md.
 
-    The training's state is kept after each epoch, so that a task that was killed goes on from
-    there; it is removed when the task is done or has failed.
+    A checkpoint is kept after each epoch, so that a task that was killed resumes; it is removed
+    when the task is done or has failed.
     """
     states = task.states / task.training.digest
     with fixed_threads(task.threads):
-        asked = Asked(task.training, clip, task.root, on_step)
-        together = len(parts_of(task.training.dataset)) > 1
         try:
-            trained = prepare_together(asked, states) if together else prepare(asked, states)
+            trained = prepare(Training(task.training, clip, task.root, on_step), states)
             for cell in task.cells:
-                yield line_of(trained, cell, task)
+                line = {"cell": cell.to_json(), **trained.measure(cell)}
+                line["settings"]["threads"] = task.threads
+                yield line
         except CrosspromptError:
             shutil.rmtree(states, ignore_errors=True)
             raise
         shutil.rmtree(states, ignore_errors=True)
 
 
-def line_of(trained: Trained | TrainedTogether, cell: Cell, task: Task) -> dict[str, Any]:
-    """A cell's line, see docs/benchmarks.md."""
-    line = {"cell": cell.to_json(), **trained.measure(cell)}
-    line["settings"]["threads"] = task.threads
-    return line
-
-
 @contextmanager
 def fixed_threads(count: int) -> Iterator[None]:
-    """A number of threads for torch and everything that multiplies matrices beside it."""
+    """Limit the threads of torch and of other linear algebra libraries."""
     before = torch.get_num_threads()
     try:
         with threadpool_limits(count):
@@ -124,18 +111,12 @@ def fixed_threads(count: int) -> Iterator[None]:
 
 
 def describe(error: Exception) -> str:
-    """One line for the user."""
     text = one_line(error)
     return text if isinstance(error, CrosspromptError) else f"{type(error).__name__}: {text}"
 
 
 def group(cells: Sequence[Cell], **settings: Any) -> list[Task]:
-    """One task for every training.
-
-    Args:
-        cells: in the order of their trainings.
-        settings: of every ``Task``.
-    """
+    """One task for every training; ``settings`` are fields of ``Task``."""
     found: dict[str, list[Cell]] = {}
     for cell in cells:
         found.setdefault(cell.of_training.key, []).append(cell)

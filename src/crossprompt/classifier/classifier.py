@@ -1,4 +1,4 @@
-"""The classifier that a trained method is frozen to: an image is scored alike in any batch."""
+"""Batch-invariant classifier, frozen from a trained method."""
 
 import hashlib
 import json
@@ -12,6 +12,8 @@ from typing import Any, Literal
 import torch
 from PIL.Image import Image
 
+from crossprompt.classifier.hub import push_folder
+from crossprompt.classifier.saving import save
 from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Item, check_items
 from crossprompt.data.loader import to_device
@@ -35,8 +37,8 @@ class Classifier(ImageClassifier):
         clip: the backbone, of which only the image tower is used.
         frozen: the method's frozen form.
         class_names: in the order of the scores.
-        method: the trained method, kept to be saved along.
-        information: what is worth knowing later: settings, data, metrics.
+        method: the trained method, saved along.
+        information: settings, data and metrics.
     """
 
     def __init__(
@@ -55,8 +57,7 @@ class Classifier(ImageClassifier):
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of all that answers depend on: class names, the backbone's weights, what was
-        learned."""
+        """sha256 of all that predictions depend on: class names, weights and the frozen form."""
         about = [self.class_names, self.clip.weights_hash, self.frozen.form]
         digest = hashlib.sha256(json.dumps(about).encode())
         for name, tensor in sorted(self.frozen.state_dict().items()):
@@ -72,7 +73,7 @@ class Classifier(ImageClassifier):
 
     @property
     def enough(self) -> int:
-        """Shorter side in pixels that an image needs to have."""
+        """Shorter side in pixels that an image must have."""
         return self.clip.preprocess.enough
 
     def prepare(self, image: Image) -> Array:
@@ -87,9 +88,7 @@ class Classifier(ImageClassifier):
 
     @torch.no_grad()
     def with_classes(self, class_names: Sequence[str], **changes: Any) -> "Classifier":
-        """The same frozen prompts for other classes, without training and without images.
-
-        What was measured was of the earlier classes, and is left out.
+        """The same frozen prompts for other classes, without training, images and metrics.
 
         Args:
             class_names: all classes of the new classifier, at least two; to add one:
@@ -97,8 +96,8 @@ class Classifier(ImageClassifier):
             changes: settings that go with them, such as ``template``.
 
         Raises:
-            RequestError: what the method has learned is of its own classes, the classifier was
-                saved without what this needs, or unusable class names.
+            RequestError: the method has class-specific parameters, the classifier was saved
+                without what is needed, or unusable class names.
         """
         if self.information.get("inference", "calibrated") != "calibrated":
             raise RequestError(
@@ -106,15 +105,13 @@ class Classifier(ImageClassifier):
                 "classes; freeze it with calibrated"
             )
         method = self.method.with_class_names(self.clip, class_names, **changes)
-        frozen = method.freeze_again(self.clip, self.frozen)
+        frozen = method.freeze_for_new_classes(self.clip, self.frozen)
         about = {key: value for key, value in self.information.items() if key != "metrics"}
         about.setdefault("learned_with", list(self.class_names))
         return Classifier(self.clip, frozen, method.class_names, method, about)
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write the classifier to a folder, all or nothing; see ``crossprompt.load``."""
-        from crossprompt.classifier.saving import save  # which itself imports Classifier
-
         return save(self, Path(folder))
 
     def _in_words(self) -> str:
@@ -135,16 +132,14 @@ class Classifier(ImageClassifier):
 
         Args:
             repo_id: ``owner/name``; made if there is none. ``crossprompt.load`` takes it.
-            private: whether a repository that is made is.
-            token: of a user who may write it; the one logged in with by default.
+            private: make a new repository private.
+            token: of a user who may write it; that of the login by default.
             revision: branch to write to; the main branch by default.
-            commit_message: what the hub's history says.
+            commit_message: for the hub's history.
 
         Raises:
             RequestError: the classifier cannot be saved, or the hub refuses.
         """
-        from crossprompt.classifier.hub import push_folder
-
         with TemporaryDirectory() as place:
             return push_folder(
                 self.save(place),
@@ -169,35 +164,36 @@ def freeze(
     """Turn a trained method into a classifier.
 
     Args:
-        method: trained with ``crossprompt.training.train``; put into evaluation mode.
+        method: trained with ``crossprompt.train``; put into evaluation mode.
         clip: the backbone it was trained with.
         train: the few-shot training images; at most 512, balanced, calibrate prompts that depend
             on images, and a method without such prompts needs none.
         val: the few-shot validation images.
-        inference: ``calibrated`` (one image is scored alike in any batch); for study only,
-            ``per-image`` (each image its own batch: slow) and ``batch`` (as released: the answer
-            depends on the neighbors).
+        inference: ``calibrated`` (batch-invariant); for experiments only, ``per-image`` (each image
+            its own batch: slow) and ``batch`` (as released: depends on the other images).
         seed: of the choice of calibration images.
-        information: kept with the classifier when it is saved.
+        information: saved with the classifier.
 
     Raises:
-        RequestError: the method needs training images and there is none, it has not been trained
-            where it holds what training fills, or there is no such inference.
-        JobError: the training went so far that scores would be no numbers.
+        RequestError: the method needs training images or its training, or there is no such
+            inference mode.
+        JobError: the training has diverged.
     """
     for items in (train, val):
         check_items(items, "freeze with")
     method.eval()
     frozen: Frozen
-    if inference == "calibrated":
-        with torch.no_grad():
-            frozen = method.freeze(clip, Examples(clip, train, val, seed))
-    elif inference == "per-image":
-        frozen = PerImage(method)
-    elif inference == "batch":
-        frozen = PerBatch(method)
-    else:
-        raise RequestError(f"inference is {inference!r}, expected calibrated, per-image or batch")
+    match inference:
+        case "calibrated":
+            with torch.no_grad():
+                frozen = method.freeze(clip, Examples(clip, train, val, seed))
+        case "per-image":
+            frozen = PerImage(method)
+        case "batch":
+            frozen = PerBatch(method)
+        case _:
+            expected = "calibrated, per-image or batch"
+            raise RequestError(f"inference is {inference!r}, expected {expected}")
     if not all(bool(x.isfinite().all()) for x in frozen.state_dict().values()):
         raise JobError(
             f"what {method.name} has learned gives scores that are no numbers; train it with a "

@@ -1,6 +1,6 @@
-"""Evaluation of many classifiers on the same images, which are encoded once where that is all."""
+"""Evaluation on labelled images, also with cached image features for many classifiers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,16 +14,17 @@ from crossprompt.data.loader import read_batches
 from crossprompt.methods.features import Features, encode_split
 from crossprompt.methods.heads.base import ScoresFeatures
 from crossprompt.utils.config import require
+from crossprompt.utils.shapes import Logits
 
 BINS = 15
-"""Of equal width, for the calibration error."""
 RESAMPLES = 1000
 """Of the bootstrap."""
+CACHED_SPLITS = 16
 
 
 @dataclass(frozen=True)
 class Result:
-    """How well a classifier does on a set of images. Shares are 0 to 1."""
+    """Metrics of a classifier on a set of images. Shares are 0 to 1."""
 
     accuracy: float
     """Share of images whose most probable class is right."""
@@ -40,9 +41,8 @@ class Result:
     n: int
     """Number of images."""
     inference: str
-    """How the classifier answers; other than ``calibrated``, batch size and order matter."""
+    """Inference mode; with another than ``calibrated``, batch size and order matter."""
     batch_size: int
-    """Images at a time."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -55,14 +55,17 @@ def evaluate(
     *,
     batch_size: int = BATCH,
     progress: Callable[[int, int], None] | None = None,
+    cache_features: bool = False,
 ) -> Result:
     """Classify every image and compare with its label.
 
     Args:
-        classifier: what to measure.
+        classifier: to be measured.
         items: labelled images, at least one.
         batch_size: images at a time.
         progress: called with (images done, images in all).
+        cache_features: encode the images only once in this process for all classifiers that use
+            unmodified CLIP features; for files that do not change meanwhile.
 
     Raises:
         RequestError: these are no labelled images, there is none, one cannot be read, a label has
@@ -70,36 +73,43 @@ def evaluate(
     """
     check_items(items, "evaluate on")
     require(batch_size >= 1, f"batch_size is {batch_size}, expected 1 or more")
-    labels = labels_of(items, classifier.class_names)
-    probabilities: list[np.ndarray] = []
-    done = 0
-    paths, transform = [item.path for item in items], classifier.clip.preprocess
+    require(len(items) > 0, "there are no images to evaluate on; the split is empty")
+    labels, classes = [item.label for item in items], len(classifier.class_names)
+    require(
+        min(labels) >= 0 and max(labels) < classes,
+        f"found labels from {min(labels)} to {max(labels)}, expected 0 to {classes - 1}: the "
+        f"classifier has {classes} classes; give the images of those",
+    )
+    frozen = classifier.frozen
+    if cache_features and isinstance(frozen, ScoresFeatures) and frozen.plain:
+        features = encode_once(classifier.clip, Split(tuple(items))).features
+        logits = [frozen.score(features)]
+    else:
+        logits = list(_score(classifier, items, batch_size, progress))
+    probabilities = np.concatenate([part.softmax(-1).cpu().numpy() for part in logits])
+    inference = classifier.information.get("inference", "calibrated")
+    return summarize(probabilities, np.array(labels), classifier.class_names, inference, batch_size)
+
+
+def _score(
+    classifier: Classifier,
+    items: Sequence[Item],
+    batch_size: int,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[Logits]:
+    done, transform = 0, classifier.clip.preprocess
+    paths = [item.path for item in items]
     for batch in read_batches(paths, transform, batch_size, enough=transform.enough):
-        probabilities.append(classifier.logits(batch.images).softmax(-1).cpu().numpy())
+        yield classifier.logits(batch.images)
         done += len(batch.paths)
         if progress is not None:
             progress(done, len(items))
-    rule = classifier.information.get("inference", "calibrated")
-    return summarize(
-        np.concatenate(probabilities), labels, classifier.class_names, rule, batch_size
-    )
 
 
-def labels_of(items: Sequence[Item], class_names: Sequence[str]) -> np.ndarray:
-    """The label of every image, at least one, each of a class.
-
-    Raises:
-        RequestError: there is no image, or a label has no class.
-    """
-    require(len(items) > 0, "there are no images to evaluate on; the split is empty")
-    labels = [item.label for item in items]
-    first, last, classes = min(labels), max(labels), len(class_names)
-    require(
-        first >= 0 and last < classes,
-        f"found labels from {first} to {last}, expected 0 to {classes - 1}: the classifier has "
-        f"{classes} classes; give the images of those",
-    )
-    return np.array(labels)
+@lru_cache(maxsize=CACHED_SPLITS)
+def encode_once(clip: CLIP, split: Split) -> Features:
+    """Image features of a split with the test transform, kept by the names of the files."""
+    return encode_split(clip, split)
 
 
 def summarize(
@@ -115,10 +125,10 @@ def summarize(
         probabilities: ``[images, classes]``.
         labels: ``[images]``, indices of classes.
         class_names: one per column of ``probabilities``.
-        inference: how the classifier answers, to be kept with the result.
+        inference: inference mode, kept with the result.
         batch_size: images at a time, likewise.
     """
-    # here, as scikit-learn takes a second to import, which training and prediction can spare
+    # scikit-learn takes a second to import, which training and prediction can spare
     from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
     predicted, every = probabilities.argmax(1), range(len(class_names))
@@ -168,36 +178,3 @@ def bootstrap_interval(right: np.ndarray, seed: int = 0) -> tuple[float, float]:
     means = generator.binomial(len(right), right.mean(), RESAMPLES) / len(right)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
-
-
-SPLITS = 16
-"""Whose features a process keeps."""
-
-
-def evaluate_encoded(classifier: Classifier, split: Split, batch_size: int = BATCH) -> Result:
-    """``evaluate``, for which a process encodes the images of a split only once.
-
-    The features are kept by the files' names: for files that do not change while the process runs.
-
-    Args:
-        classifier: what to measure; any, also one whose images pass the tower with prompts.
-        split: labelled images, at least one.
-        batch_size: images at a time, where they are not encoded already.
-
-    Raises:
-        RequestError: see ``evaluate``.
-    """
-    frozen = classifier.frozen
-    rule = classifier.information.get("inference", "calibrated")
-    if not (isinstance(frozen, ScoresFeatures) and frozen.plain):
-        return evaluate(classifier, split, batch_size=batch_size)
-    labels = labels_of(split, classifier.class_names)
-    logits = frozen.score(encode_once(classifier.clip, split).features)
-    probabilities = logits.softmax(-1).cpu().numpy()
-    return summarize(probabilities, labels, classifier.class_names, rule, batch_size)
-
-
-@lru_cache(maxsize=SPLITS)
-def encode_once(clip: CLIP, split: Split) -> Features:
-    """The image features of a split, with the test transform."""
-    return encode_split(clip, split)

@@ -104,7 +104,7 @@ def inspect_run(folder: Path) -> dict[str, Any]:
     with told(f"{folder / DESCRIPTION} is damaged"):
         check_class_names(description["class_names"])
         method = find_method(named["name"])
-        reason = method.bound_by(method.Config.of(named["config"], named["name"]))
+        reason = method.class_specific_parameters(method.Config.of(named["config"], named["name"]))
         if description["form"] not in FORMS:
             raise RequestError(f"form is {description['form']!r:.60}")
     headers = {name: read_headers(folder / name) for name in (FROZEN, LEARNED)}

@@ -1,10 +1,12 @@
-"""``crossprompt fit``: a folder of images in, a classifier out."""
+"""``crossprompt fit``: train on a data set, or on several together."""
 
 import argparse
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from crossprompt.classifier.evaluate import Result
 from crossprompt.cli.args import add_device_arguments, add_settings, collect
@@ -19,12 +21,11 @@ from crossprompt.utils import distributed
 
 EXAMPLE = "crossprompt fit photos --method dcp --shots 16 --output runs/photos-dcp"
 
-ALL = "all"
 DEFAULT_METHOD = "dcp"
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Options of the job, of the training and of the chosen method."""
+    """Options of the run, of the training and of the chosen method."""
     parser.add_argument(
         "data",
         nargs="+",
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 
 def chosen_method(words: Sequence[str]) -> str:
-    """The method that a command line names, whose settings are then its options."""
+    """The method that a command line names; its settings become options."""
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--method", nargs="?")
     known, _ = finder.parse_known_args([word for word in words if word != "--"])
@@ -77,8 +78,7 @@ def chosen_method(words: Sequence[str]) -> str:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Fit, and print how good the result is."""
-    job = FitConfig(
+    config = FitConfig(
         data=options.data[0],
         method=options.method,
         backbone=options.backbone,
@@ -92,52 +92,50 @@ def run(options: argparse.Namespace) -> int:
         device=options.device,
         dtype=options.dtype,
     )
-    several = MultiTaskConfig(tuple(replace(job, data=data) for data in options.data))
-    together = len(several.jobs) > 1
-    output = options.output or (several if together else job).default_output()
-    how = {"resume": options.resume, "overwrite": options.overwrite}
-    try:
-        with reporting() as terminal:
-            if together:
-                fitted = fit_tasks(several, output, **how, reporter=terminal)
+    existing = {"resume": options.resume, "overwrite": options.overwrite}
+    if len(options.data) == 1:
+        output = options.output or config.default_output()
+        with _resumable(output, options.overwrite), reporting() as terminal:
+            _, results = fit(config, output, **existing, reporter=terminal)
+        if distributed.rank() == 0:
+            if options.json:
+                print_json({"output": str(output), "results": _to_json(results)})
             else:
-                _, results = fit(job, output, **how, reporter=terminal)
-    except KeyboardInterrupt:
-        instead = " in place of --overwrite" if options.overwrite else ""
-        raise JobError(
-            f"stopped; {output} keeps the finished epochs, if there are any: go on with the same "
-            f"command and --resume{instead}"
-        ) from None
-    if together:
-        _show_tasks({name: found for name, (_, found) in fitted.items()}, output, options.json)
-    elif distributed.rank() == 0:
-        _show(results, output, options.json)
+                _show(results, output)
+    else:
+        configs = MultiTaskConfig(tuple(replace(config, data=data) for data in options.data))
+        output = options.output or configs.default_output()
+        with _resumable(output, options.overwrite), reporting() as terminal:
+            fitted = fit_tasks(configs, output, **existing, reporter=terminal)
+        if options.json:
+            tasks = {name: _to_json(results) for name, (_, results) in fitted.items()}
+            print_json({"output": str(output), "tasks": tasks})
+        else:
+            for name, (_, results) in fitted.items():
+                print(f"{name}:")
+                _show(results, output / name)
     distributed.leave()
     return 0
 
 
-def _show(results: dict[str, Result], output: Path, as_json: bool) -> None:
-    if as_json:
-        values = {name: result.to_json() for name, result in results.items()}
-        print_json({"output": str(output), "results": values})
-        return
-    _show_results(results, output)
+@contextmanager
+def _resumable(output: Path, overwrite: bool) -> Iterator[None]:
+    """Say, on Ctrl-C, how to resume."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        instead = " in place of --overwrite" if overwrite else ""
+        raise JobError(
+            f"stopped; {output} keeps the finished epochs, if there are any: continue with the "
+            f"same command and --resume{instead}"
+        ) from None
 
 
-def _show_tasks(tasks: dict[str, dict[str, Result]], output: Path, as_json: bool) -> None:
-    if as_json:
-        values = {
-            name: {key: result.to_json() for key, result in results.items()}
-            for name, results in tasks.items()
-        }
-        print_json({"output": str(output), "tasks": values})
-        return
-    for name, results in tasks.items():
-        print(f"{name}:")
-        _show_results(results, output / name)
+def _to_json(results: Mapping[str, Result]) -> dict[str, Any]:
+    return {name: result.to_json() for name, result in results.items()}
 
 
-def _show_results(results: dict[str, Result], output: Path) -> None:
+def _show(results: dict[str, Result], output: Path) -> None:
     if results:
         show_results(results)
     else:
@@ -147,9 +145,9 @@ def _show_results(results: dict[str, Result], output: Path) -> None:
 
 
 def _shots(word: str) -> int | None:
-    if word == ALL:
+    if word == "all":
         return None
     try:
         return int(word)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{word!r} is neither a number nor {ALL!r}") from error
+        raise argparse.ArgumentTypeError(f"{word!r} is neither a number nor 'all'") from error

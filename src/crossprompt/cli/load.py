@@ -39,7 +39,7 @@ def add_backbone(parser: argparse.ArgumentParser) -> None:
 def open_classifier(run: Path, backbone: str | None, device: str, dtype: str) -> "Classifier":
     """Load a saved classifier from its folder or the hub, with the dtype of its frozen towers."""
     # deferred: they import torch, which an exported classifier does not need
-    from crossprompt.classifier.saving import load
+    from crossprompt.classifier.loading import load
     from crossprompt.clip.load import load_clip
     from crossprompt.utils.device import choose_device, choose_dtype
 

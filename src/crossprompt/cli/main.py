@@ -27,7 +27,7 @@ COMMANDS = {
     "methods": "List the methods with their trainable parameters and their sources.",
     "bench": "Train and test every combination of data sets, methods, shots and seeds.",
     "report": "Write tables and pictures of the results of crossprompt bench.",
-    "reproduce": "Repeat a paper's evaluation: list it, estimate what it takes, and run it.",
+    "reproduce": "Repeat a paper's evaluation: list its runs, and compute them.",
 }
 """Name of a command and its module (with ``EXAMPLE``, ``add_arguments``, ``run``) to summary."""
 FAILED, WRONG = 1, 2

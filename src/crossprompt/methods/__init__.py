@@ -86,13 +86,7 @@ def build_from(
     name: str, clip: CLIP, class_names: Sequence[str], options: Mapping[str, Any], seed: int = 1
 ) -> Method:
     """``build_method`` with the settings in a mapping, as a saved classifier has them."""
-    method = find_method(name)
-    check_class_names(class_names)
-    config = method.Config.of(options, name)
-    with torch.random.fork_rng(devices=[]):  # modules draw from the global generator
-        torch.default_generator.manual_seed(seed)  # of the CPU, where they are set up
-        # numpy's texts become Python's, as they are when read again
-        return method(clip, tuple(map(str, class_names)), config).to(clip.device)
+    return find_method(name).build(clip, class_names, options, seed)
 
 
 def build_hollow(

@@ -1,67 +1,65 @@
-"""What every method is: it holds what it learns, is handed CLIP on each call, and can be frozen."""
+"""Interface of a method: it holds only its parameters and takes CLIP in each call."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from crossprompt.clip.model import CLIP
+from crossprompt.data.class_names import check_class_names
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen
-from crossprompt.utils import distributed
 from crossprompt.utils.config import Settings, require
 from crossprompt.utils.shapes import ImageFeatures, Images, Labels, Logits, Scalar
 
+Built = TypeVar("Built", bound="Method")
 TRAIN_FIRST = "call train(method, clip, images) first, also where there are no steps"
-"""To who freezes a method that knows no images yet."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a method is trained unless the user says otherwise."""
+    """Training settings of a method's publication."""
 
     epochs: int
-    """Passes over the training images; 0 where there is nothing to train by gradient, or where
-    ``steps`` says how long."""
+    """0 where nothing is trained by gradient, or where ``steps`` is given instead."""
     batch_size: int
     """Images in a step, over all processes."""
     lr: float
     """Highest learning rate."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    """Which optimizer."""
     momentum: float = 0.9
-    """Of SGD."""
+    """Used by SGD only."""
     eps: float = 1e-8
-    """What Adam and AdamW add to the root of the mean squared gradient."""
+    """Used by Adam and AdamW only."""
     weight_decay: float = 5e-4
-    """Of every learned tensor."""
     schedule: Literal["warm-up-cosine", "cosine"] = "warm-up-cosine"
-    """How the learning rate changes; see ``optimizer.SCHEDULES``."""
+    """See ``optimizer.SCHEDULES``."""
     first_lr: float = 1e-5
-    """Learning rate of the first epoch, where the schedule warms up."""
+    """Learning rate of the first epoch of ``warm-up-cosine``."""
     last_lr: float = 0.0
-    """What the learning rate falls to along ``cosine``."""
+    """Final learning rate of ``cosine``."""
     augment: bool = True
-    """Whether training images are cropped and mirrored at random."""
+    """Random crops and flips of the training images."""
     smallest_crop: float = 0.08
     """Smallest part of an image's area that a random crop keeps."""
     views: int = 0
-    """Crops of each image that are drawn and encoded once and shown in turn, for methods that leave
-    the image tower as it is; 0 draws another in every epoch."""
+    """Crops of each image that are drawn and encoded once and repeated, for methods with ``inputs =
+    "features"``; 0 draws a new crop in every epoch."""
     steps: int = 0
-    """Steps in all, where the recipe counts those instead of epochs."""
+    """Total number of steps, for recipes that are not given in epochs."""
 
     @property
     def trains(self) -> bool:
-        """Whether there is anything to train by gradient."""
+        """False where nothing is trained by gradient."""
         return self.epochs > 0 or self.steps > 0
 
     def for_images(self, images: int) -> "Recipe":
-        """With ``epochs``, where the recipe has steps: as many whole ones as make at least those.
+        """Convert ``steps`` to the smallest number of whole epochs that has at least as many.
 
         Args:
             images: in an epoch.
@@ -73,7 +71,7 @@ class Recipe:
 
 
 class Method(nn.Module, ABC):
-    """Holds only what it learns: CLIP is handed to each call and never stored.
+    """Base of all methods: holds only its parameters; CLIP is passed to each call, never stored.
 
     So ``parameters()`` is what the optimizer gets and ``state_dict()`` is the checkpoint.
     Subclasses are final.
@@ -85,16 +83,21 @@ class Method(nn.Module, ABC):
     """
 
     name: ClassVar[str]
-    """What the user types."""
+    """Name on the command line."""
     summary: ClassVar[str]
     """One line for the list of methods."""
     paper: ClassVar[str]
-    """Where it was published."""
+    """Publication."""
     fidelity: ClassVar[Literal["faithful", "repaired", "reconstruction"]]
-    """As the authors' public code; or with a fault of it mended; or with details of our own where
-    the publication leaves them open, so that a result is no reproduction."""
+    """``faithful`` to the authors' public code; with a fault ``repaired``; or a ``reconstruction``
+    with details of our own where the publication leaves them open."""
     difference: ClassVar[str] = ""
-    """What was mended, or what is our own, in a few words; empty where it is faithful."""
+    """Short description of the repair or of the details of our own; empty where faithful."""
+    inputs: ClassVar[Literal["images", "features"]] = "images"
+    """Input of ``loss`` and ``backward``: pixels, or features of the unmodified image tower, which
+    then encodes an image only once."""
+    learns_together: ClassVar[bool] = False
+    """True if several data sets can be learned together."""
 
     @dataclass(frozen=True)
     class Config(Settings):
@@ -110,10 +113,37 @@ class Method(nn.Module, ABC):
         return f"{type(self).__name__}({settings}; {len(self.class_names)} classes)"
 
     @classmethod
-    def bound_by(cls, config: "Method.Config") -> str | None:
-        """What it learns of its own classes, for which it cannot take others; None if nothing.
+    def build(
+        cls: type[Built],
+        clip: CLIP,
+        class_names: Sequence[str],
+        options: Mapping[str, Any],
+        seed: int = 1,
+    ) -> Built:
+        """Set up the method on the backbone's device; the global generator is left as it is.
 
-        Where it is None, no learned tensor's shape or meaning may depend on the class names.
+        Args:
+            clip: the frozen backbone.
+            class_names: in the order of the labels; at least two, all different.
+            options: settings of the method by name.
+            seed: of every random start value.
+
+        Raises:
+            RequestError: an unknown or impossible setting, or unusable class names.
+        """
+        check_class_names(class_names)
+        config = cls.Config.of(options, cls.name)
+        with torch.random.fork_rng(devices=[]):  # modules draw from the global generator
+            torch.default_generator.manual_seed(seed)  # of the CPU, where they are set up
+            # numpy's strings become Python's, as they are when read again
+            return cls(clip, tuple(map(str, class_names)), config).to(clip.device)
+
+    @classmethod
+    def class_specific_parameters(cls, config: "Method.Config") -> str | None:
+        """Describe the class-specific parameters; None if there are none.
+
+        Such a method cannot be applied to new classes. Where it is None, no parameter's shape or
+        meaning may depend on the class names.
         """
         return None
 
@@ -123,10 +153,10 @@ class Method(nn.Module, ABC):
         """The published recipe for ``shots`` training images per class."""
 
     def count_parameters(self, shots: int) -> int:
-        """How many numbers it learns from ``shots`` training images per class."""
+        """Number of trainable parameters with ``shots`` training images per class."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def make_room(self, state: Mapping[str, Any]) -> None:
+    def resize_for(self, state: Mapping[str, Any]) -> None:
         """Take the sizes of a checkpoint where they depend on the training images.
 
         Args:
@@ -134,31 +164,31 @@ class Method(nn.Module, ABC):
         """
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Load a checkpoint, after making room for it."""
-        self.make_room(state_dict)
+        """Load a checkpoint, after ``resize_for``."""
+        self.resize_for(state_dict)
         return super().load_state_dict(state_dict, *args, **kwargs)
 
     def prepare(self, clip: CLIP, examples: Examples) -> None:
-        """Work out, before any step, what is not learned by gradient.
+        """Compute, before the first step, what is not trained by gradient.
 
         Args:
             clip: the frozen backbone.
             examples: training and validation images.
         """
 
-    def weigh_epochs(self, epochs: int) -> Sequence[float] | None:
-        """How much the parameters after each epoch count in the result, which is their mean.
+    def epoch_weights(self, epochs: int) -> Sequence[float] | None:
+        """Weights of the parameters after each epoch in the result, which is their mean.
 
         Args:
             epochs: in all.
 
         Returns:
-            As many weights, whose sum is 1; None if the last epoch alone counts.
+            One weight per epoch, summing to 1; None to keep the last epoch's parameters.
         """
         return None
 
     def finish(self, clip: CLIP, examples: Examples) -> None:
-        """Choose, after the last step, what can only be chosen then.
+        """Choose settings, after the last step, on the validation images.
 
         Args:
             clip: the frozen backbone.
@@ -169,55 +199,60 @@ class Method(nn.Module, ABC):
     def forward(self, clip: CLIP, images: Images) -> Logits:
         """Score ``[batch, 3, side, side]`` images: ``[batch, classes]``."""
 
-    def loss(self, clip: CLIP, images: Images, labels: Labels) -> Scalar:
-        """What training lowers: cross-entropy, unless the method has another.
+    def encode_inputs(self, clip: CLIP, images: Images) -> Tensor:
+        """Turn ``[batch, 3, side, side]`` images into the input of ``loss``; see ``inputs``."""
+        return clip.encode_images(images) if self.inputs == "features" else images
+
+    def loss(self, clip: CLIP, inputs: Tensor, labels: Labels) -> Scalar:
+        """Cross-entropy, unless the method has another loss.
 
         Args:
             clip: the frozen backbone.
-            images: ``[batch, 3, side, side]``.
+            inputs: images ``[batch, 3, side, side]`` or, not normalized, features ``[batch,
+                embed]``; see ``inputs``.
             labels: ``[batch]``, indices of classes.
         """
-        return cross_entropy(self(clip, images), labels)
+        return cross_entropy(self(clip, inputs), labels)
 
-    def backward(self, clip: CLIP, images: Images, labels: Labels) -> Scalar:
-        """Leave in the parameters what the optimizer follows: the gradient of the loss.
-
-        On several processes it is that of all their images; see ``average_gradients``.
+    def backward(self, clip: CLIP, inputs: Tensor, labels: Labels) -> Scalar:
+        """Compute the gradients of this process's share of a batch, left in ``parameters()``.
 
         Args:
             clip: the frozen backbone.
-            images: ``[batch, 3, side, side]``, this process's share.
+            inputs: see ``loss``.
             labels: ``[batch]``, indices of classes.
 
         Returns:
-            The loss of this process's share.
+            The loss.
         """
-        return follow(self, self.loss(clip, images, labels))
+        loss = self.loss(clip, inputs, labels)
+        loss.backward()
+        return loss
 
     @abstractmethod
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """What is needed to score one image, without text and without other images.
+        """Compute what scores a single image without text and without other images.
 
         Args:
             clip: the backbone it was trained with.
             examples: the training images, for prompts that depend on images.
         """
 
-    def freeze_again(self, clip: CLIP, earlier: Frozen) -> Frozen:
+    def freeze_for_new_classes(self, clip: CLIP, earlier: Frozen) -> Frozen:
         """``freeze`` for other classes and without images.
 
         Args:
             clip: the backbone it was trained with.
-            earlier: what the same learned tensors were frozen to for the classes they were
-                learned with; what it keeps of the training images stays.
+            earlier: the frozen form for the classes of the training, whose calibrated prompts are
+                taken over.
 
         Raises:
-            RequestError: it has kept too little.
+            RequestError: the earlier form lacks what is needed.
         """
         return self.freeze(clip, Examples(clip, ()))
 
     def with_class_names(self, clip: CLIP, class_names: Sequence[str], **changes: Any) -> "Method":
-        """A method with the same learned tensors for other classes; this one stays as it is.
+        """Copy the method for other classes, with the same parameters.
 
         Args:
             clip: the backbone it was trained with.
@@ -225,42 +260,34 @@ class Method(nn.Module, ABC):
             changes: settings that go with them, such as ``template``.
 
         Raises:
-            RequestError: a learned tensor is of the classes themselves, unusable class names, or an
+            RequestError: the method has class-specific parameters, unusable class names, or an
                 impossible setting.
         """
-        from crossprompt.methods import build_from  # which itself imports Method
-
-        bound = self.bound_by(self.config)
+        specific = self.class_specific_parameters(self.config)
         require(
-            bound is None,
-            f"what {self.name} has learned ({bound}) is of its own {len(self.class_names)} classes "
-            "and does not apply to others; train it on those, or choose a method or setting that "
-            "learns one prompt for all classes",
+            specific is None,
+            f"what {self.name} has learned ({specific}) is of its own {len(self.class_names)} "
+            "classes and does not apply to others; train it on those, or choose a method or "
+            "setting that learns one prompt for all classes",
         )
-        other = build_from(self.name, clip, class_names, {**self.config.to_json(), **changes})
-        learned, shapes = self.state_dict(), {k: x.shape for k, x in other.state_dict().items()}
-        others = [key for key, value in learned.items() if shapes.get(key) != value.shape]
+        other = self.build(clip, class_names, {**self.config.to_json(), **changes})
+        shapes = {key: value.shape for key, value in other.state_dict().items()}
+        differing = [
+            key for key, value in self.state_dict().items() if shapes.pop(key, None) != value.shape
+        ]
         require(
-            not others and len(learned) == len(shapes),
-            f"with {', '.join(changes)} {self.name} learns other tensors than it has learned "
-            f"({', '.join(others)}); leave that setting as it is, or train it anew",
+            not differing and not shapes,
+            f"with {', '.join(changes)} {self.name} has other parameters than were trained "
+            f"({', '.join([*differing, *shapes])}); leave that setting as it is, or train it anew",
         )
-        other.load_state_dict(learned, strict=True)
+        other.load_state_dict(self.state_dict(), strict=True)
         return other.train(self.training)
 
 
-def follow(method: Method, loss: Scalar) -> Scalar:
-    """The loss, its gradient left in the parameters, averaged over the processes."""
-    loss.backward()
-    distributed.average_gradients(method.parameters())
-    return loss
-
-
 class FeatureMethod(Method):
-    """A method that leaves the image tower as it is, and so needs every image encoded only once.
+    """Base of methods that leave the image tower as it is; they are trained on features."""
 
-    The training hands it features instead of images.
-    """
+    inputs = "features"
 
     @abstractmethod
     def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
@@ -270,30 +297,6 @@ class FeatureMethod(Method):
         """Score images by their features."""
         return self.score(clip, clip.encode_images(images))
 
-    def loss(self, clip: CLIP, images: Images, labels: Labels) -> Scalar:
-        """``loss_on_features`` of the images' features."""
-        return self.loss_on_features(clip, clip.encode_images(images), labels)
-
-    def loss_on_features(self, clip: CLIP, features: ImageFeatures, labels: Labels) -> Scalar:
-        """What training lowers: cross-entropy, unless the method has another.
-
-        Args:
-            clip: the frozen backbone.
-            features: ``[batch, embed]``, not normalized.
-            labels: ``[batch]``, indices of classes.
-        """
-        return cross_entropy(self.score(clip, features), labels)
-
-    def backward(self, clip: CLIP, images: Images, labels: Labels) -> Scalar:
-        """``backward_on_features`` of the images' features."""
-        return self.backward_on_features(clip, clip.encode_images(images), labels)
-
-    def backward_on_features(self, clip: CLIP, features: ImageFeatures, labels: Labels) -> Scalar:
-        """``backward`` where the images are encoded already.
-
-        Args:
-            clip: the frozen backbone.
-            features: ``[batch, embed]``, not normalized, of this process's share.
-            labels: ``[batch]``, indices of classes.
-        """
-        return follow(self, self.loss_on_features(clip, features, labels))
+    def loss(self, clip: CLIP, inputs: ImageFeatures, labels: Labels) -> Scalar:
+        """Cross-entropy of the scored features; see ``Method.loss``."""
+        return cross_entropy(self.score(clip, inputs), labels)

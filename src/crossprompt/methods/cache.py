@@ -75,11 +75,11 @@ class CacheMethod(FeatureMethod):
         """Set ``keys``, as what is trained or as what stays."""
 
     @classmethod
-    def bound_by(cls, config: FeatureMethod.Config) -> str | None:
+    def class_specific_parameters(cls, config: FeatureMethod.Config) -> str | None:
         """Its cache."""
         return "every training image votes for its class"
 
-    def make_room(self, state: Mapping[str, Any]) -> None:
+    def resize_for(self, state: Mapping[str, Any]) -> None:
         """For as many keys as the checkpoint has."""
         if needs_room(state, self.keys, self.values):
             self.hold(self.keys.detach().new_empty(state["keys"].shape))

@@ -63,7 +63,7 @@ class CoOp(FeatureMethod):
             self.text_prompt = random_prompt(config.length, width)
 
     @classmethod
-    def bound_by(cls, config: FeatureMethod.Config) -> str | None:
+    def class_specific_parameters(cls, config: FeatureMethod.Config) -> str | None:
         """Prompts that are not one for all classes."""
         own = isinstance(config, CoOp.Config) and config.class_specific
         return "a prompt of its own for every class" if own else None

@@ -141,7 +141,7 @@ class DCP(Method):
         _, classes, image_prompts, text_prompts = self._run(clip, examples.calibration)
         return StaticPrompts.of(clip, classes, image_prompts, text_prompts)
 
-    def freeze_again(self, clip: CLIP, earlier: Frozen) -> Frozen:
+    def freeze_for_new_classes(self, clip: CLIP, earlier: Frozen) -> Frozen:
         """The prompts that the training images called forth, which no class has a part in."""
         assert isinstance(earlier, StaticPrompts)
         prompts = earlier.text_prompts

@@ -1,4 +1,4 @@
-"""The few-shot images as a method may see them outside the training loop."""
+"""Few-shot images as pixels and as features of the frozen image tower."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -20,11 +20,10 @@ from crossprompt.utils.config import require
 from crossprompt.utils.shapes import ImageFeatures, Images
 
 Crops = Float[Tensor, "epochs images embed"]
-"""Features of one crop of every image for every epoch."""
 Read = Callable[[int, int], Tensor]
-"""What a method is shown of the item at a position in an epoch."""
+"""Input of a method for the image at a position in an epoch."""
 CALIBRATION_IMAGES = 512
-"""At most, in the batch that dynamic prompts are frozen on."""
+"""At most, in the batch that calibrates prompts."""
 BATCH = 64
 """Images at a time through the image tower."""
 
@@ -36,17 +35,16 @@ class Features:
     features: ImageFeatures
     """``[images, embed]``, fp32, not normalized."""
     labels: list[int]
-    """One per image."""
 
     @property
     def normalized(self) -> np.ndarray:
-        """``[images, embed]`` of length 1, on the CPU."""
+        """Features of length 1, on the CPU."""
         return normalize(self.features, dim=-1).cpu().numpy()
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Training and validation images of a task; nothing is read before it is asked for.
+    """Training and validation images of a task, read when they are first needed.
 
     Args:
         clip: the backbone whose transform and image tower are used.
@@ -62,17 +60,17 @@ class Examples:
 
     @cached_property
     def train_features(self) -> Features:
-        """Of the training images."""
+        """Features of the training images."""
         return encode_split(self.clip, self.train)
 
     @cached_property
     def val_features(self) -> Features:
-        """Of the validation images."""
+        """Features of the validation images."""
         return encode_split(self.clip, self.val)
 
     @cached_property
     def calibration(self) -> Images:
-        """At most 512 training images with the test transform, as many of each class as can be.
+        """At most 512 training images with the test transform, balanced over the classes.
 
         Raises:
             RequestError: there is no training image, or one cannot be read.
@@ -100,8 +98,8 @@ def balanced(items: Sequence[Item], count: int, seed: int) -> list[Item]:
     """At most ``count`` items, drawn in turn from every class.
 
     Args:
-        items: labelled images; all of them, in their order, where they are no more than ``count``.
-        count: how many to draw.
+        items: labelled images; if no more than ``count``, all in their order.
+        count: number to draw.
         seed: of the draw within each class.
     """
     if len(items) <= count:
@@ -119,7 +117,7 @@ def balanced(items: Sequence[Item], count: int, seed: int) -> list[Item]:
 
 
 def images_of(items: Sequence[Item], clip: CLIP, seed: int, smallest_crop: float | None) -> Read:
-    """Pixels ``[3, side, side]``.
+    """Reader of pixels ``[3, side, side]``.
 
     Args:
         items: labelled training images.
@@ -144,7 +142,7 @@ def images_of(items: Sequence[Item], clip: CLIP, seed: int, smallest_crop: float
 
 
 def features_of(items: Sequence[Item], clip: CLIP) -> Read:
-    """Features ``[embed]`` with the test transform, of images that are encoded once and for all."""
+    """Reader of features ``[embed]`` with the test transform; every image is encoded only once."""
     features = encode_split(clip, items).features
     return lambda position, epoch: features[position]
 
@@ -152,14 +150,9 @@ def features_of(items: Sequence[Item], clip: CLIP) -> Read:
 def views_of(
     items: Sequence[Item], clip: CLIP, seed: int, smallest_crop: float, views: int
 ) -> Read:
-    """Features ``[embed]`` of the crops of the first ``views`` epochs, shown again in their turn.
+    """Reader of features ``[embed]`` of the crops of the first ``views`` epochs, then repeated.
 
-    Args:
-        items: labelled training images.
-        clip: for the transform and the image tower.
-        seed: of the augmentation.
-        smallest_crop: part of an image's area.
-        views: crops of each image.
+    See ``encode_crops``.
     """
     features = encode_crops(items, clip, seed, smallest_crop, range(1, 1 + views))
     return lambda position, epoch: features[(epoch - 1) % views, position]
@@ -169,14 +162,14 @@ def views_of(
 def encode_crops(
     items: Sequence[Item], clip: CLIP, seed: int, smallest_crop: float, epochs: Sequence[int]
 ) -> Crops:
-    """Features of the crops that ``images_of`` shows in some epochs, not normalized, in fp32.
+    """Encode the crops that ``images_of`` draws in some epochs; not normalized, in fp32.
 
     Args:
         items: labelled training images.
         clip: for the transform and the image tower.
         seed: of the augmentation.
         smallest_crop: part of an image's area.
-        epochs: which; those before 1 are never trained on.
+        epochs: those before 1 are never trained on.
     """
     read = images_of(items, clip, seed, smallest_crop)
     wanted = [(position, epoch) for epoch in epochs for position in range(len(items))]

@@ -70,11 +70,11 @@ class KgCoOp(FeatureMethod):
         """Score image features against the prompted classes."""
         return clip.logits(features, self._encode_classes(clip))
 
-    def loss_on_features(self, clip: CLIP, features: ImageFeatures, labels: Labels) -> Scalar:
+    def loss(self, clip: CLIP, inputs: ImageFeatures, labels: Labels) -> Scalar:
         """Cross-entropy, and the mean distance from the hand-written texts."""
         classes = self._encode_classes(clip).float()
         distance = 1 - cosine_similarity(classes, self.texts.features(clip)).mean()
-        return cross_entropy(clip.logits(features, classes), labels) + self.config.weight * distance
+        return cross_entropy(clip.logits(inputs, classes), labels) + self.config.weight * distance
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
         """The prompted classes; the image tower has no prompt."""

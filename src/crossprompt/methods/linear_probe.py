@@ -59,7 +59,7 @@ class LinearProbe(FeatureMethod):
         self.bias = nn.Parameter(torch.zeros(len(class_names)))
 
     @classmethod
-    def bound_by(cls, config: FeatureMethod.Config) -> str | None:
+    def class_specific_parameters(cls, config: FeatureMethod.Config) -> str | None:
         """Its weights."""
         return "weights of its own for every class"
 

@@ -41,6 +41,7 @@ class MmAP(Method):
     summary = "one source prompt for both towers; learns several data sets together"
     paper = "Xin et al., AAAI 2024, arXiv 2312.08636"
     fidelity = "reconstruction"
+    learns_together = True
     difference = "there is no public code: the recipe and how prompts start are our own"
 
     @dataclass(frozen=True)

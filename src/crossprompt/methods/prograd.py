@@ -86,10 +86,10 @@ class ProGrad(FeatureMethod):
         """Score image features against the prompted classes."""
         return clip.logits(features, self._encode_classes(clip))
 
-    def backward_on_features(self, clip: CLIP, features: ImageFeatures, labels: Labels) -> Scalar:
-        """Leave the aligned gradient in the prompt."""
-        logits = self.score(clip, features)
-        known = clip.logits(features, self.texts.features(clip)).softmax(-1)
+    def backward(self, clip: CLIP, inputs: ImageFeatures, labels: Labels) -> Scalar:
+        """Leave the aligned gradient in the prompt: alignment needs those over all processes."""
+        logits = self.score(clip, inputs)
+        known = clip.logits(inputs, self.texts.features(clip)).softmax(-1)
         loss = cross_entropy(logits, labels)
         # its gradient is that of the divergence: the known probabilities do not change
         distance = cross_entropy(logits, known)

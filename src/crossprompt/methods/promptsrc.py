@@ -131,7 +131,7 @@ class PromptSRC(Method):
             + self.config.logits_weight * divergence / logits.numel()
         )
 
-    def weigh_epochs(self, epochs: int) -> Sequence[float]:
+    def epoch_weights(self, epochs: int) -> Sequence[float]:
         """A Gaussian of the epoch, which is counted from 1."""
         return gaussian_weights(epochs, self.config.gaussian_mean, self.config.gaussian_std)
 

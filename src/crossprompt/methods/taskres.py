@@ -54,7 +54,7 @@ class TaskRes(FeatureMethod):
         self.residual = nn.Parameter(torch.zeros(len(class_names), clip.config.embed))
 
     @classmethod
-    def bound_by(cls, config: FeatureMethod.Config) -> str | None:
+    def class_specific_parameters(cls, config: FeatureMethod.Config) -> str | None:
         """Its residuals."""
         return "a residual for every class"
 

@@ -1,7 +1,8 @@
-"""Which images make up each step of a training, the same for any number of processes."""
+"""Batch sampler: a seeded shuffle per epoch, sharded identically over any number of processes."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -11,9 +12,23 @@ from crossprompt.errors import RequestError
 from crossprompt.methods.features import Read
 from crossprompt.utils import distributed
 
+Drawn = TypeVar("Drawn", covariant=True)
+
+
+@runtime_checkable
+class Sampler(Protocol[Drawn]):
+    """Batches of an epoch; see ``BatchSampler``."""
+
+    steps: int
+    batch_size: int
+    seed: int
+
+    def epoch(self, epoch: int) -> Iterable[Drawn]:
+        """Yield the batches of an epoch, counted from 1."""
+
 
 def share_of(batch_size: int) -> int:
-    """How many images of a batch are each process's.
+    """Images of a batch for each process.
 
     Raises:
         RequestError: the processes cannot share it evenly.
@@ -28,13 +43,13 @@ def share_of(batch_size: int) -> int:
 
 
 class BatchSampler:
-    """A seeded order for every epoch, cut into batches; an incomplete last one is dropped.
+    """Batches of training images in a seeded order; an incomplete last one is dropped.
 
     Args:
         labels: of the training images.
-        batch_size: images in a step, over all processes; fewer only if there are not so many.
+        batch_size: images in a step, over all processes; at most all images.
         seed: of the order.
-        read: what to show of an image.
+        read: gives the input of the method for a position and an epoch.
 
     Raises:
         RequestError: the processes cannot share a batch evenly.
@@ -53,11 +68,11 @@ class BatchSampler:
         return [order[i * self.batch_size : (i + 1) * self.batch_size] for i in range(self.steps)]
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """What this process is shown ``[batch, …]`` and labels ``[batch]``, of every step."""
+        """Yield the inputs ``[batch, …]`` and labels ``[batch]`` of this process for every step."""
         mine = slice(distributed.rank() * self.share, (distributed.rank() + 1) * self.share)
         batches = [batch[mine] for batch in self.batches(epoch)]
         positions = [position for batch in batches for position in batch]
-        shown = prefetch(lambda position: self.read(position, epoch), positions)
+        inputs = prefetch(lambda position: self.read(position, epoch), positions)
         for batch in batches:
             labels = torch.tensor([self.labels[position] for position in batch])
-            yield torch.stack([next(shown) for _ in batch]), labels
+            yield torch.stack([next(inputs) for _ in batch]), labels

@@ -1,7 +1,7 @@
-"""What is kept of a training after each epoch, so that it can be killed at any moment and go on."""
+"""Training checkpoints, written atomically after every epoch; a run resumes from the last one."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,27 +14,31 @@ from torch import Tensor, nn
 from crossprompt.errors import RequestError
 from crossprompt.methods.base import Method
 from crossprompt.methods.heads import check_tensors
+from crossprompt.training.record import check_record, plain
 from crossprompt.utils import distributed
 from crossprompt.utils.files import atomic_write
+from crossprompt.utils.progress import EpochReport
 from crossprompt.utils.text import one_line
+
+STATE, LOG = "state.safetensors", "log.jsonl"
 
 
 class Averaging:
-    """Adds up the learned tensors epoch by epoch, each time with the method's weight of that epoch.
+    """Weighted mean of the parameters over the epochs; see ``Method.epoch_weights``.
 
     Args:
-        method: whose tensors they are.
+        method: whose parameters are averaged, where it has weights.
         epochs: in all.
     """
 
     def __init__(self, method: Method, epochs: int) -> None:
         self.method = method
-        self.weights = method.weigh_epochs(epochs)
+        self.weights = method.epoch_weights(epochs)
         self.total: dict[str, Tensor] = {}
-        """Of the epochs that are done; empty where the last epoch alone counts."""
+        """Weighted sum so far; empty without weights."""
 
     def add(self, epoch: int) -> None:
-        """Count the tensors as they are after an epoch, counted from 1."""
+        """Add the parameters after an epoch, counted from 1."""
         if self.weights is None:
             return
         weight = self.weights[epoch - 1]
@@ -43,32 +47,27 @@ class Averaging:
             self.total[name] = self.total[name] + part if name in self.total else part
 
     def restore(self, total: Mapping[str, Tensor]) -> None:
-        """Go on from the total of an interrupted training; ``ValueError`` if it is no such."""
-        learned = {} if self.weights is None else dict(self.method.named_parameters())
-        check_tensors(total, {name: tuple(x.shape) for name, x in learned.items()})
-        self.total = {name: total[name].to(x.device) for name, x in learned.items()}
+        """Continue from the sum of an interrupted training; ``ValueError`` if it does not fit."""
+        parameters = {} if self.weights is None else dict(self.method.named_parameters())
+        check_tensors(total, {name: tuple(x.shape) for name, x in parameters.items()})
+        self.total = {name: total[name].to(x.device) for name, x in parameters.items()}
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Let the method hold the mean, where it wants one."""
+        """Set the parameters to their mean, where there are weights."""
         for name, total in self.total.items():
             self.method.get_parameter(name).copy_(total)
 
 
-STATE, LOG = "state.safetensors", "log.jsonl"
-_SHOWN = 30
-"""Characters of a value that an error shows."""
-
-
 class Checkpoint:
-    """Learned tensors, optimizer and reports of the last finished epoch, in one file.
+    """Parameters, optimizer state and reports of the last finished epoch, in one file.
 
     Args:
-        folder: where it is kept; None keeps nothing.
-        method: what is trained.
+        folder: of the file; None to write nothing.
+        method: to be trained.
         optimizer: over its parameters.
-        settings: plain values that the result depends on; a state of other settings is refused.
-        averaging: of the learned tensors over the epochs, where there is one.
+        record: see ``build_record``; a checkpoint with another record is refused.
+        averaging: of the parameters over the epochs, if any.
     """
 
     def __init__(
@@ -76,43 +75,39 @@ class Checkpoint:
         folder: Path | None,
         method: nn.Module,
         optimizer: torch.optim.Optimizer,
-        settings: Mapping[str, Any],
+        record: Mapping[str, Any],
         averaging: Averaging | None = None,
     ) -> None:
         self.folder, self.method, self.optimizer = folder, method, optimizer
         self.averaging = averaging
-        self.settings = json.loads(json.dumps(settings))  # as they are when read again
+        self.record = plain(record)
 
-    def begin(self, resume: bool) -> list[dict[str, Any]]:
-        """Start afresh, or load the last state.
+    def begin(self, resume: bool) -> list[EpochReport]:
+        """Load the last checkpoint, or remove what an earlier training left.
 
         Args:
-            resume: load the last state, if there is one.
+            resume: load the last checkpoint, if there is one.
 
         Returns:
-            The reports of the epochs that are done.
+            The reports of the finished epochs.
 
         Raises:
-            RequestError: the state is damaged or of another training.
+            RequestError: the checkpoint is damaged or of another training.
         """
         if self.folder is None:
             return []
         path = self.folder / STATE
         if resume and path.exists():
             reports = self._load(path)
-            self._write_log(reports)  # the last line is missing if the process died before it
+            self._write_log(reports)  # its last line is missing if the process died before it
             return reports
         if distributed.rank() == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
             clear(self.folder)
         return []
 
-    def keep(self, reports: Sequence[Any]) -> None:
-        """Write the state after an epoch, then the log; each whole or not at all.
-
-        Args:
-            reports: a dataclass for each epoch so far.
-        """
+    def keep(self, reports: Sequence[EpochReport]) -> None:
+        """Write the checkpoint and the log of the finished epochs."""
         if self.folder is None or distributed.rank() != 0:
             return
         tensors = {f"method.{key}": value for key, value in self.method.state_dict().items()}
@@ -123,74 +118,57 @@ class Checkpoint:
                 tensors[f"optimiser.{index}.{slot}"] = torch.as_tensor(value)
         tensors = {key: value.detach().contiguous() for key, value in tensors.items()}
         lines = [asdict(report) for report in reports]
-        about = {"reports": json.dumps(lines), "settings": json.dumps(self.settings)}
+        metadata = {"reports": json.dumps(lines), "settings": json.dumps(self.record)}
         # not save_file, which lets nobody but the user read the file, whatever the umask
-        data = save(tensors, metadata=about)
+        data = save(tensors, metadata=metadata)
         atomic_write(self.folder / STATE, lambda path: path.write_bytes(data))
-        self._write_log(lines)
+        self._write_log(reports)
 
-    def _write_log(self, reports: Sequence[Mapping[str, Any]]) -> None:
+    def _write_log(self, reports: Sequence[EpochReport]) -> None:
         if self.folder is None or distributed.rank() != 0:
             return
-        text = "".join(json.dumps(report) + "\n" for report in reports)
+        text = "".join(json.dumps(asdict(report)) + "\n" for report in reports)
         atomic_write(self.folder / LOG, lambda path: path.write_text(text, "utf-8"))
 
-    def _load(self, path: Path) -> list[dict[str, Any]]:
+    def _load(self, path: Path) -> list[EpochReport]:
         try:
             with safe_open(path, framework="pt") as file:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 no mapping
-                about = file.metadata()
-            reports: list[dict[str, Any]] = json.loads(about["reports"])
-            settings = json.loads(about["settings"])
-            if not (changed := list(differences(settings, self.settings))):
-                self._restore(tensors)
-        except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError, OSError) as error:
-            reason = one_line(error)
-            raise RequestError(
-                f"{path} is damaged or no state of this training ({reason}); start afresh with "
-                "--overwrite (resume=False)"
-            ) from error
-        if changed:
-            raise RequestError(
-                f"{path} is the state of another training ({', '.join(changed)}); resume with the "
-                "settings it was started with, or start afresh with --overwrite (resume=False)"
-            )
+                metadata = file.metadata()
+            reports = [EpochReport(**line) for line in json.loads(metadata["reports"])]
+            earlier = json.loads(metadata["settings"])
+        except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+            raise _damaged(path, error) from error
+        check_record(path, earlier, self.record)
+        try:
+            self._restore(tensors)
+        except (RuntimeError, KeyError, ValueError, TypeError) as error:
+            raise _damaged(path, error) from error
         return reports
 
     def _restore(self, tensors: Mapping[str, Tensor]) -> None:
-        learned: dict[str, Tensor] = {}
-        total: dict[str, Tensor] = {}
-        slots: dict[int, dict[str, Tensor]] = {}
+        parts: dict[str, dict[str, Tensor]] = {"method": {}, "average": {}, "optimiser": {}}
         for key, value in tensors.items():
             part, name = key.split(".", 1)
-            if part == "method":
-                learned[name] = value
-            elif part == "average":
-                total[name] = value
-            else:
-                index, slot = name.split(".", 1)
-                slots.setdefault(int(index), {})[slot] = value
-        self.method.load_state_dict(learned, strict=True)
+            parts[part][name] = value
+        slots: dict[int, dict[str, Tensor]] = {}
+        for key, value in parts["optimiser"].items():
+            index, slot = key.split(".", 1)
+            slots.setdefault(int(index), {})[slot] = value
+        self.method.load_state_dict(parts["method"], strict=True)
         if self.averaging is not None:
-            self.averaging.restore(total)
+            self.averaging.restore(parts["average"])
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+
+
+def _damaged(path: Path, error: Exception) -> RequestError:
+    return RequestError(
+        f"{path} is damaged or of another training ({one_line(error)}); start afresh with "
+        "--overwrite (resume=False)"
+    )
 
 
 def clear(folder: Path) -> None:
     """Remove what a training has left in a folder."""
     for name in (STATE, LOG):
         (folder / name).unlink(missing_ok=True)
-
-
-def differences(was: Any, now: Any, name: str = "") -> Iterator[str]:
-    """What differs between two trees of plain values, for example ``lr 0.002, now 0.01``."""
-    if isinstance(was, dict) and isinstance(now, dict):
-        for key in dict.fromkeys((*was, *now)):
-            yield from differences(was.get(key), now.get(key), f"{name}.{key}" if name else key)
-    elif was != now:
-        yield f"{name} {_shown(was)}, now {_shown(now)}"
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

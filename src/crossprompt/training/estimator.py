@@ -1,8 +1,7 @@
-"""The scikit-learn manner: fit on a folder or on files and labels, predict, score."""
+"""scikit-learn estimator: fit on a folder or on files with labels, predict, score."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from crossprompt.data.held_out import choose_held_out, relabelled
 from crossprompt.data.images import list_images
 from crossprompt.data.registry import load_dataset
 from crossprompt.errors import RequestError
-from crossprompt.inference.base import Prediction
 from crossprompt.training.config import FitConfig
 from crossprompt.training.fit import fit_data
 from crossprompt.utils.progress import NOTE, Silent
@@ -30,15 +28,12 @@ Values = Sequence[Any] | np.ndarray
 
 
 class _Notes(Silent):
-    """Keeps what a user should know."""
-
     def __init__(self) -> None:
-        self.kept = list[str]()
+        self.notes = list[str]()
 
     def say(self, text: str) -> None:
-        """Keep it, if it is a note."""
         if text.startswith(NOTE):
-            self.kept.append(text.removeprefix(NOTE))
+            self.notes.append(text.removeprefix(NOTE))
 
 
 class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -46,19 +41,19 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         method: one of ``METHODS``.
-        backbone: what ``load_clip`` takes.
-        shots: training images per class; None uses all.
+        backbone: as ``load_clip`` takes it.
+        shots: training images per class; None for all.
         seed: of everything random.
         options: settings of the method.
         training: settings of the training, see ``TrainConfig``.
-        device: where to compute.
-        dtype: what the frozen towers compute in.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        dtype: of the frozen towers.
         skip_bad_images: leave out images that cannot be read.
 
     Attributes:
         classes_: the class names of a folder, or the different labels of a list.
         classifier_: the frozen ``Classifier``.
-        notes_: sentences about what was found odd, such as fewer images than ``shots``.
+        notes_: notes, for example of a class with fewer images than ``shots``.
     """
 
     def __init__(
@@ -84,7 +79,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.skip_bad_images = skip_bad_images
 
     def fit(self, X: Files, y: Values | None = None) -> "PromptClassifier":  # noqa: N803 scikit-learn's
-        """Learn from a folder of class folders, or from image files with labels.
+        """Train on a folder of class folders, or on image files with labels.
 
         Args:
             X: a folder, a CSV file or the name of a data set; or image files.
@@ -93,26 +88,21 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             RequestError: the data cannot be used.
         """
-        data, classes = _load(X) if y is None else _listed(X, y)
-        job = FitConfig(
-            data=data.name,
-            method=self.method,
-            backbone=self.backbone,
-            shots=_plain(self.shots),
-            seed=_plain(self.seed),
-            options=self.options or {},
-            training=self.training or {},
-            device=self.device,
-            dtype=self.dtype,
-            skip_bad_images=self.skip_bad_images,
-        )
-        notes = _Notes()
-        self.classifier_, _ = fit_data(job, data, reporter=notes)
-        self.classes_, self.notes_ = classes, notes.kept
+        data, classes = _load(X) if y is None else _data_of(X, y)
+        # a search through settings is made of numpy's numbers
+        settings: dict[str, Any] = {
+            name: int(value) if isinstance(value, np.integer) else value
+            for name, value in self.get_params(deep=False).items()
+        }
+        settings |= {name: settings[name] or {} for name in ("options", "training")}
+        reporter = _Notes()
+        config = FitConfig(data=data.name, **settings)
+        self.classifier_, _ = fit_data(config, data, reporter=reporter)
+        self.classes_, self.notes_ = classes, reporter.notes
         return self
 
     def predict(self, X: Files) -> np.ndarray:  # noqa: N803
-        """The class of every image of a list or folder."""
+        """Class of every image of a list or folder."""
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(1)]
 
@@ -121,45 +111,49 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         classifier: Classifier = self.classifier_
         predictions = classifier.predict(_files(X), top_k=len(self.classes_))
-        rows = np.array([_row(prediction, classifier.class_names) for prediction in predictions])
-        rows = rows.reshape(len(predictions), len(self.classes_))
+        rows = np.zeros((len(predictions), len(self.classes_)))
+        for row, prediction in zip(rows, predictions, strict=True):
+            if prediction.error is not None:
+                raise RequestError(f"{prediction.path} cannot be classified: {prediction.error}")
+            probabilities = dict(prediction.top)
+            row[:] = [probabilities[name] for name in classifier.class_names]
         return rows / rows.sum(1, keepdims=True)  # exactly: it was computed in fp32
 
     def score(self, X: Files, y: Values | None = None, sample_weight: Any = None) -> float:  # noqa: N803
-        """Share of images that are right: of a folder of class folders, or of files with labels.
+        """Accuracy on a folder of class folders, or on files with labels.
 
         Args:
-            X: a folder, a CSV file or the name of a data set, whose test images are taken if it
-                says which they are, all otherwise; or image files.
+            X: a folder, a CSV file or the name of a data set, of which the test images are taken if
+                it names them, all otherwise; or image files.
             y: one label per file; left out for a folder.
             sample_weight: of each image.
 
         Raises:
-            RequestError: the data cannot be used, or is of classes that were not learned.
+            RequestError: the data cannot be used, or has classes that were not trained on.
         """
         check_is_fitted(self)
         if y is None:
             known = self.classifier_.class_names
-            data = choose_held_out(_path(X), {}).data  # as asked, whatever was learned from
+            data = choose_held_out(_path(X), {}).data
             test = relabelled(data.test, data.class_names, known)
             X, y = [*test.paths], self.classes_[list(test.labels)]  # noqa: N806
         return float(super().score(X, y, sample_weight))
 
 
 def _load(source: Files) -> tuple[Dataset, np.ndarray]:
-    """A data set for training: its training images if it says which they are, all otherwise."""
+    """A data set for training: its training images if it names them, all otherwise."""
     source = _path(source)
     try:
         data = load_dataset(source, val=0, test=0)
-    except RequestError:  # it has splits of its own, or is at fault, which is told again here
+    except RequestError:  # it has its own splits, or a fault that is raised again here
         data = load_dataset(source)
     return replace(data, test=Split(), shifted={}), np.array(data.class_names)
 
 
-def _listed(files: Files, labels: Values) -> tuple[Dataset, np.ndarray]:
+def _data_of(files: Files, labels: Values) -> tuple[Dataset, np.ndarray]:
     if isinstance(files, (str, PathLike)):
         raise RequestError(
-            f"found a single path and {len(labels)} labels, expected as many files as labels"
+            f"found a single path and {len(labels)} labels, expected a list of files"
         )
     files, labels = _column(files, "files"), _column(labels, "labels")
     if len(files) != len(labels):
@@ -176,11 +170,6 @@ def _listed(files: Files, labels: Values) -> tuple[Dataset, np.ndarray]:
     classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
     names = tuple(readable(str(label)) for label in classes)
     return Dataset("files", names, Split.of(files, numbers.tolist())), classes
-
-
-def _plain(number: Any) -> Any:
-    """Python's own number for numpy's, of which a search through settings is made."""
-    return int(number) if isinstance(number, Integral) else number
 
 
 def _is_missing(label: Any) -> bool:
@@ -212,10 +201,3 @@ def _files(source: Files) -> Sequence[str | PathLike[str]]:
     if not Path(source).is_dir():
         raise RequestError(f"{source} is no folder; give a folder of images, or a list of files")
     return list_images(source)
-
-
-def _row(prediction: Prediction, class_names: Sequence[str]) -> list[float]:
-    if prediction.error is not None:
-        raise RequestError(f"{prediction.path} cannot be classified: {prediction.error}")
-    probabilities = dict(prediction.top)
-    return [probabilities[name] for name in class_names]

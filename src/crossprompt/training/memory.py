@@ -1,10 +1,9 @@
-"""How much memory a training step keeps, and what it computes again so that it keeps less.
+"""Activation checkpointing, chosen from the memory that a training step needs.
 
-Between its forward and its backward pass a step keeps the inner states of every block. A block can
-instead keep only what goes into it and compute the rest again when the gradient comes by
-(activation checkpointing, Chen et al., 2016, https://arxiv.org/abs/1604.06174): the result is the
-same to the bit, for one more forward pass of that tower. The text tower can besides work on some
-classes at a time, as texts do not see one another.
+A block can keep only its input and recompute its activations in the backward pass (Chen et al.,
+2016, https://arxiv.org/abs/1604.06174): the result is the same to the bit, for one more forward
+pass of that tower. The text tower can also work on some classes at a time, as texts do not see one
+another.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,26 +21,26 @@ from crossprompt.clip.model import CLIP
 from crossprompt.utils import distributed
 
 GB = 1e9
-OPTIMISER = 3
-"""Tensors beside each learned one: its gradient and at most two that the optimizer keeps."""
+OPTIMIZER = 3
+"""Tensors beside each parameter: its gradient and at most two of the optimizer."""
 
 
 @dataclass(frozen=True)
 class Recompute:
-    """What is computed again instead of being kept."""
+    """Level of activation checkpointing."""
 
     text: bool = False
-    """The inner states of the text tower's blocks."""
+    """Recompute the activations of the text tower's blocks."""
     image: bool = False
-    """The inner states of the image tower's blocks."""
+    """Recompute the activations of the image tower's blocks."""
     most_tokens: int | None = None
     """Text tokens that are worked on at once; None for all."""
 
     def in_words(self) -> str:
-        """For the user, in a few words."""
+        """Summary for the user."""
         towers = [name for name in ("text", "image") if getattr(self, name)]
         parts = "" if self.most_tokens is None else f", {self.most_tokens} text tokens at a time"
-        return f"the {' and '.join(towers)} tower's states are computed twice{parts}"
+        return f"the {' and '.join(towers)} tower's activations are recomputed{parts}"
 
 
 LEVELS = (
@@ -59,18 +58,17 @@ class Tower:
     """Bytes that a tower's blocks hold in a step, by the number of the block."""
 
     inputs: list[int]
-    """What goes in."""
     inner: list[int]
-    """What the gradient needs, the input included."""
+    """Activations that the gradient needs, the input included."""
     tokens: int = 0
     """Most tokens that go into a block."""
 
     def kept(self, recompute: bool) -> int:
-        """Between the passes."""
+        """Bytes held between forward and backward pass."""
         return sum(self.inputs if recompute else self.inner)
 
     def working(self, most_tokens: int | None) -> float:
-        """What one block holds while it works: about as much again as the gradient needs."""
+        """Bytes of one block while it works: about as many again as the gradient needs."""
         share = 1.0 if most_tokens is None else min(1.0, most_tokens / max(self.tokens, 1))
         return max(self.inner, default=0) * share
 
@@ -84,66 +82,64 @@ class Kept:
     elsewhere: int = 0
     """Outside the towers' blocks."""
 
-    def peak(self, saving: Recompute) -> float:
-        """Bytes at the highest, by what is computed again."""
-        working = max(
-            self.image.working(None),
-            self.text.working(saving.most_tokens if saving.text else None),
-        )
-        towers = self.image.kept(saving.image) + self.text.kept(saving.text)
+    def peak(self, recompute: Recompute) -> float:
+        """Peak bytes with a level of activation checkpointing."""
+        most_tokens = recompute.most_tokens if recompute.text else None
+        working = max(self.image.working(None), self.text.working(most_tokens))
+        towers = self.image.kept(recompute.image) + self.text.kept(recompute.text)
         return self.elsewhere + towers + working
 
 
 def choose_recompute(
     loss: Callable[[], Tensor], method: nn.Module, clip: CLIP, limit: float | None
 ) -> tuple[Recompute, float]:
-    """The fastest way to train within a limit, or the smallest if none is within it.
+    """Choose the fastest level within a limit, or the smallest if none is within it.
 
     Args:
-        loss: of a training step; it is computed once, without keeping anything.
-        method: what is learned.
+        loss: of a training step; it is computed once, without keeping activations.
+        method: to be trained.
         clip: the frozen backbone.
-        limit: bytes of the whole process, on CUDA of what is allocated on the device; by default
-            all that there is, shared evenly by the processes.
+        limit: bytes of the whole process, on CUDA those allocated on the device; by default all
+            that there are, divided evenly among the processes.
 
     Returns:
-        What to compute again, and the estimated bytes at the highest.
+        The level and its estimated peak in bytes.
     """
     limit = total_memory(clip.device) / distributed.processes() if limit is None else limit
-    learned = sum(x.numel() * x.element_size() for x in method.parameters())
-    held = held_memory(clip.device) + OPTIMISER * learned
+    parameters = sum(x.numel() * x.element_size() for x in method.parameters())
+    held = held_memory(clip.device) + OPTIMIZER * parameters
     kept = count_kept(loss, method, clip)
-    peaks = {saving: held + kept.peak(saving) for saving in LEVELS}
-    within = [saving for saving, peak in peaks.items() if peak <= limit]
-    chosen = within[0] if within else min(peaks, key=lambda saving: peaks[saving])
+    peaks = {level: held + kept.peak(level) for level in LEVELS}
+    within = [level for level, peak in peaks.items() if peak <= limit]
+    chosen = within[0] if within else min(peaks, key=lambda level: peaks[level])
     return chosen, peaks[chosen]
 
 
 @contextmanager
-def applied(clip: CLIP, saving: Recompute) -> Iterator[None]:
-    """Have the blocks compute again what ``saving`` says, for as long as the context is open."""
-    _apply(clip, saving)
+def applied(clip: CLIP, recompute: Recompute) -> Iterator[None]:
+    """Set the level of the blocks for the time of the context."""
+    _apply(clip, recompute)
     try:
         yield
     finally:
         _apply(clip, Recompute())
 
 
-def _apply(clip: CLIP, saving: Recompute) -> None:
+def _apply(clip: CLIP, recompute: Recompute) -> None:
     for block in (*clip.image.blocks, *clip.text.blocks):
         match block:
             case TextBlock():
-                block.recompute, block.most_tokens = saving.text, saving.most_tokens
+                block.recompute, block.most_tokens = recompute.text, recompute.most_tokens
             case Block():
-                block.recompute = saving.image
+                block.recompute = recompute.image
 
 
 def count_kept(loss: Callable[[], Tensor], method: nn.Module, clip: CLIP) -> Kept:
-    """Bytes that the gradient of a loss needs, found by computing it and keeping none of them.
+    """Count the bytes that the gradient of a loss needs, without keeping them.
 
     Args:
         loss: of a training step.
-        method: what is learned; its tensors are there anyway and not counted.
+        method: to be trained; its tensors are there anyway and not counted.
         clip: the frozen backbone, likewise.
     """
     towers = (clip.image.blocks, clip.text.blocks)
@@ -162,7 +158,7 @@ def count_kept(loss: Callable[[], Tensor], method: nn.Module, clip: CLIP) -> Kep
 
 @dataclass
 class _Counter:
-    """Adds up what is kept for the gradient, each piece of memory once."""
+    """Adds up what is saved for the backward pass, each piece of memory once."""
 
     kept: Kept
     place: tuple[Tower, int] | None = None
@@ -170,8 +166,6 @@ class _Counter:
     seen: dict[int, StorageWeakRef] = field(default_factory=dict)
 
     def watch(self, block: nn.Module, tower: Tower, number: int, stack: ExitStack) -> None:
-        """Note what a block is given, and when it is at work."""
-
         def enter(module: nn.Module, arguments: tuple[Any, ...]) -> None:
             if not torch.is_grad_enabled():
                 return  # nothing of it is kept
@@ -187,7 +181,6 @@ class _Counter:
         stack.callback(block.register_forward_hook(leave).remove)
 
     def add(self, tensor: Tensor) -> None:
-        """Count a tensor that would be kept, and let it go."""
         if not self.is_new(tensor):
             return
         size = tensor.untyped_storage().nbytes()
@@ -198,7 +191,7 @@ class _Counter:
             tower.inner[number] += size
 
     def is_new(self, tensor: Tensor) -> bool:
-        """Whether its memory was not seen before, or was given to others since."""
+        """True if its memory was not seen before, or was given to others since."""
         reference = StorageWeakRef(tensor.untyped_storage())
         known = self.seen.get(reference.cdata)
         self.seen[reference.cdata] = reference
@@ -210,14 +203,14 @@ def _gone(_: None) -> Tensor:
 
 
 def held_memory(device: torch.device) -> float:
-    """Bytes that are taken now: weights, and on a CPU the libraries too."""
+    """Bytes in use now: weights, and on a CPU the libraries too."""
     if device.type == "cuda":
         return float(torch.cuda.memory_allocated(device))
     return float(psutil.Process().memory_info().rss)
 
 
 def total_memory(device: torch.device) -> float:
-    """Bytes that the device has; of its machine, for one without memory of its own."""
+    """Bytes of the device, or of its machine if it has no memory of its own."""
     if device.type == "cuda":
         return float(torch.cuda.get_device_properties(device).total_memory)
     return float(psutil.virtual_memory().total)

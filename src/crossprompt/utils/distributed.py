@@ -1,7 +1,6 @@
-"""What one process must know of the others: its share of the work, and how to agree with them.
+"""Communication between processes that ``accelerate launch``, ``torchrun`` or ``mpirun`` started.
 
-``accelerate launch``, ``torchrun`` or ``mpirun`` starts the processes; with one process every
-function here is the identity.
+With one process every function here is the identity.
 """
 
 import os
@@ -31,43 +30,42 @@ def join(device: str = "auto") -> torch.device | None:
     return PartialState(cpu=device == "cpu" or not torch.cuda.is_available()).device
 
 
-def launched_in_vain() -> bool:
-    """Whether ``accelerate launch --cpu --num_processes N`` has started one process only.
+def launcher_started_one() -> bool:
+    """True if ``accelerate launch --cpu --num_processes N`` has started only one process.
 
     Without an MPI host file it does (accelerate 1.15, commands/launch.py:1413); all that is left of
-    the N is the address at which the others were to meet.
+    N is the address at which the processes would have met.
     """
     alone = from_launcher(SIZES, 1) < 2
     return alone and "ACCELERATE_USE_CPU" in os.environ and "MASTER_ADDR" in os.environ
 
 
 def leave() -> None:
-    """Leave the group, if there is one."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 def processes() -> int:
-    """How many processes work together."""
+    """Number of processes."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def rank() -> int:
-    """This process's number, from 0."""
+    """Number of this process, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def wait() -> None:
-    """Wait until every process is here."""
+    """Wait for every process."""
     if distributed.is_initialized():
         distributed.barrier()
 
 
 def gather(x: Float[Tensor, "*shape"]) -> Float[Tensor, "processes *shape"]:
-    """Every process's ``x``, stacked; gradients flow back to the process they came from.
+    """Stack every process's ``x``; gradients flow back to the process they came from.
 
-    One sum over slots that are zero elsewhere: unlike a gather's, its gradient exists on every
-    back end.
+    A sum over slots that are zero elsewhere: unlike a gather's, its gradient exists on every back
+    end.
     """
     if processes() == 1:
         return x[None]
@@ -92,7 +90,7 @@ class _Sum(torch.autograd.Function):
 
 
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Replace each gradient by its mean over the processes, as if all images had been one batch."""
+    """All-reduce: replace each gradient by its mean, as if all images had been one batch."""
     average([parameter.grad for parameter in parameters if parameter.grad is not None])
 
 

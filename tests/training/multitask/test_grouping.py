@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossprompt.training.multitask import affinity, choose_groups, cluster, divide, mean_cosines
+from crossprompt.training.grouping import affinity, choose_groups, cluster, mean_cosines, partition
 
 
 def planted(groups: list[list[int]], within: float, between: float) -> Tensor:
@@ -43,7 +43,7 @@ def test_tasks_that_oppose_one_another_are_kept_apart() -> None:
 @pytest.mark.parametrize(("tasks", "divisions"), [(1, 1), (2, 2), (3, 5), (4, 15), (8, 4140)])
 def test_every_division_comes_once(tasks: int, divisions: int) -> None:
     """As many as Bell's numbers say."""
-    found = list(divide(tasks))
+    found = list(partition(tasks))
     assert len({tuple(sorted(map(tuple, groups))) for groups in found}) == len(found) == divisions
     assert all(
         sorted(task for group in groups for task in group) == [*range(tasks)] for groups in found
