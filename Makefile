@@ -1,9 +1,10 @@
 # make demo: install into .venv and run the demo.   make test: the same .venv with the dev extra, run the tests.
+# make fast: the tests of the inner loop.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types install clean
+.PHONY: demo test fast lint types install clean
 
 demo: .venv/demo
 	$(BIN)/crossprompt demo
@@ -11,9 +12,13 @@ demo: .venv/demo
 test: .venv/dev
 	$(BIN)/pytest -q -n auto
 
+fast: .venv/dev
+	$(BIN)/pytest -q -n auto -m "not slow"
+
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: .venv/dev
 	$(BIN)/mypy

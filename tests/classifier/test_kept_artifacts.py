@@ -8,7 +8,6 @@ import pytest
 from crossprompt.classifier.info import inspect_onnx
 from crossprompt.classifier.loading import load
 from crossprompt.classifier.saving import DESCRIPTION, FORMAT
-from crossprompt.inference import onnx_metadata as onnx_description
 from crossprompt.inference.onnx import load_onnx
 from crossprompt.methods.heads import FORMS
 from tests.artifacts.keep import EXPECTED, FOLDER, keep, kept_clip, probabilities, write_picture
@@ -48,7 +47,7 @@ def test_an_exported_classifier_that_was_kept_answers_as_it_did(path: Path, tmp_
 
 def test_an_exported_classifier_of_this_format_is_kept() -> None:
     kept = [load_onnx(path).information["format"] for path in FOLDER.parent.glob("v*/*.onnx")]
-    assert onnx_description.FORMAT in kept
+    assert FORMAT in kept
 
 
 def test_what_is_kept_is_never_written_again() -> None:

@@ -11,8 +11,7 @@ from crossprompt import load
 from crossprompt.classifier.export import export_classifier
 from crossprompt.cli import main
 from crossprompt.cli.info import facts, inspect
-from crossprompt.inference.metadata import DESCRIPTION, FROZEN, LARGEST, LEARNED
-from crossprompt.inference.onnx_metadata import EXTRA
+from crossprompt.inference.metadata import DESCRIPTION, EXTRA, FROZEN, LARGEST, LEARNED
 from crossprompt.methods import METHODS
 from tests.artifacts.keep import FOLDER, KEPT
 from tests.saved import rewrite

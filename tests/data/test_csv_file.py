@@ -80,10 +80,10 @@ def test_paths_can_be_relative_to_another_folder_or_absolute(folder: Path, tmp_p
         ("path,label,split\ncat/0.png,cat,dev\n", "line 2: the split is 'dev', expected train"),
         ("path,label,split\ncat/0.png,cat,\n", "line 2: the split is ''"),
         ("path,label\ncat/0.png,cat\ncat/0.png,dog\n", "line 3: 'cat/0.png' stands in line 2"),
-        ('path,label\n"cat/0.png,cat\n', "line 2: unexpected end of data"),
+        ('path,label\n"cat/0.png,cat\n', "line 2: .*unexpected end of data"),
         (
             "path,label\ncat/0.png,cat\ndog/0.png,Cat\n",
-            "'cat', and 'Cat' is called 'Cat', which differs only in case",
+            "'cat', and 'Cat' is called 'Cat'",
         ),
         ("path,label\ncat/0.png,cat\ncat/1.png,cat\n", "holds one class, 'cat'"),
         (SPLITS.replace("dog/0.png,dog,train", ""), "no training images in .* of the class 'dog'"),

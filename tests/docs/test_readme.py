@@ -39,9 +39,19 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (example,) = blocks("python")
     exec(compile(example, str(README), "exec"), {})
-    accuracy, predictions = capsys.readouterr().out.strip().splitlines()
+    accuracy, _, predictions = capsys.readouterr().out.strip().partition(" ")
     assert 0 <= float(accuracy) <= 1
     assert predictions.count("Prediction(") == 1
+
+
+def test_the_reading_path_says_how_long_its_files_are():
+    rows = re.findall(
+        r"^\| \[[^]]+\]\(([^)]+)\) \| (\d+) \|", README.read_text("utf-8"), re.MULTILINE
+    )
+    assert len(rows) == 5
+    for path, lines in rows:
+        found = len((README.parent / path).read_text("utf-8").splitlines())
+        assert found == int(lines), f"{path} has {found} lines"
 
 
 def test_every_method_is_in_the_table():

@@ -31,6 +31,7 @@ def test_the_command_line_takes_what_the_page_shows(command: str) -> None:
     assert build_parser(words).parse_args(words).command == "serve"
 
 
+@pytest.mark.slow
 def test_every_curl_example_is_answered(tmp_path: Path) -> None:
     bash, curl = shutil.which("bash"), shutil.which("curl")
     assert bash, "the examples are for bash"

@@ -3,26 +3,25 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
-from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
 from zipfile import ZipFile
 
+from crossprompt.data.class_names import check_class_names
 from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import (
     DESCRIPTION,
+    EXTRA,
     FORMAT,
     FROZEN,
     INFORMATION,
     LARGEST,
     LEARNED,
     OWN,
-    check_class_names,
     read_description,
+    read_exported_description,
     told,
 )
-from crossprompt.inference.onnx_metadata import EXTRA
-from crossprompt.inference.onnx_metadata import read_description as read_exported
 from crossprompt.utils.files import hash_file
 
 TINY = "tiny"
@@ -39,9 +38,9 @@ openai/CLIP, of the others that of their model cards."""
 
 def front_matter(card: Path) -> dict[str, Any]:
     """Metadata at the beginning of a model card; empty if there is none."""
-    from huggingface_hub.repocard import metadata_load  # slow
-
     try:
+        from huggingface_hub.repocard import metadata_load  # slow, and missing beside ONNX Runtime
+
         return metadata_load(card) or {}
     except Exception:  # no file, no text, no mapping, or what YAML raises
         return {}
@@ -77,7 +76,7 @@ def inspect_program(path: Path) -> dict[str, Any]:
             f"{path} is damaged or no file that crossprompt export wrote ({error!s:.200}); copy or "
             "export it again"
         ) from error
-    return _exported(path, "exported torch program", read_exported(text, path))
+    return _exported(path, "exported torch program", read_exported_description(text, path))
 
 
 def _exported(path: Path, kind: str, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,7 +111,7 @@ def inspect_run(folder: Path) -> dict[str, Any]:
     for name in headers:
         check_hash(folder / name, description["files"][name])
     dtypes = Counter(str(x.dtype).removeprefix("torch.") for x in headers[FROZEN].values())
-    numbers = {name: sum(prod(x.shape) for x in found.values()) for name, found in headers.items()}
+    numbers = {name: sum(x.numel() for x in found.values()) for name, found in headers.items()}
     return {
         "path": str(folder),
         "kind": "classifier",

@@ -1,4 +1,4 @@
-"""``crossprompt export``: a saved classifier as one file that runs elsewhere."""
+"""``crossprompt export``: write a saved classifier as one file that runs elsewhere."""
 
 import argparse
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from crossprompt.cli.load import add_backbone, add_run, open_classifier
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import RequestError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # these import torch
     from crossprompt.classifier.classifier import Classifier
     from crossprompt.classifier.export import Exported, Form
     from crossprompt.data.dataset import Item
@@ -20,7 +20,6 @@ EXAMPLE = "crossprompt export runs/photos-dcp photos.onnx --check photos"
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Options of the export."""
     add_run(parser)
     parser.add_argument("output", type=Path, help="file to write, .onnx or .pt2")
     parser.add_argument(
@@ -49,50 +48,49 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 def run(options: argparse.Namespace) -> int:
     """Export, compare, measure, and print a table or JSON."""
-    from crossprompt.classifier.export import export_classifier  # which imports torch
+    from crossprompt.classifier.export import export_classifier
 
     form = _form(options)
     if options.root is not None and options.check is None:
         raise RequestError("--root is for --check, which is not given; add it or leave both out")
     with reporting() as terminal:
         classifier = open_classifier(options.run, options.backbone, "cpu", "fp32")
-        pictures = _pictures(options, classifier)
-        found = export_classifier(
+        exported = export_classifier(
             classifier,
             options.output,
             form=form,
             weights=options.weights,
-            pictures=pictures,
+            pictures=_pictures(options, classifier),
             step=terminal.say,
         )
-        speeds = _speeds(classifier, found)
+        speeds = _speeds(classifier, exported)
     if options.json:
-        about = {**asdict(found), "path": str(found.path)}
+        about = {**asdict(exported), "path": str(exported.path)}
         print_json({**about, "images_per_second": speeds})
     else:
-        _show(found, speeds)
+        _show(exported, speeds)
     return 0
 
 
 def _form(options: argparse.Namespace) -> "Form":
-    """What to write, by the option or the file's ending."""
+    """The form that the file's ending names; ``--format`` may only confirm it."""
     from crossprompt.classifier.export import ENDINGS
 
-    ending = options.output.suffix.lower()
-    named = next((form for form, known in ENDINGS.items() if known == ending), None)
-    if named is None:
-        expected = " or ".join(f"{known} for {form}" for form, known in ENDINGS.items())
-        raise RequestError(f"{options.output} has no known ending; expected {expected}")
-    if options.format not in (None, named):
+    forms = {ending: form for form, ending in ENDINGS.items()}
+    form = forms.get(options.output.suffix.lower())
+    if form is None:
+        known = " or ".join(f"{ending} for {form}" for ending, form in forms.items())
+        raise RequestError(f"{options.output} has no known ending; expected {known}")
+    if options.format not in (None, form):
         raise RequestError(
             f"--format {options.format} and {options.output} differ; name the file "
             f"{options.output.with_suffix(ENDINGS[options.format])}"
         )
-    return named
+    return form
 
 
 def _pictures(options: argparse.Namespace, classifier: "Classifier") -> "list[Item]":
-    """The test images of the data, none where there is no data."""
+    """Test images of ``--check``; none without it."""
     from crossprompt.data.held_out import choose_held_out
 
     if options.check is None:
@@ -101,35 +99,35 @@ def _pictures(options: argparse.Namespace, classifier: "Classifier") -> "list[It
     return [item for split in held_out.data.splits.values() for item in split]
 
 
-def _speeds(classifier: "Classifier", found: "Exported") -> dict[str, float]:
+def _speeds(classifier: "Classifier", exported: "Exported") -> dict[str, float]:
     """Images per second of the classifier and of its export, with as many threads."""
     import torch
 
     from crossprompt.classifier.export import measure_speed, open_exported
 
     side = classifier.clip.preprocess.side
-    exported = open_exported(found.path, found.form, torch.get_num_threads())
+    score = open_exported(exported.path, exported.form, torch.get_num_threads())
     return {
         "classifier": measure_speed(lambda images: classifier.logits(images).softmax(-1), side),
-        "exported": measure_speed(exported, side),
+        "exported": measure_speed(score, side),
     }
 
 
-def _show(found: "Exported", speeds: dict[str, float]) -> None:
-    named = {"classifier": "with its backbone, in torch", "exported": f"exported, {found.weights}"}
-    sizes = {"classifier": found.weights_size, "exported": found.size}
-    rows = [[named[key], _size(sizes[key]), f"{speeds[key]:.1f}"] for key in named]
-    print_table(f"{found.path}, on this CPU", ["classifier", "size", "images/s"], rows)
-    for what, agreement in (("random images", found.noise), ("pictures", found.pictures)):
+def _show(exported: "Exported", speeds: dict[str, float]) -> None:
+    rows = [
+        (name, f"{size / 1e6:.1f} MB", f"{speed:.1f}")
+        for name, size, speed in (
+            ("with its backbone, in torch", exported.weights_size, speeds["classifier"]),
+            (f"exported, {exported.weights}", exported.size, speeds["exported"]),
+        )
+    ]
+    print_table(f"{exported.path}, on this CPU", ["classifier", "size", "images/s"], rows)
+    for images, agreement in (("random images", exported.noise), ("pictures", exported.pictures)):
         if agreement is not None:
             print(
-                f"On {agreement.images} {what}, probabilities differ by "
+                f"On {agreement.images} {images}, probabilities differ by "
                 f"{agreement.difference:.1e} at most, and {100 * agreement.same:.1f} % are put "
                 "into the same class."
             )
-    if found.pictures is None:
+    if exported.pictures is None:
         print("Compare them on test images of your own, too, with --check DATA.")
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB"

@@ -6,27 +6,20 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from crossprompt.cli.args import add_device_arguments, add_settings, collect
 from crossprompt.cli.load import add_backbone, add_run_or_export, open_predictor
-from crossprompt.inference.onnx import OnnxClassifier
 from crossprompt.inference.server.limits import Limits
 from crossprompt.utils.optional import require_extra
-
-if TYPE_CHECKING:
-    from crossprompt.classifier.classifier import Classifier
-    from crossprompt.inference.base import Served
 
 EXAMPLE = "crossprompt serve runs/photos-dcp --port 8000"
 
 HOST, PORT = "127.0.0.1", 8000
 PACKAGES = ("fastapi", "prometheus-client", "python-multipart", "uvicorn")
-"""Of the extra ``serve``."""
+"""Packages of the extra ``serve``."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Options of the server."""
     add_run_or_export(parser)
     parser.add_argument(
         "--host", default=HOST, help=f"name or address to listen on (default: {HOST}: this machine)"
@@ -53,42 +46,30 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM."""
     require_extra("serve", PACKAGES, "crossprompt serve")
-    # what the extra holds is imported from here on
     from crossprompt.inference.server.app import build_app
     from crossprompt.inference.server.auth import read_key
     from crossprompt.inference.server.process import address_of, bind, serve
 
     limits = Limits(**collect(options, Limits))
     key = read_key(options.api_key_file)
-    with closing(bind(options.host, options.port)) as bound:
+    with closing(bind(options.host, options.port)) as bound:  # a port in use is an error at once
         if key is None and not ipaddress.ip_address(bound.getsockname()[0]).is_loopback:
             print(
                 f"crossprompt: warning: anyone who can reach {options.host} can have images "
-                "classified; ask for a key with --api-key-file",
+                "classified; require a key with --api-key-file",
                 file=sys.stderr,
             )
-        served = _as_served(
-            open_predictor(options.run, options.backbone, options.device, options.dtype)
-        )
+        classifier = open_predictor(options.run, options.backbone, options.device, options.dtype)
 
         def ready() -> None:
-            what = f"{options.run} ({len(served.class_names)} classes)"
-            print(f"Serving {what} at {address_of(bound)}; stop with Ctrl-C", flush=True)
+            name = f"{options.run} ({len(classifier.class_names)} classes)"
+            print(f"Serving {name} at {address_of(bound)}; stop with Ctrl-C", flush=True)
 
-        serve(build_app(served, limits, key), bound, 2 * limits.timeout, ready)
+        serve(build_app(classifier, limits, key), bound, 2 * limits.timeout, ready)
     return 0
 
 
-def _as_served(opened: "Classifier | OnnxClassifier") -> "Served":
-    """What the server asks of it; an exported classifier has all of it."""
-    if isinstance(opened, OnnxClassifier):
-        return opened
-    from crossprompt.classifier.torch_classifier import TorchClassifier  # which imports torch
-
-    return TorchClassifier(opened)
-
-
-def _port(word: str) -> int:
-    if not word.isdecimal() or int(word) > 65535:
-        raise argparse.ArgumentTypeError(f"{word!r} is not a port, a number from 0 to 65535")
-    return int(word)
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, a number from 0 to 65535")
+    return int(text)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from crossprompt.clip.key_maps import HUGGING_FACE, OPENAI, OPENAI_SIZES, Table
 from crossprompt.errors import RequestError
+from crossprompt.utils.text import listed
 
 SHOWN = 5
 """Keys that an error lists before it counts the rest."""
@@ -42,9 +43,10 @@ class Checkpoint:
             return HUGGING_FACE
         if any(key.startswith("visual.") for key in self.shapes):
             return OPENAI
+        found = listed(self.shapes, SHOWN, str) or "no tensors"
         raise RequestError(
-            f"{self.path} holds no CLIP: found {_listed(self.shapes) or 'no tensors'}; expected "
-            "the keys of transformers' CLIPModel (vision_model.…), of openai/CLIP or of open_clip "
+            f"{self.path} holds no CLIP: found {found}; expected the "
+            "keys of transformers' CLIPModel (vision_model.…), of openai/CLIP or of open_clip "
             "(visual.…)"
         )
 
@@ -66,7 +68,9 @@ class Checkpoint:
             ],
         }
         if any(problems.values()):
-            text = "; ".join(f"{kind}: {_listed(keys)}" for kind, keys in problems.items() if keys)
+            text = "; ".join(
+                f"{kind}: {listed(keys, SHOWN, str)}" for kind, keys in problems.items() if keys
+            )
             raise RequestError(
                 f"{self.path} does not fit its model: {text}; get the checkpoint again, or the "
                 "config that belongs to it"
@@ -137,10 +141,3 @@ def _from_state(path: Path, state: Any, torchscript: bool) -> Checkpoint:
         state = {key.removeprefix("module."): value for key, value in state.items()}
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     return Checkpoint(path, shapes, state.__getitem__, torchscript)
-
-
-def _listed(keys: Iterable[str]) -> str:
-    """The first few keys, and how many more there are."""
-    keys = list(keys)
-    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-    return ", ".join(keys[:SHOWN]) + more

@@ -1,4 +1,4 @@
-"""Every image read once before it is needed, so that all bad ones are known at once."""
+"""Reads every image once, before any is needed, so that all bad ones are reported together."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from crossprompt.data.images import BadImage, UnreadableImageError, read_image
 from crossprompt.errors import RequestError
+from crossprompt.utils.text import indented
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number of all."""
 
-_LISTED = 20
 _BATCH = 256
 
 
@@ -50,10 +50,7 @@ def check_images(
 
 def list_bad(bad: Sequence[BadImage]) -> str:
     """A line for each of the first 20 bad images and the number of the others."""
-    lines = [f"  {image.path}: {image.reason}" for image in bad[:_LISTED]]
-    if len(bad) > _LISTED:
-        lines.append(f"  and {len(bad) - _LISTED} more")
-    return "\n".join(lines)
+    return indented([f"{image.path}: {image.reason}" for image in bad])
 
 
 def _each(pool: ThreadPoolExecutor, paths: Sequence[Path]) -> Iterator[BadImage | None]:

@@ -1,7 +1,7 @@
-"""Image files: find them, and read any of them as RGB.
+"""Finds image files, and reads any kind that Pillow opens as RGB.
 
-Only ``read_image``, ``decode_image`` and ``convert_image`` decode, and alike: one answer for every
-kind of image that Pillow opens, and one exception for all others.
+``read_image``, ``decode_image`` and ``convert_image`` decode alike, and raise one exception for
+everything that is no image.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from crossprompt.data.files import list_files
+from crossprompt.data.files import walk
 from crossprompt.errors import RequestError
 from crossprompt.utils.text import one_line
 
@@ -28,7 +28,7 @@ EXTENSIONS = frozenset(
     )
     for ending in endings.split()
 )
-"""Endings of files meant as images; Pillow may refuse some, which is better said than hidden."""
+"""Endings of image files; one that Pillow cannot read is reported, not skipped."""
 
 _RUN_PROGRAMS = frozenset(("EPS", "WMF"))  # Pillow starts Ghostscript, or lets Windows draw
 _SIXTEEN_BIT_IN_I = frozenset(("PNG", "PPM"))  # 16-bit files that Pillow holds in 32-bit pixels
@@ -53,7 +53,7 @@ class BadImage:
 
 
 class UnreadableImageError(RequestError):
-    """A file cannot be read as an image; ``bad`` says which and why."""
+    """A file cannot be read as an image; ``bad`` holds its path and the reason."""
 
     def __init__(self, bad: BadImage) -> None:
         super().__init__(bad)  # so that it can be sent from a worker process
@@ -64,24 +64,19 @@ class UnreadableImageError(RequestError):
 
 
 class UndecodableImageError(RequestError):
-    """What was given cannot be decoded as an image; the message is the reason.
-
-    After its first colon a reason may hold Pillow's own words.
-    """
+    """Bytes cannot be decoded as an image; the message is the reason."""
 
 
 def read_image(path: str | os.PathLike[str], enough: int | None = None) -> Image.Image:
     """Read an image file as 8-bit RGB, upright.
 
     The EXIF rotation is applied, 16-bit grays are scaled to 8 bits, transparency is laid on white,
-    and of an animation or a file of several pages the first is taken. Color profiles are not
-    applied.
+    and of several frames or pages the first is taken. Color profiles are not applied.
 
     Args:
         path: the file.
-        enough: a JPEG is decoded at a half, a quarter or an eighth of its size as long as its
-            shorter side keeps so many pixels: of a photograph, several times faster. All of it by
-            default.
+        enough: pixels of the shorter side that suffice; a JPEG is then decoded, several times
+            faster, at a half, a quarter or an eighth of its size. All pixels by default.
 
     Raises:
         UnreadableImageError: the file is missing, empty, damaged, truncated, too large, or no
@@ -89,7 +84,11 @@ def read_image(path: str | os.PathLike[str], enough: int | None = None) -> Image
     """
     path = Path(path)
     try:
-        _check_file(path)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise _RefusedError("a folder or a device, no file")  # a pipe would be waited for
+        if status.st_size == 0:
+            raise _RefusedError("the file is empty (0 bytes)")
         return _open(path, enough)
     except Exception as error:  # on garbage Pillow raises anything, down to struct.error
         raise UnreadableImageError(BadImage(path, _reason(error))) from error
@@ -102,14 +101,13 @@ def decode_image(
     formats: Sequence[str] | None = None,
     most_pixels: int | None = None,
 ) -> Image.Image:
-    """Decode an image that is no file on the disk, just as ``read_image`` does.
+    """Decode an image in memory, as ``read_image`` does.
 
     Args:
-        file: for example a ``BytesIO``.
+        file: the bytes.
         enough: see ``read_image``.
-        formats: Pillow's names of those that are taken; all that need no other program by default.
-        most_pixels: an image of more is refused before it is decoded; by default Pillow's own
-            limit.
+        formats: Pillow's names of accepted formats; all that need no other program by default.
+        most_pixels: a larger image is refused before it is decoded; Pillow's limit by default.
 
     Raises:
         UndecodableImageError: it is empty, damaged, truncated, too large, or no image.
@@ -123,10 +121,7 @@ def decode_image(
 
 
 def convert_image(image: Image.Image) -> Image.Image:
-    """An image that Pillow has opened, just as ``read_image`` reads it.
-
-    Args:
-        image: of any mode; of an animation, at the picture that is to be taken.
+    """Convert an image that Pillow has opened, of any mode, as ``read_image`` does.
 
     Raises:
         UndecodableImageError: its file is damaged or closed, or its pixels have no fixed range.
@@ -140,20 +135,12 @@ def convert_image(image: Image.Image) -> Image.Image:
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     """All files in a folder and the folders in it that end as images do, sorted by their path."""
-    return [path for path in list_files(Path(folder)) if path.suffix.lower() in EXTENSIONS]
+    return [Path(path) for path in walk(folder) if is_image_name(path)]
 
 
-def _check_file(path: Path) -> None:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise _RefusedError("a folder or a device, no file")  # a pipe would be waited for
-    if status.st_size == 0:
-        raise _RefusedError("the file is empty (0 bytes)")
-
-
-def _formats() -> list[str]:
-    Image.init()
-    return [name for name in list(Image.OPEN) if name not in _RUN_PROGRAMS]
+def is_image_name(path: str) -> bool:
+    """True if a path, or a file's name, ends as an image's does."""
+    return os.path.splitext(path)[1].lower() in EXTENSIONS
 
 
 def _open(
@@ -162,7 +149,9 @@ def _open(
     formats: Sequence[str] | None = None,
     most_pixels: int | None = None,
 ) -> Image.Image:
-    taken = [name for name in _formats() if formats is None or name in formats]
+    Image.init()
+    known = [name for name in list(Image.OPEN) if name not in _RUN_PROGRAMS]
+    taken = [name for name in known if formats is None or name in formats]
     with _pillow_warnings_ignored, Image.open(source, formats=taken) as image:
         width, height = image.size
         if most_pixels is not None and width * height > most_pixels:
@@ -179,16 +168,12 @@ def _decode(image: Image.Image) -> Image.Image:
     if 0 in image.size:  # as from a crop of no width
         raise _RefusedError("no pixels, {} x {}".format(*image.size))
     image.load()
-    orientation = _orientation(image)  # asked before any conversion, which may lose it
+    try:
+        orientation = image.getexif().get(_ORIENTATION)  # before a conversion, which may lose it
+    except Exception:  # damaged metadata raises anything, and the pixels are fine without it
+        orientation = None
     image = _flatten(image)
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
-
-
-def _orientation(image: Image.Image) -> int | None:
-    try:
-        return image.getexif().get(_ORIENTATION)
-    except Exception:  # damaged metadata raises anything, and the pixels are fine without it
-        return None
 
 
 def _flatten(image: Image.Image) -> Image.Image:
@@ -206,7 +191,7 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 
 class _RefusedError(Exception):
-    """What ``read_image`` itself finds wrong with a file."""
+    """A fault found here and not by Pillow."""
 
 
 def _reason(error: Exception, formats: Sequence[str] | None = None) -> str:

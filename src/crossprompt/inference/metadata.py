@@ -1,16 +1,23 @@
-"""What a saved classifier says of itself: ``classifier.json``, checked before it is believed."""
+"""Schemas of ``classifier.json`` and of the description inside an exported classifier."""
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
+from PIL.Image import Resampling
+
+from crossprompt.data.class_names import check_class_names
+from crossprompt.data.transforms import PictureTransform, Three
 from crossprompt.errors import RequestError
+from crossprompt.utils.json_file import decode_json, read_json
+from crossprompt.utils.text import one_line
 
 FORMAT = 1
-"""Version of the folder's layout."""
+"""Version of a saved classifier's folder, and of an exported file's description and graph."""
 DESCRIPTION, FROZEN, LEARNED, CARD = (
     "classifier.json",
     "classifier.safetensors",
@@ -18,43 +25,84 @@ DESCRIPTION, FROZEN, LEARNED, CARD = (
     "README.md",
 )
 """Files of a saved classifier."""
-TYPES: Mapping[tuple[str, ...], type] = {
-    ("form",): str,
-    ("method", "name"): str,
-    ("method", "config"): dict,
-    ("backbone", "name"): str,
-    ("backbone", "weights"): str,
-    ("class_names",): list,
-    ("files", FROZEN): str,
-    ("files", LEARNED): str,
-}
-"""What a description must hold."""
-INFORMATION: Mapping[str, type] = {
-    "data": dict,
-    "inference": str,
-    "learned_from": list,
-    "metrics": dict,
-    "training": dict,
-    "versions": dict,
-}
-"""What it may hold beside other information, and is used."""
-OWN = {"format", "versions", *(path[0] for path in TYPES)}
-"""Keys of a description that are not the caller's information."""
+KEY = "crossprompt"
+"""Key of the description in an ONNX file's metadata."""
+EXTRA = f"{KEY}.json"
+"""Name of the description among the extra files of a torch program."""
 LARGEST = 32 * 2**20
 """Bytes of a description: 50,000 hashes of images and the names of as many classes take 7 MB."""
+
+
+class Information(msgspec.Struct, kw_only=True):
+    """Optional entries that are used; the caller may add others."""
+
+    data: dict[str, Any] = {}
+    inference: str = "calibrated"
+    learned_from: list[Any] = []
+    metrics: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    versions: dict[str, Any] = {}
+
+
+class _Method(msgspec.Struct):
+    name: str
+    config: dict[str, Any]
+
+
+class _Backbone(msgspec.Struct):
+    name: str
+    weights: str
+
+
+class Description(Information, kw_only=True):
+    """Entries of saved and exported classifiers alike."""
+
+    format: int
+    form: str
+    method: _Method
+    backbone: _Backbone
+    class_names: list[str]
+
+
+class _Hashes(msgspec.Struct):
+    frozen: str = msgspec.field(name=FROZEN)
+    learned: str = msgspec.field(name=LEARNED)
+
+
+class SavedDescription(Description, kw_only=True):
+    """Schema of ``classifier.json``."""
+
+    files: _Hashes
+
+
+class _Preprocess(msgspec.Struct):
+    side: int
+    resize: int
+    mean: Three
+    std: Three
+    interpolation: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+
+
+class ExportedDescription(Description, kw_only=True):
+    """Schema of the description inside an exported file."""
+
+    weights: str
+    preprocess: _Preprocess
+
+
+INFORMATION = Information.__struct_fields__
+OWN = {"format", "form", "method", "backbone", "class_names", "files", "versions"}
+"""Keys of a description that are not the caller's information."""
 OTHER_FILES = {
     ".onnx": "an exported classifier, which crossprompt.load_onnx opens",
     ".pt2": "an exported torch program, which torch.export.load opens; predict takes .onnx",
     ".safetensors": "one file of a classifier, or a checkpoint",
 }
-"""Ending of a file that was given in place of a folder, to what it is."""
+"""Ending of a file that was given in place of a folder, to its kind."""
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """A saved classifier's description.
-
-    Args:
-        path: of ``classifier.json``.
+    """The content of a saved classifier's ``classifier.json``.
 
     Raises:
         RequestError: it is missing, damaged, or of a newer format.
@@ -63,114 +111,97 @@ def read_description(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise RequestError(
             f"{folder} is no saved classifier: expected a folder with {path.name}, found "
-            f"{_what(folder)}; make one with: crossprompt fit DATA --output FOLDER"
+            f"{_kind_of(folder)}; make one with: crossprompt fit DATA --output FOLDER"
         )
     if (size := path.stat().st_size) > LARGEST:
-        raise RequestError(
-            f"{path} is damaged: it has {size} bytes, expected {LARGEST} at most; copy it again "
-            "or train anew"
-        )
-    try:
-        description = parse_json(path.read_text("utf-8"))
-        found = description["format"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = f"{type(error).__name__} {error}"
-        raise RequestError(
-            f"{path} is damaged, expected a JSON object with a format, found {reason:.200}; copy "
-            "it again or train anew"
-        ) from error
-    if type(found) is not int or found != FORMAT:
-        raise RequestError(
-            f"{path} has format {found!r:.60}, this crossprompt reads format {FORMAT}; install "
-            "the release that wrote it"
-        )
-    with told(f"{path} is damaged"):
-        check_types(description, TYPES)
-    return dict(description)
+        raise RequestError(f"{path} is damaged: it has {size} bytes, expected {LARGEST} at most")
+    advice = "copy it again or train anew"
+    return _checked(read_json(path, dict, advice, LARGEST), SavedDescription, str(path), advice)
 
 
-def parse_json(text: str) -> Any:
-    """What a text says; ``ValueError`` also for the numbers that JSON has no word for."""
-    return json.loads(text, parse_constant=_refuse_constant)
+def read_exported_description(text: str | None, path: Path) -> dict[str, Any]:
+    """The description inside an exported classifier.
+
+    Args:
+        text: the metadata under ``KEY``; None if there is none.
+        path: the file, for errors.
+
+    Raises:
+        RequestError: there is none, it is damaged, or of another format.
+    """
+    if text is None:
+        raise RequestError(
+            f"{path} is an ONNX model, but none that crossprompt export wrote: its metadata has "
+            f"no {KEY!r}; give the file that was exported, or export again"
+        )
+    source, advice = f"the metadata of {path}", "export it again"
+    found = decode_json(text, dict, source, advice)
+    description = _checked(found, ExportedDescription, source, advice)
+    with told(f"{source} is damaged"):
+        check_class_names(description["class_names"])
+    return description
+
+
+def read_transform(description: Mapping[str, Any], path: Path) -> PictureTransform:
+    """The image transform of an exported classifier; ``RequestError`` if it is impossible."""
+    steps = msgspec.structs.asdict(msgspec.convert(description["preprocess"], _Preprocess))
+    steps["interpolation"] = Resampling[steps["interpolation"].upper()]
+    with told(f"the metadata of {path} is damaged"):
+        return PictureTransform(**steps)
+
+
+def exported_text(about: Mapping[str, Any], transform: PictureTransform, weights: str) -> str:
+    """The JSON description of an exported classifier, from that of the saved one."""
+    steps = {**asdict(transform), "interpolation": transform.interpolation.name.lower()}
+    return json_text({**about, "format": FORMAT, "weights": weights, "preprocess": steps})
 
 
 def json_text(description: Mapping[str, Any]) -> str:
-    """A description as text; numbers that JSON has no word for become null."""
+    """A description as JSON; infinite numbers and NaN, which JSON lacks, become null."""
     text = json.dumps(_finite(description), ensure_ascii=False, indent=2, default=str)
     return text + "\n"
 
 
-def check_types(description: Mapping[str, Any], types: Mapping[tuple[str, ...], type]) -> None:
-    """``ValueError`` names what a description lacks, or has of another type than is expected.
-
-    Args:
-        description: as JSON has it.
-        types: what it must hold, ``class_names`` and ``backbone.name`` among it.
-    """
-    for path, expected in types.items():
-        value: Any = description
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        if type(value) is not expected:  # not isinstance: to Python, true is a whole number
-            raise ValueError(f"{'.'.join(path)} is {value!r:.60}, expected a {expected.__name__}")
-    for name in description["class_names"]:
-        if not isinstance(name, str):
-            raise ValueError(f"class_names holds {name!r:.60}, expected a str")
-    for name in (*description["class_names"], description["backbone"]["name"]):
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise ValueError(f"{name!r:.60} holds half a character") from None
-    check_information(description)
-
-
-def check_class_names(class_names: Any) -> None:
-    """``RequestError`` unless they are at least two texts, none of them blank or there twice."""
-    if isinstance(class_names, (Set, Mapping, Iterator)):  # a set's order differs from run to run
-        raise RequestError(
-            f"class names are a {type(class_names).__name__}, expected a list in the order of the "
-            "labels"
-        )
-    if isinstance(class_names, str) or len(class_names) < 2:
-        raise RequestError(
-            f"class names are {class_names!r:.80}, expected a list of at least two to tell apart"
-        )
-    for name, count in Counter(class_names).items():
-        if not isinstance(name, str) or not name.strip():
-            raise RequestError(f"found class name {name!r}, expected a text that is not blank")
-        if count > 1:
-            raise RequestError(
-                f"class name {name!r} stands for {count} classes; rename all but one"
-            )
-
-
 def check_information(information: Mapping[str, Any]) -> None:
-    """``ValueError`` names a key whose value is of another type than is expected of it."""
-    for key, expected in INFORMATION.items():
-        if key in information and not isinstance(information[key], expected):
-            raise ValueError(f"{key} is {information[key]!r:.60}, expected a {expected.__name__}")
+    """``RequestError`` names an entry of the wrong type."""
+    try:
+        msgspec.convert(dict(information), Information)
+    except msgspec.ValidationError as error:
+        raise RequestError(str(error)) from error
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
-    """Put what it was about before an error's message."""
+def told(context: str) -> Iterator[None]:
+    """Prefix an error's message with its context."""
     try:
         yield
     except ValueError as error:  # RequestError is one
-        raise RequestError(f"{what}: {error}") from error
+        raise RequestError(f"{context}: {error}") from error
 
 
-def _what(folder: Path) -> str:
+def _checked(
+    description: dict[str, Any], kind: type[Any], source: str, advice: str
+) -> dict[str, Any]:
+    """A description as it stands in the file, checked against its schema."""
+    if (found := description.get("format", FORMAT)) != FORMAT:
+        raise RequestError(
+            f"{source} has format {found!r:.60}, this crossprompt reads format {FORMAT}; install "
+            "the release that wrote it"
+        )
+    try:
+        msgspec.convert(description, kind)
+    except msgspec.ValidationError as error:
+        raise RequestError(f"{source} is damaged ({one_line(error):.200}); {advice}") from error
+    return description
+
+
+def _kind_of(folder: Path) -> str:
     if folder.is_dir():
         return "a folder without it"
     if not folder.exists():
         return "no such folder"
-    what = OTHER_FILES.get(folder.suffix.lower())
-    return "a file" if what is None else f"a file ({what})"
-
-
-def _refuse_constant(word: str) -> None:
-    raise ValueError(f"{word}, which is no JSON")
+    kind = OTHER_FILES.get(folder.suffix.lower())
+    return "a file" if kind is None else f"a file ({kind})"
 
 
 def _finite(value: Any) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from crossprompt.clip.model import CLIP
-from crossprompt.inference.metadata import check_class_names
+from crossprompt.data.class_names import check_class_names
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen
 from crossprompt.utils.config import Settings, require

@@ -1,6 +1,6 @@
 """Text for messages: suggestions, lists, one line per error, no control characters."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from difflib import get_close_matches
 from unicodedata import category
 
@@ -38,3 +38,16 @@ def did_you_mean(word: str, known: Collection[str], otherwise: str | None = None
     if near := nearest(word, known):
         return f"did you mean {near!r}?"
     return f"there are {', '.join(known)}" if otherwise is None else otherwise
+
+
+def listed(names: Iterable[object], most: int = 10, form: Callable[[object], str] = repr) -> str:
+    """The first ``most`` names, quoted unless ``form`` is ``str``, and the number of the rest."""
+    names = list(names)
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(form, names[:most])) + rest
+
+
+def indented(lines: Sequence[str], most: int = 20) -> str:
+    """The first ``most`` lines, indented, and the number of the rest."""
+    rest = [f"and {len(lines) - most} more"] if len(lines) > most else []
+    return "\n".join(f"  {line}" for line in [*lines[:most], *rest])

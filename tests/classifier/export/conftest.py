@@ -6,8 +6,9 @@ from typing import Any
 import onnx_ir
 import pytest
 
+from crossprompt.classifier import export
 from crossprompt.classifier.classifier import Classifier, freeze
-from crossprompt.classifier.export import export_classifier, write
+from crossprompt.classifier.export import export_classifier
 from crossprompt.classifier.export import onnx as onnx_model
 from crossprompt.data.dataset import Item
 from tests.backbone import write_items
@@ -34,13 +35,13 @@ def classifier(items: list[Item]) -> Classifier:
 @pytest.fixture(scope="session")
 def converted(classifier: Classifier) -> tuple[Any, Any]:
     """The program and its ONNX graph, which do not depend on how weights are stored."""
-    program = write.trace(classifier)
+    program = export.trace(classifier)
     return program, onnx_ir.to_proto(onnx_model.convert(program))
 
 
 def convert_nothing(patch: pytest.MonkeyPatch, converted: tuple[Any, Any]) -> None:
     program, graph = converted
-    patch.setattr(write, "trace", lambda _: program)
+    patch.setattr(export, "trace", lambda _: program)
     patch.setattr(onnx_model, "convert", lambda _: onnx_ir.from_proto(graph))
 
 

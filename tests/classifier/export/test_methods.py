@@ -18,6 +18,7 @@ from tests.classifier.export.exporting import narrow_clip
 from tests.methods.cases import Case
 from tests.saved import train
 
+pytestmark = pytest.mark.slow
 Pair = tuple[Classifier, OnnxClassifier]
 EXCEPTIONS: dict[str, str] = {}
 """Method to the reason why it cannot be exported."""

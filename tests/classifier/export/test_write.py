@@ -1,4 +1,4 @@
-"""What is written, what is refused, and that nothing is left behind where it does not agree."""
+"""Exports: content of the files, refusals, and nothing left behind where one does not agree."""
 
 import json
 import logging
@@ -11,25 +11,27 @@ import onnx
 import pytest
 import torch
 
+from crossprompt.classifier import export
 from crossprompt.classifier.classifier import Classifier, freeze
 from crossprompt.classifier.export import (
     export_classifier,
     measure_speed,
     open_exported,
     trace,
-    write,
 )
 from crossprompt.classifier.export import onnx as onnx_model
 from crossprompt.classifier.export.check import Agreement, compare, require_agreement
 from crossprompt.classifier.export.onnx import LEAST
 from crossprompt.data.dataset import Item
 from crossprompt.errors import JobError, RequestError
+from crossprompt.inference.metadata import EXTRA, KEY
 from crossprompt.inference.onnx import load_onnx
-from crossprompt.inference.onnx_metadata import EXTRA, KEY
 from tests.backbone import NAMES, random_images, with_blocks
 from tests.classifier.export.exporting import narrow_clip
 from tests.clip.random_clip import make_clip
 from tests.saved import classify
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_torch_program_agrees_in_any_batch_and_leaves_the_text_tower_out(
@@ -132,15 +134,15 @@ def test_the_metadata_say_what_it_is_and_how_it_was_evaluated(
 def test_what_does_not_agree_is_not_written(
     classifier: Classifier, once: None, tmp_path: Path, monkeypatch: Any, form: Any
 ) -> None:
-    path = tmp_path / f"model{write.ENDINGS[form]}"
+    path = tmp_path / f"model{export.ENDINGS[form]}"
     path.write_text("an earlier one")
 
     def wrong(*arguments: Any) -> Any:
         score = open_exported(*arguments)
         return lambda images: score(images) + 2e-4
 
-    monkeypatch.setattr(write, "open_exported", wrong)
-    with pytest.raises(JobError, match=r"differs by 0\.0002, expected at most 0\.0001 with fp32"):
+    monkeypatch.setattr(export, "open_exported", wrong)
+    with pytest.raises(JobError, match=r"0\.0002.* 0\.0001 .*fp32"):
         export_classifier(classifier, path, form=form)
     assert path.read_text() == "an earlier one"
     assert list(tmp_path.iterdir()) == [path]
@@ -161,7 +163,7 @@ def test_nan_is_no_agreement_and_the_largest_difference_counts() -> None:
 
     batches = [torch.ones(2, 1, 1, 2), -torch.ones(1, 1, 1, 2)]
     assert compare(plus(0), plus(0.25), batches) == Agreement(3, 0.25, 1.0)
-    with pytest.raises(JobError, match="differs by nan"):
+    with pytest.raises(JobError, match="nan"):
         require_agreement(compare(plus(0), plus(float("nan")), batches), "int8", "images")
 
 
@@ -178,7 +180,7 @@ def test_a_different_class_is_counted() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"form": "torch", "weights": "int8"}, "--weights int8 is for ONNX"),
+        ({"form": "torch", "weights": "int8"}, "--weights int8"),
         ({"path": "."}, "is a folder"),
     ],
 )
@@ -197,13 +199,13 @@ def test_a_classifier_that_answers_by_its_neighbors_is_refused(
     clip = narrow_clip()
     for inference in ("batch", "per-image"):
         other = freeze(classifier.method, clip, items, inference=inference)
-        with pytest.raises(RequestError, match=f"inference '{inference}' is for study"):
+        with pytest.raises(RequestError, match=f"'{inference}'"):
             export_classifier(other, tmp_path / "a.onnx")
 
 
 def test_a_classifier_in_few_digits_is_refused(items: list[Item], tmp_path: Path) -> None:
     other = classify(make_clip(with_blocks(2)).bfloat16(), items, "zero_shot")
-    with pytest.raises(RequestError, match=r"found a classifier in torch\.bfloat16 on cpu"):
+    with pytest.raises(RequestError, match=r"torch\.bfloat16"):
         export_classifier(other, tmp_path / "a.onnx")
 
 
@@ -214,8 +216,8 @@ def test_a_form_that_cannot_be_traced_says_so(
         return images.flatten(1)[: int(images.sum())]
 
     monkeypatch.setattr(classifier.frozen, "forward", by_size)
-    monkeypatch.setattr(write, "trace", trace)
-    with pytest.raises(JobError, match="a dcp classifier cannot be written as a graph"):
+    monkeypatch.setattr(export, "trace", trace)
+    with pytest.raises(JobError, match="dcp"):
         export_classifier(classifier, tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []
 
@@ -224,7 +226,7 @@ def test_weights_of_more_than_one_file_are_refused_with_advice(
     classifier: Classifier, once: None, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(onnx_model, "LARGEST", 1000)
-    with pytest.raises(RequestError, match=r"in fp32, an ONNX file holds 2 GiB; try --weights fp1"):
+    with pytest.raises(RequestError, match=r"--weights fp16"):
         export_classifier(classifier, tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []
 
@@ -233,13 +235,14 @@ def test_a_missing_package_is_told_before_any_work(
     classifier: Classifier, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    told = r"needs onnx, which is not installed; pip install 'crossprompt\[export\]'"
+    told = r"onnx.*crossprompt\[export\]"
     with pytest.raises(RequestError, match=told):
         export_classifier(classifier, tmp_path / "a.onnx")
 
 
 def test_loggers_are_left_as_they_were(exported: dict[str, Path]) -> None:
     assert logging.getLogger("torch.onnx").level == logging.NOTSET
+    assert logging.root.manager.disable == logging.NOTSET
 
 
 def test_speed_is_images_by_the_second() -> None:

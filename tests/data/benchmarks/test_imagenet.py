@@ -72,19 +72,19 @@ def test_train_or_val_alone_will_do_with_a_note(root: Path) -> None:
     shutil.rmtree(root / "imagenet/images/train")
     data = load_dataset("imagenet", root=root)
     assert (len(data.train), len(data.test)) == (0, 12)
-    assert "train is not there, so there are no train images" in data.notes[0]
+    assert "train is not there" in data.notes[0]
     shutil.rmtree(root / "imagenet/images/val")
-    with pytest.raises(RequestError, match="no folder train and none called val"):
+    with pytest.raises(RequestError, match=r"train is not there.*val is not there"):
         load_dataset("imagenet", root=root)
 
 
 def test_class_folders_that_are_missing_or_unknown_are_told(root: Path) -> None:
     images = root / "imagenet/images/train"
     (images / "n01440764").rename(images / "tench")
-    with pytest.raises(RequestError, match=r"1 class folders that are no classes in .*: tench"):
+    with pytest.raises(RequestError, match=r"no classes in .*: tench"):
         load_dataset("imagenet", root=root)
     shutil.rmtree(images / "tench")
-    with pytest.raises(RequestError, match="1 class folders missing: n01440764"):
+    with pytest.raises(RequestError, match="missing: n01440764"):
         load_dataset("imagenet", root=root)
     (root / "imagenet-rendition/imagenet-r/misc").mkdir()
     with pytest.raises(RequestError, match=r"no classes in .*: misc"):
@@ -121,5 +121,5 @@ def test_shifted_sets_that_are_not_there_are_left_out(root: Path) -> None:
     with pytest.raises(RequestError, match="no benchmark 'imagnet'"):
         shifted_sets_of("imagnet", root)
     shutil.rmtree(root / "imagenetv2/imagenetv2-matched-frequency-format-val/0")
-    with pytest.raises(RequestError, match=r"1 class folders missing: 0; .* data check imagenetv2"):
+    with pytest.raises(RequestError, match=r"missing: 0; .* data check imagenetv2"):
         shifted_sets_of("imagenet", root)

@@ -9,7 +9,7 @@ import httpx
 import numpy
 from PIL import Image
 
-from crossprompt.inference.base import Array, Served
+from crossprompt.inference.base import Array, ImageClassifier
 from crossprompt.inference.server.app import build_app
 from crossprompt.inference.server.limits import Limits
 from crossprompt.inference.server.process import Server, address_of, bind
@@ -17,7 +17,7 @@ from crossprompt.inference.server.process import Server, address_of, bind
 
 @contextmanager
 def running(
-    served: Served, limits: Limits | None = None, key: str | None = None
+    served: ImageClassifier, limits: Limits | None = None, key: str | None = None
 ) -> Iterator[httpx.Client]:
     """A client of a server that listens on a free port; both end with the block."""
     limits = limits or Limits()
@@ -35,11 +35,12 @@ def running(
         thread.join()
 
 
-class Colors:
+class Colors(ImageClassifier):
     """Says how much of a picture is red, green and blue: every picture has its own answer."""
 
     class_names: Sequence[str] = ("red", "green", "blue")
     enough = None
+    fingerprint = "colors"
 
     def prepare(self, image: Image.Image) -> Array:
         mean = numpy.asarray(image, numpy.float32).mean((0, 1)) + 1
@@ -49,7 +50,7 @@ class Colors:
         return images.reshape(-1, 3)
 
 
-class Held(Colors):
+class Blocked(Colors):
     """Answers when it is let go."""
 
     def __init__(self) -> None:
@@ -84,7 +85,7 @@ def upload(*contents: bytes) -> list[tuple[str, tuple[str, bytes]]]:
     return [("images", (f"{place}.png", content)) for place, content in enumerate(contents)]
 
 
-def told(response: httpx.Response) -> list[list[float]]:
+def probabilities_in(response: httpx.Response) -> list[list[float]]:
     """The shares of every picture, in the order of the classes of ``Colors``."""
     return [
         [{x["label"]: x["probability"] for x in answer["top"]}[name] for name in Colors.class_names]

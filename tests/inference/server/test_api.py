@@ -1,4 +1,4 @@
-"""What programs ask, and what they are answered."""
+"""The JSON API."""
 
 import base64
 import hmac
@@ -10,13 +10,21 @@ from pathlib import Path
 import httpx
 import pytest
 
-from crossprompt.classifier.torch_classifier import TorchClassifier
 from crossprompt.inference.server import auth as access
 from crossprompt.inference.server.limits import Limits
 from tests.backbone import NAMES, even_clip, write_items
-from tests.inference.server.servers import Colors, Held, picture, running, shares, told, upload
+from tests.inference.server.servers import (
+    Blocked,
+    Colors,
+    picture,
+    probabilities_in,
+    running,
+    shares,
+    upload,
+)
 from tests.saved import classify
 
+pytestmark = pytest.mark.slow
 KEY = "a-key-that-nobody-guesses"
 
 
@@ -32,7 +40,7 @@ def test_every_answer_is_the_one_given_offline_whatever_shares_its_batch(
     classifier = classify(even_clip(), items, method)
     expected = classifier.predict([item.path for item in items], top_k=4)
     limits = Limits(max_wait_ms=20.0, max_batch=7)
-    with running(TorchClassifier(classifier), limits) as client, ThreadPoolExecutor(8) as pool:
+    with running(classifier, limits) as client, ThreadPoolExecutor(8) as pool:
 
         def ask(number: int) -> list[tuple[str, float]]:
             file = items[number].path.read_bytes()
@@ -57,7 +65,7 @@ def test_several_images_are_answered_in_their_order(client: httpx.Client) -> Non
         client.post("/v1/predict", json=as_json(*contents)),
     ):
         assert response.status_code == 200
-        for found, content in zip(told(response), contents, strict=True):
+        for found, content in zip(probabilities_in(response), contents, strict=True):
             assert found == pytest.approx(shares(content), abs=1e-6)
 
 
@@ -87,63 +95,54 @@ def test_the_server_says_that_it_lives_and_is_ready(client: httpx.Client) -> Non
 
 
 GOOD = picture()
+FORM = {"content-type": "multipart/form-data; boundary=a"}
+JSON = {"content-type": "application/json"}
 WRONG: dict[str, tuple[dict[str, object], int, str]] = {
-    "no content type": ({"content": b"x"}, 415, "send multipart/form-data or application/json"),
-    "another type": (
-        {"content": GOOD, "headers": {"content-type": "image/png"}},
-        415,
-        "found the content type 'image/png'",
-    ),
+    "no content type": ({"content": b"x"}, 415, "multipart/form-data"),
+    "another type": ({"content": GOOD, "headers": {"content-type": "image/png"}}, 415, "image/png"),
     "no boundary": (
         {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
         400,
-        "the form is damaged",
+        "boundary",
     ),
-    "damaged form": (
-        {"content": b"--a\r\nx", "headers": {"content-type": "multipart/form-data; boundary=a"}},
+    "damaged form": ({"content": b"--a\r\nx", "headers": FORM}, 400, "form"),
+    "a form that is cut off": (
+        {
+            "content": b"--a\r\nContent-Disposition: form-data; name=images; filename=x\r\n\r\ny",
+            "headers": FORM,
+        },
         400,
-        "the form is damaged",
+        "form",
     ),
-    "no image": ({"files": {"top_k": (None, "3")}}, 422, "found no image"),
-    "another file": ({"files": {"photo": GOOD}}, 422, "found a file named 'photo'"),
-    "another field": (
-        {"files": upload(GOOD), "data": {"topk": "3"}},
-        422,
-        "found a field without a file named 'topk'",
+    "a form in no encoding": (
+        {
+            "content": b"--a\r\nContent-Disposition: form-data; name=top_k\r\n\r\n1\r\n--a--",
+            "headers": {"content-type": "multipart/form-data; charset=undefined; boundary=a"},
+        },
+        400,
+        "UTF-8",
     ),
+    "no image": ({"files": {"top_k": (None, "3")}}, 422, "no image"),
+    "another file": ({"files": {"photo": GOOD}}, 422, "'photo'"),
+    "another field": ({"files": upload(GOOD), "data": {"topk": "3"}}, 422, "'topk'"),
     "many fields": (
         {"files": upload(GOOD), "data": {f"f{n}": "3" for n in range(20)}},
         422,
-        "found a field without a file named 'f0'",
+        "fields",
     ),
-    "a long field": ({"files": upload(GOOD), "data": {"top_k": "3" * 9999}}, 422, "too long"),
+    "a field twice": ({"files": upload(GOOD), "data": {"top_k": ["3", "4"]}}, 422, "top_k"),
+    "a long field": ({"files": upload(GOOD), "data": {"top_k": "3" * 9999}}, 422, "top_k"),
     "top_k of 0": ({"files": upload(GOOD), "data": {"top_k": "0"}}, 422, "top_k is '0'"),
     "top_k of words": ({"files": upload(GOOD), "data": {"top_k": "²"}}, 422, "top_k is '²'"),
-    "no JSON": (
-        {"content": b"{", "headers": {"content-type": "application/json"}},
-        422,
-        "the body: Invalid JSON",
-    ),
-    "deep JSON": (
-        {"content": b"[" * 99999, "headers": {"content-type": "application/json"}},
-        422,
-        "the body: Invalid JSON",
-    ),
-    "another key": ({"json": as_json(GOOD, topk=3)}, 422, "topk: Extra inputs"),
-    "top_k as text": (
-        {"json": as_json(GOOD, top_k="3")},
-        422,
-        "top_k: Input should be a valid int",
-    ),
-    "an empty list": ({"json": as_json()}, 422, "images: List should have at least 1"),
-    "no base64": ({"json": {"images": ["%%%%"]}}, 422, "image 0 (counted from 0) is not base64"),
-    "a data URL": (
-        {"json": {"images": ["data:image/png;base64,aaaa"]}},
-        422,
-        "image 0 (counted from 0) is not base64 of an image file, but a data URL; leave out what",
-    ),
-    "many files": ({"files": upload(*[GOOD] * 17)}, 413, "send at most 16 images at once"),
-    "many texts": ({"json": as_json(*[GOOD] * 17)}, 413, "send at most 16 images at once"),
+    "no JSON": ({"content": b"{", "headers": JSON}, 422, "JSON"),
+    "deep JSON": ({"content": b"[" * 99999, "headers": JSON}, 422, "JSON"),
+    "another key": ({"json": as_json(GOOD, topk=3)}, 422, "topk"),
+    "top_k as text": ({"json": as_json(GOOD, top_k="3")}, 422, "top_k"),
+    "an empty list": ({"json": as_json()}, 422, "images"),
+    "no base64": ({"json": {"images": ["%%%%"]}}, 422, "image 0"),
+    "a data URL": ({"json": {"images": ["data:image/png;base64,aaaa"]}}, 422, "data URL"),
+    "many files": ({"files": upload(*[GOOD] * 17)}, 413, "16"),
+    "many texts": ({"json": as_json(*[GOOD] * 17)}, 413, "16"),
 }
 
 
@@ -159,9 +158,7 @@ def test_all_bad_images_of_a_request_are_named(client: httpx.Client) -> None:
     response = client.post("/v1/predict", files=upload(GOOD, b"", GOOD, b"no image"))
     assert response.status_code == 422
     answer = response.json()
-    assert answer["error"] == (
-        "cannot read image 1 (counted from 0): the file is empty (0 bytes), and 1 more"
-    )
+    assert "image 1 (counted from 0)" in answer["error"]
     assert [image["position"] for image in answer["images"]] == [1, 3]
     assert "not an image format" in answer["images"][1]["reason"]
 
@@ -170,7 +167,7 @@ def test_other_paths_and_methods_are_refused_in_the_same_form(client: httpx.Clie
     for method, path, status in (("GET", "/nowhere", 404), ("GET", "/v1/predict", 405)):
         response = client.request(method, path)
         assert response.status_code == status
-        assert "/docs lists what there is" in response.json()["error"]
+        assert "/openapi.json" in response.json()["error"]
     assert client.get("/v1/predict").headers["allow"] == "POST"
 
 
@@ -194,7 +191,7 @@ def test_without_the_key_nothing_is_classified_or_told() -> None:
                 assert response.headers["www-authenticate"] == "Bearer"
                 assert "Authorization: Bearer KEY" in response.json()["error"]
         for path in ("/", "/docs", "/openapi.json", "/healthz", "/readyz"):
-            assert client.get(path).status_code == 200
+            assert client.get(path, follow_redirects=True).status_code == 200
         client.headers["Authorization"] = f"Bearer {KEY}"
         assert client.get("/v1/classes").status_code == 200
         assert client.post("/v1/predict", files=upload(GOOD)).status_code == 200
@@ -229,7 +226,7 @@ def test_pictures_that_nobody_sent_are_not_counted() -> None:
 
 
 def test_a_full_queue_sends_clients_away_for_a_while() -> None:
-    served = Held()
+    served = Blocked()
     limits = Limits(queue=3, max_images=2, max_batch=1)
     with running(served, limits) as client, ThreadPoolExecutor(1) as pool:
         first = pool.submit(client.post, "/v1/predict", files=upload(GOOD, picture(1)))
@@ -237,7 +234,7 @@ def test_a_full_queue_sends_clients_away_for_a_while() -> None:
         refused = client.post("/v1/predict", files=upload(GOOD, GOOD))
         assert refused.status_code == 503
         assert refused.headers["retry-after"] == "1"
-        assert "the queue of images is full" in refused.json()["error"]
+        assert "images" in refused.json()["error"]
         assert client.get("/healthz").status_code == 200
         served.let_go.set()
         assert first.result(10).status_code == 200
@@ -245,11 +242,11 @@ def test_a_full_queue_sends_clients_away_for_a_while() -> None:
 
 
 def test_a_request_that_is_not_answered_in_time_is_sent_away_and_makes_room() -> None:
-    served = Held()
+    served = Blocked()
     with running(served, Limits(timeout=0.2, max_batch=1)) as client:
         response = client.post("/v1/predict", files=upload(GOOD, GOOD, GOOD))
         assert response.status_code == 503
-        assert "no answer within 0.2 seconds" in response.json()["error"]
+        assert "0.2 seconds" in response.json()["error"]
         served.let_go.set()
         assert client.post("/v1/predict", files=upload(GOOD)).status_code == 200
         assert "crossprompt_images_held 0.0" in client.get("/metrics").text
@@ -266,9 +263,7 @@ def test_a_failure_is_answered_without_a_word_about_internals() -> None:
     with running(Broken()) as client:
         response = client.post("/v1/predict", files=upload(picture(5)))
         assert response.status_code == 500
-        assert response.json() == {
-            "error": "the classifier failed; the log says why",
-            "images": [],
-        }
+        assert response.json()["images"] == []
+        assert "secret" not in response.text
         assert "crossprompt_failures_total 1.0" in client.get("/metrics").text
         assert client.post("/v1/predict", files=upload(picture(0))).status_code == 200

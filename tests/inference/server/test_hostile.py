@@ -1,4 +1,4 @@
-"""What is meant to harm the server is refused, and the server goes on."""
+"""Hostile requests are refused, and the server goes on."""
 
 import random
 import re
@@ -18,8 +18,16 @@ from PIL import Image
 
 from crossprompt.inference.server import process as running_module
 from crossprompt.inference.server.limits import Limits
-from tests.inference.server.servers import Colors, picture, running, shares, told, upload
+from tests.inference.server.servers import (
+    Colors,
+    picture,
+    probabilities_in,
+    running,
+    shares,
+    upload,
+)
 
+pytestmark = pytest.mark.slow
 MIB = 2**20
 INTERNALS = re.compile(r"Traceback|File \"|site-packages|/tmp|/usr|\.py|0x[0-9a-f]{6}|<_io|PIL\.")
 
@@ -34,7 +42,7 @@ def spill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def check_alive(client: httpx.Client) -> None:
     response = client.post("/v1/predict", files=upload(picture(9)))
     assert response.status_code == 200
-    assert told(response)[0] == pytest.approx(shares(picture(9)), abs=1e-6)
+    assert probabilities_in(response)[0] == pytest.approx(shares(picture(9)), abs=1e-6)
 
 
 def damaged(generator: random.Random, form: str) -> bytes:
@@ -91,10 +99,10 @@ def large(total: int) -> Iterator[bytes]:
         yield bytes(MIB)
 
 
-@pytest.mark.parametrize("told_before", [True, False])
-def test_too_large_an_upload_is_refused_before_it_is_read(spill: Path, told_before: bool) -> None:
+@pytest.mark.parametrize("declared", [True, False])
+def test_too_large_an_upload_is_refused_before_it_is_read(spill: Path, declared: bool) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=a"}
-    if told_before:
+    if declared:
         headers["Content-Length"] = str(len(HEAD) + 40 * MIB)
     with running(Colors(), Limits(max_upload_mb=2.0)) as client:
         tracemalloc.start()
@@ -102,7 +110,7 @@ def test_too_large_an_upload_is_refused_before_it_is_read(spill: Path, told_befo
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert response.status_code == 413
-        assert "larger than 2 MiB" in response.json()["error"]
+        assert "2 MiB" in response.json()["error"]
         assert peak < 12 * MIB
         assert "crossprompt_bytes_held 0.0" in client.get("/metrics").text
         check_alive(client)
@@ -122,7 +130,7 @@ def test_a_large_upload_that_is_allowed_is_kept_off_the_disk(
         monkeypatch.setattr("tempfile.TemporaryFile", refuse)
         monkeypatch.setattr("tempfile.SpooledTemporaryFile", refuse)
         response = client.post("/v1/predict", files=upload(stream.getvalue()))
-    assert told(response)[0] == pytest.approx(shares(stream.getvalue()), abs=1e-6)
+    assert probabilities_in(response)[0] == pytest.approx(shares(stream.getvalue()), abs=1e-6)
     assert list(spill.iterdir()) == []
 
 
@@ -144,7 +152,7 @@ def test_uploads_that_are_too_much_together_are_sent_away() -> None:
         for connection in slow:
             connection.close()
         assert response.status_code == 503
-        assert "as many uploads as it may" in response.json()["error"]
+        assert "bytes" in response.json()["error"]
         while "bytes_held 0.0" not in client.get("/metrics").text:
             assert time.monotonic() < deadline
         check_alive(client)
@@ -188,7 +196,7 @@ def test_kinds_of_files_that_cameras_and_the_web_do_without_are_not_decoded(
         response = client.post("/v1/predict", files=upload(picture(3, form)))
         assert response.status_code == 422
         told = response.json()["error"]
-        assert "not an image format that is taken (JPEG, MPO, PNG, WEBP" in told
+        assert "JPEG, MPO, PNG, WEBP" in told
         assert "Pillow" not in told
 
 
@@ -204,7 +212,7 @@ def test_a_request_that_trickles_in_is_given_up() -> None:
             while b"}" not in answer:
                 answer += slow.recv(65536)
         assert answer.startswith(b"HTTP/1.1 408 ")
-        assert b"did not arrive within 0.3 seconds" in answer
+        assert b"0.3 seconds" in answer
         check_alive(client)
 
 
@@ -255,7 +263,7 @@ def test_three_hundred_requests_at_once_lose_and_mix_up_nothing(client: httpx.Cl
         contents = [picture(number + 300 * place) for place in range(1 + number % 3)]
         response = client.post("/v1/predict", files=upload(*contents))
         assert response.status_code == 200
-        for found, content in zip(told(response), contents, strict=True):
+        for found, content in zip(probabilities_in(response), contents, strict=True):
             assert found == pytest.approx(shares(content), abs=1e-6)
 
     with ThreadPoolExecutor(16) as pool:

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 from crossprompt.inference.server.limits import Limits
 from tests.inference.server.servers import Colors, picture, running
 
+pytestmark = pytest.mark.slow
 KEY = "a-key-that-nobody-guesses"
 FLAGS = (
     "--no-sandbox",

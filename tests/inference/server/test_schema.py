@@ -1,4 +1,4 @@
-"""What the OpenAPI document says is what the server does."""
+"""The server conforms to its OpenAPI document."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,10 +17,10 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from crossprompt.inference.server.app import describe
 from crossprompt.inference.server.limits import Limits
 from tests.inference.server.servers import Colors, running
 
+pytestmark = pytest.mark.slow
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -82,24 +82,11 @@ def test_the_document_lists_every_operation(described: Any) -> None:
     assert found == set(OPERATIONS)
 
 
-def test_the_docs_page_lists_them_too_and_takes_nothing_from_elsewhere() -> None:
+def test_docs_leads_to_the_document() -> None:
     with running(Colors()) as client:
-        page = client.get("/docs")
-        for method, path in OPERATIONS:
-            assert f"<code>{method} {path}</code>" in page.text
-        assert "http:" not in page.text
-        assert "https:" not in page.text
-        assert "<script" not in page.text
-        names = client.get("/openapi.json").json()["components"]["schemas"]
-        assert all(f'id="{name}"' in page.text for name in names)
-
-
-def test_the_docs_page_shows_names_as_they_are_written() -> None:
-    operation = {"summary": "a & b", "responses": {"200": {"description": "<i>"}}}
-    page = describe({"paths": {"/<b>": {"get": operation}}})
-    assert "GET /&lt;b&gt;" in page
-    assert "a &amp; b" in page
-    assert "&lt;i&gt;" in page
+        found = client.get("/docs", follow_redirects=True)
+        assert found.url.path == "/openapi.json"
+        assert found.json()["paths"]
 
 
 def test_no_answer_may_be_framed_sniffed_or_run_scripts_from_elsewhere() -> None:

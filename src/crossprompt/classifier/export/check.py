@@ -1,8 +1,7 @@
-"""Whether an exported classifier says what the classifier says, and how fast."""
+"""Agreement of an exported file with its classifier, and the speed of both."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from time import perf_counter
 
 import torch
@@ -12,21 +11,16 @@ from crossprompt.errors import JobError
 from crossprompt.utils.shapes import Images, Probabilities
 
 Score = Callable[[Images], Probabilities]
-"""Preprocessed images to the probabilities of all classes."""
+"""Maps preprocessed images to the probabilities of all classes."""
 LIMITS = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.2}
-"""Largest difference of a probability, by how the weights are stored."""
-SIZES = (1, 7, 3)
-"""Batches of noise that are compared."""
-SPEED_BATCH = 8
-"""Images at a time when speed is measured."""
+"""Stored type of the weights to the largest allowed difference of a probability."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What two classifiers say of the same images."""
+    """Agreement of two classifiers on the same images."""
 
     images: int
-    """How many."""
     difference: float
     """Largest absolute difference of a probability, over all images and classes."""
     same: float
@@ -34,62 +28,53 @@ class Agreement:
 
 
 def compare(one: Score, other: Score, batches: Iterable[Tensor]) -> Agreement:
-    """Score the same images twice.
-
-    Args:
-        one: a classifier.
-        other: what it is compared with.
-        batches: of preprocessed images, at least one.
-    """
+    """Score the same batches of preprocessed images, at least one, with two classifiers."""
     images, difference, same = 0, 0.0, 0
     for batch in batches:
         expected, found = one(batch), other(batch)
-        # the maximum of tensors, as that of Python's numbers would overlook nan
+        # the maximum of tensors, as Python's would overlook nan
         difference = float(torch.maximum((found - expected).abs().max(), torch.tensor(difference)))
         same += int((found.argmax(-1) == expected.argmax(-1)).sum())
         images += batch.shape[0]
     return Agreement(images, difference, same / images)
 
 
-def noise(side: int) -> list[Tensor]:
-    """Batches of different sizes of random images of ``side`` pixels, always the same ones."""
+def random_batches(side: int) -> list[Tensor]:
+    """Batches of 1, 7 and 3 random images of ``side`` pixels, the same ones on every call."""
     generator = torch.Generator().manual_seed(1)
-    images = torch.randn(sum(SIZES), 3, side, side, generator=generator)
-    ends = [sum(SIZES[:count]) for count in range(len(SIZES) + 1)]
-    return [images[start:end] for start, end in pairwise(ends)]
+    return list(torch.randn(11, 3, side, side, generator=generator).split([1, 7, 3]))
 
 
-def require_agreement(found: Agreement, weights: str, of: str) -> None:
-    """``JobError`` if an exported classifier differs by more than the way its weights are stored
-    explains.
+def require_agreement(found: Agreement, weights: str, images: str) -> None:
+    """Raise ``JobError`` if probabilities differ by more than the stored weights explain.
 
     Args:
-        found: what was compared.
-        weights: how they are stored.
-        of: the images, in words.
+        found: the comparison.
+        weights: type in which they are stored.
+        images: names the images in the error.
     """
     limit = LIMITS[weights]
     if not found.difference <= limit:  # nan is no agreement either
         raise JobError(
-            f"the exported classifier does not agree with its original: on {found.images} {of} a "
-            f"probability differs by {found.difference:.2g}, expected at most {limit:g} with "
+            f"the exported classifier does not agree with its original: on {found.images} {images} "
+            f"a probability differs by {found.difference:.2g}, expected at most {limit:g} with "
             f"{weights} weights; nothing was written"
         )
 
 
 def measure_speed(score: Score, side: int, seconds: float = 1.0) -> float:
-    """Images per second in batches of 8: the median of the calls in so many seconds, at least 3.
+    """Images per second in batches of 8: the median of at least 3 calls.
 
     Args:
         score: a classifier.
         side: of its images, in pixels.
         seconds: to measure for.
     """
-    images = torch.randn(SPEED_BATCH, 3, side, side, generator=torch.Generator().manual_seed(0))
-    score(images)  # the first call prepares what the others find
+    images = torch.randn(8, 3, side, side, generator=torch.Generator().manual_seed(0))
+    score(images)  # warm up
     begin, times = perf_counter(), list[float]()
     while len(times) < 3 or perf_counter() - begin < seconds:
         start = perf_counter()
         score(images)
         times.append(perf_counter() - start)
-    return SPEED_BATCH / sorted(times)[len(times) // 2]
+    return images.shape[0] / sorted(times)[len(times) // 2]

@@ -1,4 +1,4 @@
-"""From the bytes of images to probabilities: decoded in threads, scored in one."""
+"""Dynamic batching: images are decoded in several threads and scored together in one."""
 
 import asyncio
 import logging
@@ -6,35 +6,36 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from io import BytesIO
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
+from typing import NamedTuple
 
 import numpy
 from PIL import Image
 
 from crossprompt.data.images import UndecodableImageError, decode_image
 from crossprompt.errors import JobError
-from crossprompt.inference.base import Array, Served
-from crossprompt.inference.server.errors import BusyError, RefusalError
-from crossprompt.inference.server.limits import FORMATS, Limits
+from crossprompt.inference.base import Array, ImageClassifier
+from crossprompt.inference.server.errors import RefusalError
+from crossprompt.inference.server.limits import FORMATS, BusyError, Limits
 from crossprompt.inference.server.metrics import Metrics
 from crossprompt.inference.server.schemas import BadImage
 
 log = logging.getLogger("crossprompt.inference.server")
+DECODERS = max(1, min(4, os.cpu_count() or 1))
+"""Decoding threads: each may hold an image of the most pixels."""
+SLIMMEST = 100
+"""Largest ratio of the sides: a line of pixels would become a huge image when its shorter side is
+enlarged to the transform's."""
 
 
-@dataclass(frozen=True)
-class Task:
-    """An image that waits for its answer."""
+class Task(NamedTuple):
+    """An image ``[3, side, side]`` that waits to be scored."""
 
     image: Array
-    """``[3, side, side]``."""
-    answer: "Future[Array]" = field(default_factory=Future)
-    """``[classes]``, in time."""
-    arrived: float = field(default_factory=time.monotonic)
-    """When it began to wait."""
+    probabilities: "Future[Array]"
+    arrived: float
 
 
 class Batcher:
@@ -44,7 +45,7 @@ class Batcher:
         score: ``[batch, 3, side, side]`` to ``[batch, classes]``; called from one thread.
         most: images in a batch.
         wait: seconds that an image waits for others, counted from its arrival.
-        metrics: where batches are counted.
+        metrics: to count batches in.
     """
 
     def __init__(
@@ -59,24 +60,20 @@ class Batcher:
 
     @property
     def alive(self) -> bool:
-        """Whether what is submitted will be answered."""
+        """Whether submitted images will be scored."""
         return self._thread.is_alive() and not self._closed
 
     def submit(self, image: Array) -> "Future[Array]":
-        """Score an image ``[3, side, side]``: in time, ``[classes]``.
-
-        Raises:
-            BusyError: it was closed.
-        """
-        task = Task(image)
+        """Score an image ``[3, side, side]``: in time, ``[classes]``; ``BusyError`` once closed."""
+        task = Task(image, Future(), time.monotonic())
         with self._lock:  # nothing may come after the end
             if self._closed:
                 raise BusyError("the server is stopping; try again later")
             self._tasks.put(task)
-        return task.answer
+        return task.probabilities
 
     def close(self) -> None:
-        """Answer all that was submitted, then stop."""
+        """Score all that was submitted, then stop."""
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -84,30 +81,27 @@ class Batcher:
         self._thread.join()
 
     def _work(self) -> None:
-        more = True
-        while more:
-            tasks, more = self._gather()
-            wanted = [task for task in tasks if task.answer.set_running_or_notify_cancel()]
-            if wanted:
-                self._answer(wanted)
+        while tasks := self._gather():
+            tasks = [task for task in tasks if task.probabilities.set_running_or_notify_cancel()]
+            if tasks:
+                self._score_batch(tasks)
 
-    def _gather(self) -> tuple[list[Task], bool]:
-        """The next batch, and whether any may follow."""
+    def _gather(self) -> list[Task]:
+        """The next batch; empty if no more will come."""
         tasks: list[Task] = []
-        until = None
         while len(tasks) < self._most:
-            left = None if until is None else max(0.0, until - time.monotonic())
+            left = tasks[0].arrived + self._wait - time.monotonic() if tasks else None
             try:
-                task = self._tasks.get(timeout=left)
+                task = self._tasks.get(timeout=left if left is None else max(0.0, left))
             except Empty:
                 break
             if task is None:
-                return tasks, False
+                self._tasks.put(None)  # for the call after the last batch
+                break
             tasks.append(task)
-            until = tasks[0].arrived + self._wait
-        return tasks, True
+        return tasks
 
-    def _answer(self, tasks: Sequence[Task]) -> None:
+    def _score_batch(self, tasks: Sequence[Task]) -> None:
         begin = time.perf_counter()
         try:
             rows = self._score(numpy.stack([task.image for task in tasks]))
@@ -117,38 +111,23 @@ class Batcher:
             log.exception("a forward pass of %d images failed", len(tasks))
             self._metrics.failures.inc()
             for task in tasks:
-                task.answer.set_exception(
-                    RefusalError(500, "the classifier failed; the log says why")
-                )
+                error = RefusalError(500, "the classifier failed; the log says why")
+                task.probabilities.set_exception(error)
             return
         self._metrics.forward_seconds.observe(time.perf_counter() - begin)
         self._metrics.batch_images.observe(len(tasks))
         for task, row in zip(tasks, rows, strict=True):
-            task.answer.set_result(row)
-
-
-DECODERS = max(1, min(4, os.cpu_count() or 1))
-"""Threads that decode: each may hold an image of the most pixels."""
-
-SLIMMEST = 100
-"""Times the shorter side that the longer may be: a line of pixels would become a huge image when
-its shorter side is enlarged to the transform's."""
+            task.probabilities.set_result(row)
 
 
 class Predictor:
-    """Classifies images for the event loop, which it never blocks.
+    """Classifies image files for the event loop, without blocking it."""
 
-    Args:
-        served: what classifies.
-        limits: of batches and images.
-        metrics: what is counted.
-    """
-
-    def __init__(self, served: Served, limits: Limits, metrics: Metrics) -> None:
-        self._served, self._limits, self._metrics = served, limits, metrics
+    def __init__(self, classifier: ImageClassifier, limits: Limits, metrics: Metrics) -> None:
+        self._classifier, self._limits, self._metrics = classifier, limits, metrics
         self._decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
         self._batcher = Batcher(
-            served.probabilities, limits.max_batch, limits.max_wait_ms / 1000, metrics
+            classifier.probabilities, limits.max_batch, limits.max_wait_ms / 1000, metrics
         )
 
     @property
@@ -157,62 +136,51 @@ class Predictor:
         return self._batcher.alive
 
     async def warm_up(self) -> None:
-        """Classify a gray image, so that the first request need not wait for what is done once."""
-        stream = BytesIO()
-        Image.new("RGB", (64, 64), "gray").save(stream, "PNG")
-        await self._classify([stream.getvalue()])
+        """Score a gray image, so that the first request need not wait for lazy set-up."""
+        image = self._classifier.prepare(Image.new("RGB", (64, 64), "gray"))
+        await asyncio.wrap_future(self._batcher.submit(image))
 
     async def predict(self, images: Sequence[bytes]) -> list[Array]:
-        """Probabilities ``[classes]`` of every image, in order.
+        """Probabilities ``[classes]`` of every image file, in order.
 
         Raises:
             RefusalError: images cannot be decoded; all of them are named.
         """
-        rows = await self._classify(images)
-        self._metrics.images.inc(len(rows))
-        return rows
-
-    async def _classify(self, images: Sequence[bytes]) -> list[Array]:
         loop = asyncio.get_running_loop()
-        decoding = [loop.run_in_executor(self._decoders, self._read, image) for image in images]
-        read = await asyncio.gather(*decoding)
+        decoding = [loop.run_in_executor(self._decoders, self._decode, image) for image in images]
+        decoded = await asyncio.gather(*decoding)
+        good = [found for found in decoded if not isinstance(found, str)]
         if bad := [
             BadImage(position=position, reason=found)
-            for position, found in enumerate(read)
+            for position, found in enumerate(decoded)
             if isinstance(found, str)
         ]:
             self._metrics.bad_images.inc(len(bad))
-            which = f"image {bad[0].position} (counted from 0)"
+            first = f"image {bad[0].position} (counted from 0): {bad[0].reason}"
             others = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
-            raise RefusalError(422, f"cannot read {which}: {bad[0].reason}{others}", bad)
-        prepared = [found for found in read if not isinstance(found, str)]
-        answers = [asyncio.wrap_future(self._batcher.submit(image)) for image in prepared]
-        return await asyncio.gather(*answers)
+            raise RefusalError(422, f"cannot read {first}{others}", bad)
+        futures = [asyncio.wrap_future(self._batcher.submit(image)) for image in good]
+        rows = await asyncio.gather(*futures)
+        self._metrics.images.inc(len(rows))
+        return rows
 
     def close(self) -> None:
         """Finish what was begun, then stop the threads."""
         self._decoders.shutdown()
         self._batcher.close()
 
-    def _read(self, content: bytes) -> Array | str:
-        """The image, ready to be scored, or what is wrong with it."""
+    def _decode(self, content: bytes) -> Array | str:
+        """The preprocessed image, or the reason why it cannot be read."""
         begin = time.perf_counter()
+        most_pixels = self._limits.max_pixels
         try:
             image = decode_image(
-                BytesIO(content),
-                self._served.enough,
-                formats=FORMATS,
-                most_pixels=self._limits.max_pixels,
+                BytesIO(content), self._classifier.enough, formats=FORMATS, most_pixels=most_pixels
             )
         except UndecodableImageError as error:
-            return str(error).partition(":")[0]  # what follows are Pillow's words, not ours
+            return str(error).partition(":")[0]  # what follows is Pillow's own message
         if max(image.size) > SLIMMEST * min(image.size):
             return f"too slim, {image.width:,} x {image.height:,}; crop it"
-        prepared = self._served.prepare(image)
+        prepared = self._classifier.prepare(image)
         self._metrics.decode_seconds.observe(time.perf_counter() - begin)
         return prepared
-
-
-def best(row: Array, count: int) -> list[int]:
-    """Indices of the most probable classes of ``[classes]`` probabilities, best first."""
-    return [int(index) for index in numpy.argsort(-row, kind="stable")[:count]]

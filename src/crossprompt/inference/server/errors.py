@@ -1,4 +1,4 @@
-"""Every answer that is not the one asked for: a status, and one line that tells no internals."""
+"""Responses to requests that are refused or fail: a status, and one line without internals."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,25 +6,25 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from crossprompt.inference.server.limits import BusyError
 from crossprompt.inference.server.schemas import BadImage, Refused
 
-LATER = 1
+RETRY_AFTER = {"Retry-After": "1"}
 """Seconds after which a client may try again."""
-MISSING = {
-    404: "there is nothing at this path; /docs lists what there is",
-    405: "this path does not take that method; /docs lists what there is",
+ROUTING = {
+    404: "there is nothing at this path; /openapi.json lists what there is",
+    405: "this path does not take that method; /openapi.json lists what there is",
 }
-"""What the router does not find."""
 
 
-class RefusalError(Exception):
-    """A request is refused.
+class RefusalError(HTTPException):
+    """A refused request.
 
     Args:
-        status: of HTTP.
+        status: HTTP status.
         message: what was found, what was expected, what to do.
-        images: those that are to blame, with their reasons.
-        headers: of the answer.
+        images: the bad ones, with their reasons.
+        headers: of the response.
     """
 
     def __init__(
@@ -34,40 +34,23 @@ class RefusalError(Exception):
         images: Sequence[BadImage] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
-        self.images, self.headers = list(images), dict(headers or {})
-
-
-class BusyError(RefusalError):
-    """The server has as much to do as it may; the same request can be answered later."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(503, message, headers={"Retry-After": str(LATER)})
-
-
-def answer(refusal: RefusalError) -> JSONResponse:
-    """What the client is told."""
-    told = Refused(error=refusal.message, images=refusal.images)
-    return JSONResponse(told.model_dump(), refusal.status, refusal.headers)
+        super().__init__(status, message, headers)
+        self.images = list(images)
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Give all refusals and failures of an app one form."""
+    """Answer every error of an app in the form of ``Refused``."""
 
     async def refuse(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RefusalError)
-        return answer(error)
+        if isinstance(error, BusyError):
+            error = RefusalError(503, str(error), headers=RETRY_AFTER)
+        elif not isinstance(error, HTTPException):  # uvicorn logs its traceback
+            error = RefusalError(500, "the server failed; its log says why")
+        if isinstance(error, RefusalError):
+            body = Refused(error=error.detail, images=error.images)
+        else:  # raised by the router
+            body = Refused(error=ROUTING.get(error.status_code, error.detail))
+        return JSONResponse(body.model_dump(), error.status_code, error.headers)
 
-    async def explain(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)  # of the router: no such path or method
-        message = MISSING.get(error.status_code, str(error.detail))
-        return answer(RefusalError(error.status_code, message, headers=error.headers))
-
-    async def fail(request: Request, error: Exception) -> JSONResponse:
-        # uvicorn logs the traceback
-        return answer(RefusalError(500, "the server failed; its log says why"))
-
-    app.add_exception_handler(RefusalError, refuse)
-    app.add_exception_handler(HTTPException, explain)
-    app.add_exception_handler(Exception, fail)
+    for kind in (HTTPException, BusyError, Exception):
+        app.add_exception_handler(kind, refuse)

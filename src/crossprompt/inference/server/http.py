@@ -1,108 +1,130 @@
-"""A request's body: read within its limits, into memory only, as multipart or JSON."""
+"""Reads a request's body within its limits and in memory only, as multipart or JSON."""
 
 import asyncio
 import base64
-import binascii
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 
 from fastapi import Request
 from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from crossprompt.inference.server.backpressure import Held
 from crossprompt.inference.server.errors import RefusalError
-from crossprompt.inference.server.form import Form
-from crossprompt.inference.server.limits import MIB, Limits
+from crossprompt.inference.server.limits import MIB, Limits, Reserve
 from crossprompt.inference.server.schemas import TOP_K, Asked, BadImage
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
+FIELD_BYTES = 1024
+"""Longest form field that is no file."""
+STATUSES = {"Too many files": 413, "Too many fields": 422, "Part exceeded": 422}
+"""Beginnings of starlette's messages about a form to the status; any other is 400."""
 Chunks = AsyncGenerator[bytes, None]
+Images = tuple[list[bytes], int]
+"""Files as they were sent, and the number of classes to list for each."""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What a request asks for."""
+class MemoryForm(MultiPartParser):
+    """Starlette's form parser, without temporary files and expecting the form's end."""
 
-    images: list[bytes]
-    """Files as they were sent."""
-    top_k: int
-    """Classes to list for each."""
+    spool_max_size = 0  # never to the disk: the limit on the body is that on memory
+
+    def __init__(self, request: Request, chunks: Chunks, max_files: int) -> None:
+        super().__init__(
+            request.headers,
+            self._until_end(chunks),
+            max_files=max_files,
+            max_fields=1,
+            max_part_size=FIELD_BYTES,
+        )
+        self._complete = False
+
+    def on_end(self) -> None:
+        self._complete = True
+
+    async def _until_end(self, chunks: Chunks) -> Chunks:
+        async for chunk in chunks:
+            yield chunk
+        if not self._complete:
+            raise MultiPartException("The form is cut off.")
 
 
-async def read_body(request: Request, limits: Limits, held: Held) -> Wanted:
+async def read_body(request: Request, limits: Limits, reserve: Reserve) -> Images:
     """Read a request to the end, or no further than it may go.
 
     Raises:
-        RefusalError: it is too large, too slow, of another type, damaged, or asks for what there
-            is not.
+        RefusalError: it is too large, too slow, of another type, or damaged.
+        BusyError: all requests together hold too much.
     """
-    content_type = request.headers.get("content-type", "")
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (MULTIPART, JSON):
         raise RefusalError(415, f"found the content type {kind[:80]!r}; send {MULTIPART} or {JSON}")
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length[:20]) > limits.max_upload:
-        raise _too_large(limits)
-    chunks = _limited(request, limits, held)
-    form = kind == MULTIPART
-    reading = _read_form(content_type, chunks, limits) if form else _read_json(chunks)
+    chunks = _limited(request, limits, reserve)
+    reading = _read_form(request, chunks, limits) if kind == MULTIPART else _read_json(chunks)
     try:
-        wanted = await asyncio.wait_for(reading, limits.timeout)
+        images, top_k = await asyncio.wait_for(reading, limits.timeout)
     except TimeoutError as error:
         message = f"the request did not arrive within {limits.timeout:g} seconds; send less at once"
         raise RefusalError(408, message) from error
     except ClientDisconnect as error:
-        raise RefusalError(
-            400, "the connection was closed before the request was complete"
-        ) from error
-    _check_count(len(wanted.images), limits)
-    return wanted
+        raise RefusalError(400, "the connection was closed within the request") from error
+    if not images:
+        raise RefusalError(422, "found no image; send at least one file named images")
+    if len(images) > limits.max_images:
+        raise RefusalError(413, f"send at most {limits.max_images} images at once")
+    return images, top_k
 
 
-async def _limited(request: Request, limits: Limits, held: Held) -> Chunks:
-    """The body as it arrives; what is too much is not waited for."""
+async def _limited(request: Request, limits: Limits, reserve: Reserve) -> Chunks:
+    """The body as it arrives, cut off where it is too large."""
+    most = f"{limits.max_upload / MIB:g} MiB"
+    error = RefusalError(413, f"the request is larger than {most}; send fewer or smaller images")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > limits.max_upload:
+        raise error
+    size = 0
     async for chunk in request.stream():
-        held.add_bytes(len(chunk))
-        if held.bytes > limits.max_upload:
-            raise _too_large(limits)
+        reserve("bytes", len(chunk))
+        size += len(chunk)
+        if size > limits.max_upload:
+            raise error
         yield chunk
 
 
-def _too_large(limits: Limits) -> RefusalError:
-    most = f"{limits.max_upload / MIB:g} MiB"
-    return RefusalError(413, f"the request is larger than {most}; send fewer or smaller images")
+async def _read_form(request: Request, chunks: Chunks, limits: Limits) -> Images:
+    try:
+        form = await MemoryForm(request, chunks, limits.max_images).parse()
+    except MultiPartException as error:
+        status = next((s for start, s in STATUSES.items() if error.message.startswith(start)), 400)
+        message = f"{error.message} Send at most {limits.max_images} files named images"
+        raise RefusalError(status, f"{message} and, if wanted, a field named top_k") from error
+    except ValueError as error:  # of the encoding that the form names
+        raise RefusalError(400, "the form cannot be decoded; send it in UTF-8") from error
+    images, top_k = [], str(TOP_K)
+    try:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile) and name == "images":
+                images.append(await value.read())
+                await value.close()  # here already, so that only one file is held twice
+            elif isinstance(value, str) and name == "top_k":
+                top_k = value
+            else:
+                kind = "field" if isinstance(value, str) else "file"
+                message = f"found a {kind} named {name[:80]!r}; send files named images"
+                raise RefusalError(422, f"{message} and, if wanted, a field named top_k")
+    finally:
+        await form.close()
+    if not (top_k.isascii() and top_k.isdecimal() and len(top_k) < 10 and int(top_k) >= 1):
+        raise RefusalError(422, f"top_k is {top_k[:80]!r}, expected a whole number above 0")
+    return images, int(top_k)
 
 
-def _check_count(count: int, limits: Limits) -> None:
-    if count == 0:
-        raise RefusalError(422, "found no image; send at least one file named images")
-    if count > limits.max_images:
-        raise RefusalError(413, f"found {count}; send at most {limits.max_images} images at once")
+async def _read_json(chunks: Chunks) -> Images:
+    body = b"".join([chunk async for chunk in chunks])
+    return await asyncio.to_thread(_parse_json, body)  # takes a while if it is large
 
 
-async def _read_form(content_type: str, chunks: Chunks, limits: Limits) -> Wanted:
-    form = Form(content_type, limits.max_images)
-    async for chunk in chunks:
-        form.write(chunk)
-    form.close()
-    return Wanted(form.images, TOP_K if form.top_k is None else _whole(form.top_k))
-
-
-def _whole(word: str) -> int:
-    if not (word.isascii() and word.isdecimal() and len(word) < 10 and int(word) >= 1):
-        raise RefusalError(422, f"top_k is {word[:80]!r}, expected a whole number above 0")
-    return int(word)
-
-
-async def _read_json(chunks: Chunks) -> Wanted:
-    body = bytearray()
-    async for chunk in chunks:
-        body += chunk
-    return await asyncio.to_thread(_parse_json, bytes(body))  # which takes a while if it is large
-
-
-def _parse_json(body: bytes) -> Wanted:
+def _parse_json(body: bytes) -> Images:
     try:
         asked = Asked.model_validate_json(body)
     except ValidationError as error:
@@ -113,12 +135,10 @@ def _parse_json(body: bytes) -> Wanted:
     for position, text in enumerate(asked.images):
         try:
             images.append(base64.b64decode(text, validate=True))
-        except (binascii.Error, ValueError) as error:
-            reason = "not base64 of an image file"
-            if text.startswith("data:"):
-                reason += ", but a data URL; leave out what comes before its comma"
+        except ValueError as error:
+            reason = "not base64 of an image file; of a data URL, send what follows the comma"
             bad = [BadImage(position=position, reason=reason)]
             raise RefusalError(
                 422, f"image {position} (counted from 0) is {reason}", bad
             ) from error
-    return Wanted(images, asked.top_k)
+    return images, asked.top_k

@@ -1,22 +1,22 @@
-"""What a request may ask for, and what the server keeps at once."""
+"""Limits of a request and of what the server holds at once; imports nothing of the extra."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from crossprompt.utils.config import Settings, require
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF")
-"""Pillow's names of what is decoded: pictures from cameras and the web, and their decoders alone.
-
-MPO is the JPEG of some telephones.
-"""
+"""Pillow's names of the formats that are decoded (MPO is the JPEG of some telephones): every other
+one would be one more decoder to attack."""
 UPLOADS_HELD = 8
-"""Requests of the largest size that may lie in memory at once."""
+"""Requests of the largest size that may be in memory at once."""
 MIB = 2**20
 
 
 @dataclass(frozen=True)
 class Limits(Settings):
-    """Every one has a default that suits two cores and a gigabyte; nothing is unlimited."""
+    """The defaults suit two cores and a gigabyte of memory; nothing is unlimited."""
 
     max_batch: int = 32
     """Images that share a forward pass at most."""
@@ -34,11 +34,6 @@ class Limits(Settings):
     """Seconds a request may take to arrive, and again to be answered."""
 
     def __post_init__(self) -> None:
-        """Refuse what could never answer.
-
-        Raises:
-            RequestError: a limit is not above 0, or the queue cannot hold one request.
-        """
         for name in ("max_batch", "queue", "max_upload_mb", "max_pixels", "max_images", "timeout"):
             value = getattr(self, name)
             require(value > 0, f"{name} is {value}, expected more than 0")
@@ -54,7 +49,41 @@ class Limits(Settings):
         """Bytes of a request's body."""
         return int(self.max_upload_mb * MIB)
 
-    @property
-    def max_held(self) -> int:
-        """Bytes of all bodies together."""
-        return UPLOADS_HELD * self.max_upload
+
+class BusyError(Exception):
+    """The server is at its limits; the same request can be answered later."""
+
+
+Reserve = Callable[[str, int], None]
+
+
+class Admission:
+    """Counts the requests, bytes and images that are held; only for the event loop's thread."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        uploads = UPLOADS_HELD * limits.max_upload
+        self.most = {"requests": limits.queue, "images": limits.queue, "bytes": uploads}
+        self.held = dict.fromkeys(self.most, 0)
+
+    @contextmanager
+    def enter(self) -> Iterator[Reserve]:
+        """Admit a request and let it reserve more, all of which is released when it is answered.
+
+        Raises:
+            BusyError: there is no room, also when more is reserved.
+        """
+        own = dict.fromkeys(self.held, 0)
+
+        def reserve(name: str, count: int) -> None:
+            if self.held[name] + count > self.most[name]:
+                raise BusyError(f"the server holds as many {name} as it may; try again later")
+            self.held[name] += count
+            own[name] += count
+
+        reserve("requests", 1)
+        try:
+            yield reserve
+        finally:
+            for name, count in own.items():
+                self.held[name] -= count

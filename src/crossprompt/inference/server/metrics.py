@@ -1,101 +1,73 @@
-"""What all answers have in common: headers that keep browsers careful, and being counted."""
+"""Prometheus metrics, and the middleware that counts responses and adds security headers."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+from crossprompt.inference.server.limits import Admission
+
+NAMESPACE = "crossprompt"
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_IMAGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 
 class Metrics:
-    """Of one server."""
+    """Metrics of one server, in a registry of its own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "crossprompt_requests",
-            "Requests that were answered.",
-            ("path", "status"),
-            registry=self.registry,
-        )
-        self.request_seconds = self._histogram(
-            "crossprompt_request_seconds", "From a request's first line to its answer.", ("path",)
-        )
-        self.images = Counter(
-            "crossprompt_images", "Images that were classified.", registry=self.registry
-        )
-        self.bad_images = Counter(
-            "crossprompt_bad_images", "Images that could not be decoded.", registry=self.registry
-        )
-        self.failures = Counter(
-            "crossprompt_failures", "Forward passes that failed.", registry=self.registry
-        )
-        self.decode_seconds = self._histogram(
-            "crossprompt_decode_seconds", "To decode and transform an image."
-        )
-        self.forward_seconds = self._histogram("crossprompt_forward_seconds", "Of a forward pass.")
-        self.batch_images = Histogram(
-            "crossprompt_batch_images",
-            "Images in a forward pass.",
-            buckets=_IMAGES,
-            registry=self.registry,
-        )
+        counter = partial(Counter, namespace=NAMESPACE, registry=self.registry)
+        histogram = partial(Histogram, namespace=NAMESPACE, registry=self.registry)
+        seconds = partial(histogram, buckets=_SECONDS)
+        self.requests = counter("requests", "Answered requests.", ("path", "status"))
+        self.images = counter("images", "Classified images.")
+        self.bad_images = counter("bad_images", "Images that could not be decoded.")
+        self.failures = counter("failures", "Forward passes that failed.")
+        self.request_seconds = seconds("request_seconds", "Request to response.", ("path",))
+        self.decode_seconds = seconds("decode_seconds", "Decoding and transforming an image.")
+        self.forward_seconds = seconds("forward_seconds", "Forward pass.")
+        self.batch_images = histogram("batch_images", "Images in a batch.", buckets=_IMAGES)
 
-    def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
-        """Ask for a value whenever the metrics are read."""
-        Gauge(f"crossprompt_{name}", meaning, registry=self.registry).set_function(value)
-
-    def text(self) -> bytes:
-        """Everything, as Prometheus reads it."""
-        return generate_latest(self.registry)
-
-    def _histogram(self, name: str, meaning: str, labels: tuple[str, ...] = ()) -> Histogram:
-        return Histogram(name, meaning, labels, buckets=_SECONDS, registry=self.registry)
+    def watch(self, admission: Admission) -> None:
+        """Report what unanswered requests hold whenever the metrics are read."""
+        for name in admission.held:
+            meaning = f"{name.capitalize()} of unanswered requests."
+            gauge = Gauge(f"{name}_held", meaning, namespace=NAMESPACE, registry=self.registry)
+            gauge.set_function(partial(admission.held.__getitem__, name))
 
 
 HEADERS = {
-    "Content-Security-Policy": "; ".join(
-        (
-            "default-src 'none'",
-            "script-src 'self'",
-            "style-src 'self'",
-            "img-src 'self' blob:",
-            "connect-src 'self'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-            "require-trusted-types-for 'script'",
-        )
-    ),
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'; require-trusted-types-for 'script'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""The page takes nothing from elsewhere, runs no script but its own, and stands in no frame."""
+"""The page loads nothing from elsewhere, runs no script but its own, and stands in no frame."""
 OTHER = "other"
-"""Stands for every path that there is not: else anyone could make up new ones to be counted."""
+"""Counted in place of a path that does not exist: clients could make up any number of them."""
 
 
-class Envelope:
-    """Adds the headers, and counts and times the answers.
+class Middleware:
+    """Adds the headers, and counts and times the responses.
 
     Args:
-        app: what answers.
-        paths: that are counted by their name.
-        metrics: where they are counted.
+        app: answers; also its own failures must pass through here.
+        paths: counted by their names.
+        metrics: to count in.
     """
 
     def __init__(self, app: ASGIApp, paths: Collection[str], metrics: Metrics) -> None:
         self.app, self._paths, self._metrics = app, frozenset(paths), metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

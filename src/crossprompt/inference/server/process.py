@@ -1,32 +1,27 @@
-"""The server as a process: its socket, its signals, its end."""
+"""Server process: its socket, its signals, its end."""
 
-import asyncio
-import errno
 import signal
 import socket
+import time
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from starlette.types import ASGIApp
 
 from crossprompt.errors import JobError, RequestError
-from crossprompt.inference.server.metrics import Envelope
 from crossprompt.utils.process import STOPS
 
 HEAD_WITHIN = 10.0
-"""Seconds in which a client that has begun to talk must have sent a request's head."""
+"""Seconds for a request's head, from the connection or the last answer on."""
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Take a port, before anything is loaded; nobody is listened to yet.
-
-    Args:
-        host: a name or an address.
-        port: 0 for any that is free.
+    """Bind a port, 0 for any that is free, before anything is loaded; it does not listen yet.
 
     Raises:
-        RequestError: it cannot be had.
+        RequestError: there is no such host, or the port cannot be had.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -41,92 +36,63 @@ def bind(host: str, port: int) -> socket.socket:
         found.bind(address)
     except OSError as error:
         found.close()
-        raise RequestError(_explain(error, host, port)) from error
+        raise RequestError(
+            f"cannot listen on port {port} of {host} ({error.strerror}); choose another port above "
+            "1023 with --port, 0 for any that is free, or another --host"
+        ) from error
     return found
 
 
-def _explain(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is in use; stop what uses it or choose another with --port"
-    if error.errno == errno.EACCES:
-        return f"port {port} needs more rights than yours; choose one above 1023 with --port"
-    return f"cannot listen on port {port} of {host}: {error.strerror}"
-
-
 def address_of(bound: socket.socket) -> str:
-    """Where a browser finds it."""
+    """URL of the server, for a browser."""
     host, port = bound.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class PatientProtocol(H11Protocol):
-    """HTTP that hangs up on who sends a request's head too slowly, or never."""
-
-    _due: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait."""
-        super().connection_made(transport)
-        self._watch()
-
-    def data_received(self, data: bytes) -> None:
-        """Go on waiting, from the first byte on, unless the head is complete."""
-        super().data_received(data)
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is left to wait for."""
-        super().connection_lost(exc)
-        self._forget()
-
-    def _watch(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._forget()
-        elif self._due is None:
-            self._due = self.loop.call_later(HEAD_WITHIN, self.transport.close)
-
-    def _forget(self) -> None:
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
-
-
 class Server(uvicorn.Server):
-    """Serves an app on a socket until it is told to stop.
+    """Serves an app until it is stopped, see ``serve``; closes connections that send no request.
 
-    Args:
-        app: what answers.
-        timeout: seconds that a request may take altogether.
-        ready: called once requests are answered.
+    uvicorn itself limits only the pause after an answer, not the time that a request's head takes.
     """
 
-    def __init__(self, app: Envelope, timeout: float, ready: Callable[[], None]) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http=PatientProtocol,
-                ws="none",
-                lifespan="on",
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=int(timeout) + 1,
-            )
+    def __init__(self, app: ASGIApp, timeout: float, ready: Callable[[], None]) -> None:
+        config = uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(timeout) + 1,
         )
+        super().__init__(config)
         self._ready = ready
+        self._waiting = dict[Any, tuple[Any, float]]()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say so."""
         await super().startup(sockets)
         if self.started:
             self._ready()
 
+    async def on_tick(self, counter: int) -> bool:  # ten times a second
+        before, self._waiting, now = self._waiting, {}, time.monotonic()
+        for connection in list[Any](self.server_state.connections):
+            request = connection.cycle  # the last one whose head is complete
+            if request is None or request.response_complete:
+                last, since = before.get(connection, (request, now))
+                since = since if last is request else now  # one came and was answered meanwhile
+                self._waiting[connection] = request, since
+                if now - since > HEAD_WITHIN:
+                    connection.transport.close()
+        return await super().on_tick(counter)
 
-def serve(app: Envelope, bound: socket.socket, timeout: float, ready: Callable[[], None]) -> None:
+
+def serve(app: ASGIApp, bound: socket.socket, timeout: float, ready: Callable[[], None]) -> None:
     """Answer until SIGINT or SIGTERM, then finish what was accepted; a second SIGINT hurries.
 
     Args:
-        app: what answers.
+        app: answers requests.
         bound: from ``bind``.
         timeout: seconds that an accepted request may take.
         ready: called once requests are answered.
@@ -135,10 +101,10 @@ def serve(app: Envelope, bound: socket.socket, timeout: float, ready: Callable[[
         JobError: the classifier fails on its first image.
     """
 
-    def pass_over(number: int, frame: FrameType | None) -> None:
-        """uvicorn raises its signals again when it is done, which is to be the end of them."""
+    def ignore(number: int, frame: FrameType | None) -> None:
+        """Swallows the signal, which uvicorn, having obeyed it, raises again."""
 
-    before = {number: signal.signal(number, pass_over) for number in STOPS}
+    before = {number: signal.signal(number, ignore) for number in STOPS}
     try:
         Server(app, timeout, ready).run([bound])
     except SystemExit as stop:

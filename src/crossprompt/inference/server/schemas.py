@@ -1,11 +1,9 @@
-"""What is said in JSON, both ways."""
-
-from typing import Annotated
+"""Schemas of the JSON API. Their names and fields are part of it."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
 TOP_K = 5
-"""Classes that an answer lists where the request does not say."""
+"""Classes in an answer if the request does not say."""
 
 
 class Asked(BaseModel):
@@ -13,47 +11,45 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    images: Annotated[
-        list[str], Field(min_length=1, description="Image files, each encoded in base64.")
-    ]
-    top_k: Annotated[
-        int, Field(ge=1, description="Classes to list for every image, at most all.")
-    ] = TOP_K
+    images: list[str] = Field(min_length=1, description="Image files, each encoded in base64.")
+    top_k: int = Field(
+        default=TOP_K, ge=1, description="Classes to list for every image, at most all."
+    )
 
 
 class Share(BaseModel):
-    """A class and how probable it is."""
+    """A class and its probability."""
 
-    label: Annotated[str, Field(description="The class's name.")]
-    probability: Annotated[float, Field(ge=0, le=1)]
+    label: str = Field(description="The class's name.")
+    probability: float = Field(ge=0, le=1)
 
 
 class Answer(BaseModel):
-    """What the classifier says of one image."""
+    """The prediction for one image."""
 
-    label: Annotated[str, Field(description="The most probable class.")]
-    probability: Annotated[float, Field(ge=0, le=1, description="Of that class.")]
-    top: Annotated[list[Share], Field(description="The most probable classes, best first.")]
+    label: str = Field(description="The most probable class.")
+    probability: float = Field(ge=0, le=1, description="Of that class.")
+    top: list[Share] = Field(description="The most probable classes, best first.")
 
 
 class Answers(BaseModel):
-    """One answer for every image of the request, in its order."""
+    """One prediction for every image of the request, in its order."""
 
     predictions: list[Answer]
 
 
 class Classes(BaseModel):
-    """What the classifier tells apart, and what a request may hold."""
+    """The classes, and the limits of a request."""
 
-    classes: Annotated[list[str], Field(description="Every class, in the classifier's order.")]
-    max_images: Annotated[int, Field(description="Images in a request.")]
-    max_upload_bytes: Annotated[int, Field(description="Size of a request's body.")]
-    max_pixels: Annotated[int, Field(description="Width times height of an image.")]
-    formats: Annotated[list[str], Field(description="Kinds of image files that are decoded.")]
+    classes: list[str] = Field(description="Every class, in the classifier's order.")
+    max_images: int = Field(description="Images in a request.")
+    max_upload_bytes: int = Field(description="Size of a request's body.")
+    max_pixels: int = Field(description="Width times height of an image.")
+    formats: list[str] = Field(description="Kinds of image files that are decoded.")
 
 
 class State(BaseModel):
-    """Whether the server lives, or is ready to answer."""
+    """State of the server."""
 
     status: str
 
@@ -61,14 +57,12 @@ class State(BaseModel):
 class BadImage(BaseModel):
     """An image that cannot be classified."""
 
-    position: Annotated[int, Field(ge=0, description="In the request, counted from 0.")]
-    reason: Annotated[str, Field(description="What is wrong with it.")]
+    position: int = Field(ge=0, description="In the request, counted from 0.")
+    reason: str = Field(description="What is wrong with it.")
 
 
 class Refused(BaseModel):
-    """Why a request was not answered."""
+    """The reason why a request was not answered."""
 
-    error: Annotated[str, Field(description="What was found, what was expected, what to do.")]
-    images: Annotated[
-        list[BadImage], Field(description="Those that are to blame; none if it is the request.")
-    ] = []
+    error: str = Field(description="What was found, what was expected, what to do.")
+    images: list[BadImage] = Field(default=[], description="The bad images, if any.")
