@@ -8,7 +8,6 @@ import torch
 from tokenizers import models, pre_tokenizers
 from torch import Tensor
 
-from crossprompt.bench.studies.names import IMAGENET_TOKENS
 from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig, initialize
 from crossprompt.clip.preprocess import Preprocess
 from crossprompt.clip.tokenizer import END, START, SUFFIX, Tokenizer, clip_backend
@@ -34,6 +33,8 @@ BACKBONES = {"vit-b-16": VIT_B_16, "narrow": NARROW}
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORDS = tuple(first + second for first in LETTERS for second in LETTERS)
 """Every one is a single token of ``make_tokenizer``."""
+IMAGENET_TOKENS = {1: 246, 2: 508, 3: 154, 4: 50, 5: 22, 6: 10, 7: 8, 9: 1, 12: 1}
+"""Tokens of a class name to how many of ImageNet's 1,000 names, as CoOp has them, have as many."""
 TOKENS = 4
 """Of a class name, where no other number is asked for."""
 PROMPT, DEPTH = 16, 9

@@ -11,7 +11,7 @@ from crossprompt.errors import RequestError
 from tests.bench.cells import a_cell
 
 
-def told(folder: Path) -> dict[int, tuple[str, str]]:
+def states_in(folder: Path) -> dict[int, tuple[str, str]]:
     entries = Outcomes(folder).read().values()
     return {entry["cell"]["seed"]: (entry["state"], entry["reason"]) for entry in entries}
 
@@ -24,9 +24,9 @@ def test_the_last_entry_of_a_cell_counts_and_asking_again_keeps_it(tmp_path: Pat
     outcomes.note(cells[1:2], NOT_APPLICABLE, "no words")
     Outcomes(tmp_path / "new").ask([*cells, a_cell(seed=4)])
     expected = {1: (FAILED, "out of luck"), 2: (NOT_APPLICABLE, "no words")}
-    assert told(tmp_path / "new") == {**expected, 3: (ASKED, ""), 4: (ASKED, "")}
+    assert states_in(tmp_path / "new") == {**expected, 3: (ASKED, ""), 4: (ASKED, "")}
     outcomes.note(cells[:1], FAILED, "of memory")
-    assert told(tmp_path / "new")[1] == (FAILED, "of memory")
+    assert states_in(tmp_path / "new")[1] == (FAILED, "of memory")
 
 
 def test_what_is_known_is_not_written_again(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_several_writers_add_whole_entries_over_a_torn_one(tmp_path: Path) -> No
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, range(4)))
-    assert told(tmp_path) == {seed: (FAILED, f"seen by {seed % 4}") for seed in range(20)}
+    assert states_in(tmp_path) == {seed: (FAILED, f"seen by {seed % 4}") for seed in range(20)}
     assert len((tmp_path / OUTCOMES).read_text().splitlines()) == 40
 
 
@@ -67,5 +67,5 @@ def test_an_entry_without_a_reason_is_an_error_that_says_where(tmp_path: Path) -
     Outcomes(tmp_path).ask([a_cell()])
     line = json.loads((tmp_path / OUTCOMES).read_text("utf-8"))
     (tmp_path / OUTCOMES).write_text(json.dumps(line | {"reason": None}) + "\n", "utf-8")
-    with pytest.raises(RequestError, match=r"line 1 of .*outcomes\.jsonl is .* and reason"):
+    with pytest.raises(RequestError, match=r"line 1 of .*outcomes\.jsonl .*reason"):
         Outcomes(tmp_path).read()

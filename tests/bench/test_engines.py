@@ -11,6 +11,7 @@ from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 from crossprompt.bench.engines import Local
 from crossprompt.bench.task import Outcome, Task
+from crossprompt.utils.progress import Silent
 from tests.bench.cells import a_cell, a_task
 
 pytestmark = [
@@ -37,7 +38,7 @@ def _computed_by(monkeypatch) -> None:
     monkeypatch.setattr("crossprompt.bench.engines.attempt", die_or_answer)
     # forked, a process need not import torch, which takes seconds
     monkeypatch.setattr(
-        "crossprompt.bench.engines._pool",
+        "crossprompt.bench.engines.start_process",
         lambda: ProcessPoolExecutor(max_workers=1, context=get_context("fork")),
     )
 
@@ -45,22 +46,22 @@ def _computed_by(monkeypatch) -> None:
 def test_a_worker_that_is_killed_costs_its_own_task_alone(tmp_path: Path) -> None:
     tasks = [a_task(tmp_path, a_cell(seed=seed)) for seed in (UNLUCKY, LATE, 1, 2, 3)]
     said: list[str] = []
-    outcomes = {x.task.training.seed: x for x in Local(2, retries=2).run(tasks, said.append)}
+    listener = Silent()
+    listener.say = said.append
+    outcomes = {x.task.training.seed: x for x in Local(2, retries=2).run(tasks, listener)}
     assert set(outcomes) == {UNLUCKY, LATE, 1, 2, 3}
     unlucky = outcomes.pop(UNLUCKY)
     assert (unlucky.applicable, unlucky.unfinished) == (True, [tasks[0].training])
-    assert "its worker process was killed 3 times, perhaps for want of memory" in str(unlucky.error)
+    assert "killed (3 x)" in str(unlucky.error)
     begun = {seed: outcome.lines[0]["begun"] for seed, outcome in outcomes.items()}
     assert begun == {LATE: 2, 1: 1, 2: 1, 3: 1}
-    assert [text for text in said if f"seed {LATE}" in text] == [
-        f"note: a worker was killed; this starts again later: {tasks[1].training.title}"
-    ]
+    assert len([text for text in said if tasks[1].training.title in text]) == 1
     assert len(said) == 3
 
 
 def test_without_retries_a_killed_task_has_failed_at_once(tmp_path: Path) -> None:
     (outcome,) = Local(2, retries=0).run([a_task(tmp_path, a_cell(seed=UNLUCKY))])
-    assert str(outcome.error).startswith("its worker process was killed, perhaps")
+    assert "process was killed" in str(outcome.error)
     assert len(list((tmp_path / "cells").iterdir())) == 1
 
 

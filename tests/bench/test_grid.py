@@ -8,7 +8,6 @@ from crossprompt.bench.grid import Grid
 from crossprompt.bench.method_spec import parse_method
 from crossprompt.data.registry import DATASETS
 from crossprompt.errors import RequestError
-from tests.bench.cells import a_cell
 
 
 def grid(*methods: str, **changes: Any) -> Grid:
@@ -88,27 +87,22 @@ def test_the_targets_stand_in_the_cell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "match"),
     [
-        ({"protocols": ["few-shots"]}, "no protocol 'few-shots'; did you mean 'few-shot'"),
-        ({"inference": ["zzz"]}, "no inference 'zzz'; there are calibrated, per-image, batch"),
-        ({"batch_orders": ["sort"]}, "no batch order 'sort'; did you mean 'sorted'"),
-        ({"shots": [1, 0]}, "shots is 0, expected 1 or more"),
+        ({"protocols": ["few-shots"]}, "protocol 'few-shots'.*'few-shot'"),
+        ({"inference": ["zzz"]}, "inference 'zzz'.*calibrated"),
+        ({"batch_orders": ["sort"]}, "batch order 'sort'.*'sorted'"),
+        ({"shots": [1, 0]}, "shots is 0"),
         ({"seeds": [-1]}, "seed is -1"),
-        ({"targets": ["b"]}, "few-shot tests on no other data sets"),
-        ({"training": {"epochs": 0}}, "epochs is 0, expected 1 or more"),
+        ({"targets": ["b"]}, "--targets"),
+        ({"training": {"epochs": 0}}, "epochs is 0"),
     ],
 )
-def test_what_is_wrong_with_the_words_is_told(changes, told) -> None:
-    with pytest.raises(RequestError, match=told):
+def test_a_wrong_value_is_an_error_that_names_it(changes, match) -> None:
+    with pytest.raises(RequestError, match=match):
         grid("coop", **changes).cells()
 
 
 def test_a_setting_that_a_method_would_ignore_is_an_error_where_it_is_its_own() -> None:
-    with pytest.raises(RequestError, match="zero_shot is not trained in steps, so epochs"):
+    with pytest.raises(RequestError, match=r"zero_shot.*epochs"):
         grid("zero_shot:epochs=3").cells()
-
-
-def test_one_shot_is_told_in_the_singular() -> None:
-    assert a_cell(shots=1).title.endswith(" 1 shot, seed 1")
-    assert a_cell(shots=2).title.endswith(" 2 shots, seed 1")

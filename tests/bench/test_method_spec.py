@@ -33,24 +33,21 @@ def test_settings_go_to_the_method_or_its_training(word, expected) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("word", "match"),
     [
-        ("dpc", "there is no method 'dpc'; did you mean 'dcp'"),
-        (
-            "dcp:epoch=3",
-            "nor its training has a setting 'epoch'; did you mean 'epochs'",
-        ),
-        ("dcp:zzz=3", "has a setting 'zzz'; there are length, "),
-        ("dcp:length", "'length' is no setting; expected NAME=VALUE"),
-        ("dcp:length=four", "dcp: length is 'four', expected a whole number"),
-        ("dcp:share=maybe", "dcp: share is 'maybe', expected true or false"),
-        ("dcp:variant=new", "dcp: variant is 'new', expected coupled or released"),
-        ("coop:seed=3", "use --seeds"),
-        ("coop:method.lr=1", "has a setting 'method.lr'; there are length"),
+        ("dpc", "'dpc'.*'dcp'"),
+        ("dcp:epoch=3", "'epoch'.*'epochs'"),
+        ("dcp:zzz=3", "'zzz'.* length, "),
+        ("dcp:length", "'length'.*NAME=VALUE"),
+        ("dcp:length=four", "dcp: length.*'four'"),
+        ("dcp:share=maybe", "dcp: share.*'maybe'"),
+        ("dcp:variant=new", "dcp: variant.*'new'.*coupled"),
+        ("coop:seed=3", "--seeds"),
+        ("coop:method.lr=1", "'method.lr'.*length"),
     ],
 )
-def test_what_is_not_understood_is_told_with_a_suggestion(word, told) -> None:
-    with pytest.raises(RequestError, match=told):
+def test_a_wrong_word_is_an_error_with_a_suggestion(word, match) -> None:
+    with pytest.raises(RequestError, match=match):
         parse_method(word)
 
 
@@ -64,7 +61,7 @@ def test_a_name_that_both_have_must_say_which(monkeypatch) -> None:
 
     monkeypatch.setattr(CoOp, "Config", Config)
     assert METHODS["coop"] is CoOp
-    with pytest.raises(RequestError, match=r"write method\.lr or training\.lr"):
+    with pytest.raises(RequestError, match=r"method\.lr.*training\.lr"):
         parse_method("coop:lr=1")
     assert parse_method("coop:method.lr=1,training.lr=2") == Choice("coop", {"lr": 1}, {"lr": 2})
 

@@ -104,19 +104,19 @@ def test_nothing_is_learned_from_or_chosen_with_test_images(protocol) -> None:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "data", "others", "told"),
+    ("protocol", "data", "others", "match"),
     [
-        ("domain-generalisation", Dataset("x", NAMES), {}, "own has no images of other domains"),
+        ("domain-generalisation", Dataset("x", NAMES), {}, "--targets"),
         (
             "domain-generalisation",
             None,
             {"zoo": dataset(("cow", "emu"))},
-            r"zoo has \['emu'\] and own has not; .* cross-dataset",
+            "zoo.*emu.*cross-dataset",
         ),
-        ("base-to-new", dataset(NAMES[:3]), {}, "has 3 classes; base-to-new needs at least 4"),
-        ("cross-dataset", None, {}, "has nothing to test on; name other data sets"),
+        ("base-to-new", dataset(NAMES[:3]), {}, "3 classes.*at least 4"),
+        ("cross-dataset", None, {}, "--targets"),
     ],
 )
-def test_data_that_does_not_suit_the_protocol_is_an_error(protocol, data, others, told) -> None:
-    with pytest.raises(RequestError, match=told):
+def test_data_that_does_not_suit_the_protocol_is_an_error(protocol, data, others, match) -> None:
+    with pytest.raises(RequestError, match=match):
         trial(protocol, data, **others)

@@ -7,7 +7,8 @@ import torch
 
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
-from crossprompt.methods import METHODS, build_from, build_method, find_method
+from crossprompt.methods import METHODS, Method, build_method, find_method
+from crossprompt.methods.coop import CoOp
 from tests.backbone import NAMES, even_clip
 
 
@@ -44,11 +45,11 @@ def test_unusable_class_names_are_an_error(clip: CLIP, names: Any, message: str)
 
 
 def test_class_names_have_an_order_and_may_be_numpys(clip: CLIP) -> None:
-    unchecked: Any = unwrap(build_from)  # as without the tests' type checks
+    unchecked: Any = unwrap(Method.build.__func__)  # as without the tests' type checks
     for names in ({"cat", "dog"}, {"cat": 0, "dog": 1}, iter(["cat", "dog"])):
         with pytest.raises(RequestError, match="in the order"):
-            unchecked("coop", clip, names, {})
-    found = unchecked("coop", clip, np.array(["cat", "dog"]), {}).class_names
+            unchecked(CoOp, clip, names, {})
+    found = unchecked(CoOp, clip, np.array(["cat", "dog"]), {}).class_names
     assert found == ("cat", "dog")
     assert {type(name) for name in found} == {str}
 

@@ -75,7 +75,7 @@ def test_numpys_scalars_are_numbers() -> None:
         ({"length": True}, "length is True"),
         ({"length": None}, "length is None"),
         ({"length": np.float32(2)}, "length is "),
-        ({"rate": "fast"}, r"rate is 'fast', expected float \| None"),
+        ({"rate": "fast"}, "rate is 'fast', expected float"),
         ({"rate": "1"}, "rate is '1'"),
         ({"rate": False}, "rate is False"),
         ({"variant": "odd"}, "variant is 'odd', expected plain or fancy"),

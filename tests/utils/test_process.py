@@ -72,6 +72,7 @@ def unchanged() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+@pytest.mark.slow
 @SIGNALS
 def test_a_stop_in_the_middle_of_an_import_ends_the_program_with_one_line(name: str) -> None:
     done = work(INTERRUPTED, name)
@@ -97,6 +98,7 @@ def test_ctrl_c_that_a_shell_has_ignored_stays_ignored() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.slow
 @SIGNALS
 def test_a_command_that_runs_is_stopped_in_order(name: str) -> None:
     done = work(RUNNING, name)
@@ -104,6 +106,7 @@ def test_a_command_that_runs_is_stopped_in_order(name: str) -> None:
     assert done.stderr == "crossprompt: error: stopped\n"
 
 
+@pytest.mark.slow
 def test_a_process_that_waits_for_one_that_failed_is_ended_by_their_launcher() -> None:
     done = work(RUNNING, "SIGTERM", WORLD_SIZE="2", RANK="0")
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGTERM, "", "")

@@ -1,4 +1,4 @@
-"""Pictures of the demo's results; needs matplotlib, from the extra ``demo``."""
+"""Plots of the demo's results; needs matplotlib, from the extra ``demo``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,46 +11,43 @@ from crossprompt.bench.demo import DemoResult
 from crossprompt.bench.stats import deviation
 from crossprompt.data.dataset import Item
 
-LABELS = {
-    "zero_shot": "zero-shot CLIP",
-    "linear_probe": "linear probe",
-    "coop": "CoOp",
-    "dcp": "DCP",
+METHODS = {
+    "zero_shot": ("zero-shot CLIP", "#9aa3ad"),
+    "linear_probe": ("linear probe", "#c9a227"),
+    "coop": ("CoOp", "#4c8bb8"),
+    "dcp": ("DCP", "#c8385a"),
 }
-COLOURS = {
-    "zero_shot": "#9aa3ad",
-    "linear_probe": "#c9a227",
-    "coop": "#4c8bb8",
-    "dcp": "#c8385a",
-}
+"""Method to its label and color."""
+STYLES = {"twemoji": "Twemoji", "openmoji": "OpenMoji", "line-art": "line art"}
 RIGHT, WRONG = "#1b7f3b", "#b3261e"
 
 
 def plot_accuracy(result: DemoResult, path: Path) -> None:
     """Bars of the accuracy for every style and method at the most shots, with deviations."""
-    shots = max(row.shots for row in result.rows)
-    styles = list(dict.fromkeys(row.style for row in result.rows))
-    methods = list(dict.fromkeys(row.method for row in result.rows))
+    shots, styles = max(shots for _, shots, _ in result.accuracy), list(result.pictures)
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.subplots()
-    width = 0.8 / len(methods)
-    for place, method in enumerate(methods):
-        rows = [result.row(method, style, shots) for style in styles]
-        centers = [index + (place - (len(methods) - 1) / 2) * width for index in range(len(styles))]
+    width = 0.8 / len(METHODS)
+    for place, (method, (label, color)) in enumerate(METHODS.items()):
+        accuracy = [result.accuracy[method, shots, style] for style in styles]
         bars = axes.bar(
-            centers,
-            [100 * mean(row.accuracy) for row in rows],
+            [index + (place - (len(METHODS) - 1) / 2) * width for index in range(len(styles))],
+            [100 * mean(values) for values in accuracy],
             width * 0.94,
-            yerr=[100 * deviation(row.accuracy) for row in rows],
+            yerr=[100 * deviation(values) for values in accuracy],
             capsize=3,
-            color=COLOURS[method],
-            label=LABELS[method],
+            color=color,
+            label=label,
         )
         axes.bar_label(bars, fmt="%.0f", padding=2, fontsize=9)
     axes.axhline(100 / result.classes, color="black", linewidth=1, linestyle=":", label="chance")
-    axes.set_xticks(range(len(styles)), [_style_label(style, styles[0]) for style in styles])
+    labels = [
+        f"{STYLES[style]}\n({'a style not seen' if number else 'the style learned from'})"
+        for number, style in enumerate(styles)
+    ]
+    axes.set_xticks(range(len(styles)), labels)
     axes.set_ylabel("accuracy on unseen emoji (%)")
-    seeds = len(result.rows[0].seeds)
+    seeds = len(accuracy[0])
     axes.set_title(f"{shots} pictures of each of {result.classes} kinds, {seeds} seeds")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.1), fontsize=9)
@@ -58,7 +55,7 @@ def plot_accuracy(result: DemoResult, path: Path) -> None:
 
 
 def plot_predictions(result: DemoResult, items: Sequence[Item], path: Path) -> None:
-    """A sheet of test pictures with what the saved classifier says of them."""
+    """A sheet of test pictures with the saved classifier's predictions."""
     columns, names = 8, result.classifier.class_names
     answers = result.classifier.predict([item.path for item in items], top_k=1)
     rows = -(-len(items) // columns)
@@ -70,8 +67,8 @@ def plot_predictions(result: DemoResult, items: Sequence[Item], path: Path) -> N
         with Image.open(item.path) as picture:
             axes.imshow(picture.convert("RGB"))
         right = answer.label == names[item.label]
-        told = f"{answer.label}" if right else f"{answer.label}\n(is {names[item.label]})"
-        axes.set_title(told, fontsize=8, color=RIGHT if right else WRONG)
+        title = f"{answer.label}" if right else f"{answer.label}\n(is {names[item.label]})"
+        axes.set_title(title, fontsize=8, color=RIGHT if right else WRONG)
     figure.suptitle("Unseen test pictures and the class DCP gives them: green is right, red wrong")
     figure.savefig(path, dpi=110)
 
@@ -80,8 +77,3 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
     """``count`` items, evenly spaced over the list and so over the classes."""
     step = len(items) / count
     return [items[int(index * step)] for index in range(count)]
-
-
-def _style_label(style: str, source: str) -> str:
-    name = {"twemoji": "Twemoji", "openmoji": "OpenMoji", "line-art": "line art"}.get(style, style)
-    return f"{name}\n({'the style learned from' if style == source else 'a style not seen'})"

@@ -17,27 +17,27 @@ from crossprompt.utils.config import require
 from crossprompt.utils.text import did_you_mean
 
 ORDERS = ("listed", "sorted", "shuffled")
-"""Of the test images: as the data set lists them, by label, or shuffled by the cell's seed."""
+"""Orders of the test images: the data set's, by label, or shuffled by the cell's seed."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Everything that identifies one result; the same cell is never computed twice."""
+    """The identity of one result; the same cell is never computed twice."""
 
     protocol: str
     """One of ``PROTOCOLS``."""
     dataset: str
-    """What is trained on."""
+    """Trained on."""
     method: str
     """One of ``METHODS``."""
     backbone: str
-    """What ``load_clip`` takes."""
+    """As ``load_clip`` takes it."""
     dtype: str
-    """What the towers compute in: ``fp32``, ``bf16`` or ``fp16``."""
+    """Dtype of the towers: ``fp32``, ``bf16`` or ``fp16``."""
     shots: int
     """Training images per class."""
     seed: int
-    """Of the draw, the start values and the order of the images."""
+    """Seeds the few-shot draw, the start values and the order of the images."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Settings that differ from the method's defaults."""
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -47,9 +47,9 @@ class Cell:
     test_batch_size: int | None = None
     """Test images at a time, where ``inference`` is ``batch``."""
     batch_order: str | None = None
-    """One of ``ORDERS``, likewise."""
+    """One of ``ORDERS``, where ``inference`` is ``batch``."""
     targets: tuple[str, ...] = ()
-    """Other data sets that are tested on, where the protocol asks for some."""
+    """Other data sets that the protocol tests on."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; ``targets`` only where there are some."""
@@ -63,7 +63,7 @@ class Cell:
 
     @property
     def of_training(self) -> "Cell":
-        """The cell that shares the training with this one and stands for it."""
+        """The cell that stands for all with this training."""
         return replace(self, inference="calibrated", test_batch_size=None, batch_order=None)
 
     @property
@@ -73,15 +73,15 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """In words, for messages."""
+        """A summary for messages."""
         settings = {**self.options, **self.training}
         with_settings = "".join(f" {name}={value}" for name, value in settings.items())
-        asked = "" if self.inference == "calibrated" else f", {self.inference}"
+        inference = "" if self.inference == "calibrated" else f", {self.inference}"
         if self.inference == "batch":
-            asked += f" of {self.test_batch_size} {self.batch_order}"
+            inference += f" of {self.test_batch_size} {self.batch_order}"
         return (
             f"{self.protocol} {self.dataset}: {self.method}{with_settings} on {self.backbone}, "
-            f"{self.shots} {'shot' if self.shots == 1 else 'shots'}, seed {self.seed}{asked}"
+            f"{self.shots} {'shot' if self.shots == 1 else 'shots'}, seed {self.seed}{inference}"
         )
 
 
@@ -90,34 +90,21 @@ def key_of(cell: Mapping[str, Any]) -> str:
     return json.dumps(cell, sort_keys=True)
 
 
-NEVER_DEFAULT = ("template",)
-"""Settings whose default gives way to the data set's own, so that to set it is to differ."""
-
-
 @dataclass(frozen=True)
 class Grid:
-    """What to combine; each list has at least one entry."""
+    """Values to combine, see ``Cell``; each list has at least one entry."""
 
     datasets: Sequence[str]
-    """What ``load_dataset`` takes; several that are learned together are joined by ``+``."""
+    """As ``load_dataset`` takes them; several that are learned together are joined by ``+``."""
     methods: Sequence[Choice]
-    """With their settings."""
     shots: Sequence[int] = (1, 2, 4, 8, 16)
-    """Training images per class."""
     seeds: Sequence[int] = (1, 2, 3)
-    """Of the draw, the start values and the order of the images."""
     protocols: Sequence[str] = ("few-shot",)
-    """Names in ``PROTOCOLS``."""
     backbones: Sequence[str] = ("tiny",)
-    """What ``load_clip`` takes."""
     dtype: str = "fp32"
-    """What the towers compute in."""
     inference: Sequence[str] = ("calibrated",)
-    """How the trained methods are asked."""
     test_batch_sizes: Sequence[int] = (16,)
-    """Where that is ``batch``."""
     batch_orders: Sequence[str] = ("listed",)
-    """Where that is ``batch``."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """Settings of every training; a method's own win, and one without steps has none."""
     targets: Sequence[str] = ()
@@ -130,68 +117,59 @@ class Grid:
             RequestError: a name or a setting is unknown, impossible or would be ignored.
         """
         self._check()
-        combinations = product(
-            self.protocols,
-            [domain for name in self.datasets for domain in domains_of(name)],
-            self.backbones,
-            self.methods,
-            self.shots,
-            self.seeds,
-            self._ways_to_ask(),
-        )
-        cells = [self._cell(*combination) for combination in combinations]
+        cells = [
+            Cell(
+                protocol=protocol,
+                dataset=dataset,
+                method=choice.method,
+                backbone=backbone,
+                dtype=self.dtype,
+                shots=shots,
+                seed=seed,
+                options=changed_options(choice),
+                training=changed_training(self._training_of(choice), choice.method, shots),
+                targets=self._targets(protocol, dataset),
+                **inference,
+            )
+            for protocol, dataset, backbone, choice, shots, seed, inference in product(
+                self.protocols,
+                [domain for name in self.datasets for domain in domains_of(name)],
+                self.backbones,
+                self.methods,
+                self.shots,
+                self.seeds,
+                self._inferences(),
+            )
+        ]
         return list({cell.key: cell for cell in cells}.values())
 
-    def _cell(
-        self,
-        protocol: str,
-        dataset: str,
-        backbone: str,
-        choice: Choice,
-        shots: int,
-        seed: int,
-        asked: Mapping[str, Any],
-    ) -> Cell:
+    def _targets(self, protocol: str, dataset: str) -> tuple[str, ...]:
+        if len(parts_of(dataset)) > 1:
+            return ()
         alone = [name for name in self.datasets if len(parts_of(name)) == 1]
-        targets: list[str] = []
-        if len(parts_of(dataset)) == 1:
-            targets = PROTOCOLS[protocol].targets(dataset, self.targets, alone)
-        return Cell(
-            protocol=protocol,
-            dataset=dataset,
-            method=choice.method,
-            backbone=backbone,
-            dtype=self.dtype,
-            shots=shots,
-            seed=seed,
-            options=changed_options(choice),
-            training=changed_training(self._training_of(choice), choice.method, shots),
-            targets=tuple(targets),
-            **asked,
-        )
+        return tuple(PROTOCOLS[protocol].targets(dataset, self.targets, alone))
 
     def _training_of(self, choice: Choice) -> dict[str, Any]:
         trained = find_method(choice.method).recipe(1).trains
         return {**(self.training if trained else {}), **choice.training}
 
-    def _ways_to_ask(self) -> list[dict[str, Any]]:
+    def _inferences(self) -> list[dict[str, Any]]:
         batches = [
             {"inference": "batch", "test_batch_size": size, "batch_order": order}
             for size, order in product(self.test_batch_sizes, self.batch_orders)
         ]
         return [
-            asked
+            fields
             for inference in self.inference
-            for asked in (batches if inference == "batch" else [{"inference": inference}])
+            for fields in (batches if inference == "batch" else [{"inference": inference}])
         ]
 
     def _check(self) -> None:
-        words = {
-            "protocol": (self.protocols, tuple(PROTOCOLS)),
-            "inference": (self.inference, get_args(Inference)),
-            "batch order": (self.batch_orders, ORDERS),
-        }
-        for what, (given, known) in words.items():
+        for what, given, known in (
+            ("protocol", self.protocols, tuple(PROTOCOLS)),
+            ("inference", self.inference, get_args(Inference)),
+            ("batch order", self.batch_orders, ORDERS),
+        ):
             for word in given:
                 hint = did_you_mean(word, known)
                 require(word in known, f"there is no {what} {word!r}; {hint}")
@@ -213,6 +191,10 @@ class Grid:
                 config.recipe_of(find_method(choice.method), shots)
 
 
+NEVER_DEFAULT = ("template",)
+"""Settings whose default gives way to the data set's own, so that to set it is to differ."""
+
+
 def changed_options(choice: Choice) -> dict[str, Any]:
     """The settings that differ from the method's defaults."""
     config = find_method(choice.method).Config
@@ -228,19 +210,15 @@ def changed_training(training: Mapping[str, Any], method: str, shots: int) -> di
     """The settings that differ from the method's recipe.
 
     Args:
-        training: what was set.
-        method: whose recipe.
+        training: the user's settings.
+        method: a name.
         shots: training images per class; where classes have fewer images the recipe is that of
             fewer shots, so a setting is left out only if it is that of the recipe for all of them.
     """
     recipes = [find_method(method).recipe(count) for count in range(1, shots + 1)]
     values = TrainConfig.of(training, method).to_json()
-    standard = {
-        name: [getattr(recipe, name, getattr(TrainConfig, name)) for recipe in recipes]
-        for name in sorted(training)
-    }
     return {
         name: values[name]
-        for name, found in standard.items()
-        if any(values[name] != value for value in found)
+        for name in sorted(training)
+        if any(values[name] != getattr(x, name, getattr(TrainConfig, name)) for x in recipes)
     }

@@ -1,4 +1,4 @@
-"""What a process needs again and again, loaded once: data sets and backbones."""
+"""Data sets and backbones of a grid, loaded once in every process."""
 
 import os
 from functools import lru_cache
@@ -11,13 +11,12 @@ from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Dataset
 from crossprompt.data.registry import DATASETS, ROOT_VARIABLE, load_dataset
 
+JOINT = "+"
+"""Joins data sets that are learned together, as in ``caltech101+dtd``."""
+
 
 def root_for(root: str | None) -> str | None:
-    """The absolute folder of the data sets, which other processes can be told.
-
-    Args:
-        root: as the user gave it; by default what ``CROSSPROMPT_DATA`` says.
-    """
+    """The absolute folder of the data sets: ``root``, or else that in ``CROSSPROMPT_DATA``."""
     root = root or os.environ.get(ROOT_VARIABLE) or None
     return None if root is None else str(Path(root).absolute())
 
@@ -38,10 +37,6 @@ def load_data(name: str, root: str | None) -> Dataset:
     return load_dataset(name, root if entry is not None and entry.uses_variable else None)
 
 
-JOINT = "+"
-"""Between data sets that are learned together, as in ``caltech101+dtd``."""
-
-
 def parts_of(name: str) -> tuple[str, ...]:
     """The data sets of a joint source; else the name alone, also that of a path with a ``+``."""
     parts = tuple(name.split(JOINT))
@@ -50,7 +45,7 @@ def parts_of(name: str) -> tuple[str, ...]:
 
 
 def domains_of(name: str) -> list[str]:
-    """Every domain of a data set of several, as in ``pacs:photo``; else the name alone."""
+    """The domains of a data set that has several, as in ``pacs:photo``; else the name alone."""
     return [domain for domain in DATASETS if domain.startswith(f"{name}:")] or [name]
 
 

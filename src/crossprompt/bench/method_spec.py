@@ -3,8 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_origin
 
 from crossprompt.errors import RequestError
 from crossprompt.methods import find_method
@@ -15,19 +14,16 @@ from crossprompt.utils.text import did_you_mean
 SEPARATOR = "|"
 """Between the values of a setting that takes several."""
 OF_METHOD, OF_TRAINING = "method", "training"
-"""In front of the name of a setting that both have, as in ``training.lr``."""
+"""Prefixes of a setting that both have, as in ``training.lr``."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A method and what was set for it."""
+    """A method with the user's settings of it and of its training."""
 
     method: str
-    """One of ``METHODS``."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of the method."""
     training: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of its training."""
 
 
 def parse_method(word: str) -> Choice:
@@ -52,7 +48,9 @@ def parse_method(word: str) -> Choice:
         if not equals:
             raise RequestError(f"{word!r}: {pair!r} is no setting; expected NAME=VALUE")
         owner, setting = _find(key.replace("-", "_"), owners, name)
-        found[owner][setting.name] = _value(text, setting, name)
+        value = text.split(SEPARATOR) if get_origin(setting.kind) is tuple else text
+        label = f"{name}: {setting.name}"
+        found[owner][setting.name] = setting.convert(value, label, strict=False)
     method.Config.of(found[OF_METHOD], name)
     return Choice(name, found[OF_METHOD], found[OF_TRAINING])
 
@@ -60,42 +58,17 @@ def parse_method(word: str) -> Choice:
 def _find(
     key: str, owners: Mapping[str, Mapping[str, Setting]], method: str
 ) -> tuple[str, Setting]:
-    prefix, _, rest = key.rpartition(".")
-    places = [prefix] if prefix in owners else list(owners)
-    name = rest if prefix in owners else key
-    having = [place for place in places if name in owners[place]]
-    if len(having) == 1:
-        return having[0], owners[having[0]][name]
-    if having:
-        raise RequestError(
-            f"{method} and its training both have a setting {name!r}; write "
-            f"{' or '.join(f'{place}.{name}' for place in having)}"
-        )
+    prefix, _, name = key.rpartition(".")
+    if prefix not in owners:
+        prefix, name = "", key
+    searched = [prefix] if prefix else list(owners)
+    found = [owner for owner in searched if name in owners[owner]]
+    if len(found) == 1:
+        return found[0], owners[found[0]][name]
+    if found:
+        choices = " or ".join(f"{owner}.{name}" for owner in found)
+        raise RequestError(f"{method} and its training both have {name!r}; write {choices}")
     if name == "seed":
         raise RequestError(f"{method}: the seed is no setting of a method here; use --seeds")
-    known = [name for place in places for name in owners[place]]
-    hint = did_you_mean(name, known)
+    hint = did_you_mean(name, [known for owner in searched for known in owners[owner]])
     raise RequestError(f"neither {method} nor its training has a setting {key!r}; {hint}")
-
-
-def _value(text: str, setting: Setting, method: str) -> Any:
-    """The value that a text says; whether it is possible, the settings class checks."""
-    kind = setting.type
-    if get_origin(kind) in (Union, UnionType):
-        kind = next(part for part in get_args(kind) if part is not NoneType)
-    if get_origin(kind) is tuple:
-        return tuple(text.split(SEPARATOR))
-    if kind is bool:
-        values = {"true": True, "on": True, "false": False, "off": False}
-        if text.lower() in values:
-            return values[text.lower()]
-        raise RequestError(f"{method}: {setting.name} is {text!r}, expected true or false")
-    if kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            expected = "a whole number" if kind is int else "a number"
-            raise RequestError(
-                f"{method}: {setting.name} is {text!r}, expected {expected}"
-            ) from None
-    return text

@@ -1,4 +1,4 @@
-"""Protocols: what is trained on, and which test sets come out, each a named evaluation.
+"""Protocols: the training images of a trial, and its test sets as named evaluations.
 
 Nothing is ever chosen on test images: they only enter the evaluations.
 """
@@ -6,79 +6,75 @@ Nothing is ever chosen on test images: they only enter the evaluations.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 from crossprompt.data.benchmarks.catalog import BENCHMARKS
 from crossprompt.data.dataset import Dataset, Split
 from crossprompt.utils.config import require
 
 SHIFTED_DATASETS = {name: entry.shifted for name, entry in BENCHMARKS.items() if entry.shifted}
-"""Data sets of the same classes, or some of them, in other images."""
+"""Name of a benchmark to the data sets that show its classes, or some of them, otherwise."""
+
+Others: TypeAlias = Mapping[str, Dataset]
+"""The data sets beside the one that is trained on, by name."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Test images, and the classes that are told apart on them."""
+    """Test images with the classes to choose from."""
 
     name: str
-    """What results call it."""
     dataset: str
-    """Where the images are from."""
+    """Source of the images."""
     split: Split
     """The images, labelled by ``class_names``."""
     class_names: tuple[str, ...]
-    """What an answer may be."""
     template: str
     """The data set's sentence for a class name."""
     classes: Literal["same", "some", "other"] = "same"
-    """Whether those are the classes trained on, some of them (the others' scores are left out), or
-    others (the method is asked for new class features)."""
+    """The classes trained on, some of them (the others' scores are left out), or others (for which
+    the method makes new class features)."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A training and what it is tested on, the protocol's main evaluation first."""
+    """A training set and its evaluations, the protocol's main one first."""
 
     few: Dataset
-    """Its ``train`` and ``val`` are learned from."""
+    """Only its images in ``train`` and ``val`` are used."""
     evaluations: tuple[Evaluation, ...]
-    """At least one."""
 
 
 class Protocol(ABC):
     """A way to train and test; subclasses are final."""
 
     name: ClassVar[str]
-    """What the user types."""
     summary: ClassVar[str]
-    """One line."""
     takes_targets: ClassVar[bool] = False
-    """Whether the user may name other data sets to test on."""
+    """True if the user may name other data sets to test on."""
 
     def targets(self, dataset: str, chosen: Sequence[str], datasets: Sequence[str]) -> list[str]:
-        """The other data sets that a cell tests on, and that stand in it.
+        """Other data sets that a cell tests on, as part of its identity.
 
         Args:
-            dataset: what is trained on.
+            dataset: trained on.
             chosen: by the user.
             datasets: of the grid.
         """
         return [name for name in chosen if name != dataset] if self.takes_targets else []
 
     def other_datasets(self, dataset: str, targets: Sequence[str]) -> tuple[str, ...]:
-        """What has to be loaded beside the data set that is trained on."""
+        """Data sets to load beside the one that is trained on."""
         return tuple(targets)
 
     @abstractmethod
-    def trial(
-        self, name: str, data: Dataset, others: Mapping[str, Dataset], shots: int, seed: int
-    ) -> Trial:
-        """Draw what is trained on, and list what is tested on.
+    def trial(self, name: str, data: Dataset, others: Others, shots: int, seed: int) -> Trial:
+        """Draw the training images, and list the evaluations.
 
         Args:
             name: of the data set that is trained on.
             data: all of it.
-            others: the ``other_datasets``.
+            others: those of ``other_datasets``.
             shots: training images per class.
             seed: of the draw.
 
@@ -88,32 +84,23 @@ class Protocol(ABC):
 
 
 class FewShot(Protocol):
-    """The test split, and the shifted sets of the same data set if it has any."""
-
     name = "few-shot"
     summary = "train on a few images per class, test on the data set's test images"
 
-    def trial(
-        self, name: str, data: Dataset, others: Mapping[str, Dataset], shots: int, seed: int
-    ) -> Trial:
-        """Everything is of one data set."""
+    def trial(self, name: str, data: Dataset, others: Others, shots: int, seed: int) -> Trial:
         return Trial(data.few_shot(shots, seed), own_evaluations(name, data))
 
 
 class DomainGeneralisation(Protocol):
-    """The test split, then images of the same classes from elsewhere."""
-
     name = "domain-generalisation"
     summary = "train on one domain, test on it and on the same classes in other domains"
     takes_targets = True
 
     def other_datasets(self, dataset: str, targets: Sequence[str]) -> tuple[str, ...]:
-        """Those that were chosen, or those known to go with the data set."""
+        """The chosen ones, or the data set's shifted sets."""
         return tuple(targets) or SHIFTED_DATASETS.get(dataset, ())
 
-    def trial(
-        self, name: str, data: Dataset, others: Mapping[str, Dataset], shots: int, seed: int
-    ) -> Trial:
+    def trial(self, name: str, data: Dataset, others: Others, shots: int, seed: int) -> Trial:
         """A target of some of the classes is scored among those alone, as is usual for ImageNet's
         variants."""
         require(
@@ -129,22 +116,15 @@ class DomainGeneralisation(Protocol):
                 f"domain-generalisation tests on classes that were trained on, but {target} has "
                 f"{unknown[:1]} and {name} has not; for other classes choose cross-dataset",
             )
-        elsewhere = (
-            Evaluation(target, target, x.test, x.class_names, x.template, "some")
-            for target, x in others.items()
-        )
+        elsewhere = evaluations_on(others, "some")
         return Trial(data.few_shot(shots, seed), (*own_evaluations(name, data), *elsewhere))
 
 
 class BaseToNew(Protocol):
-    """Half of the classes are trained on; both halves are tested, each among its own classes."""
-
     name = "base-to-new"
     summary = "train on the first half of the classes, test on both halves separately"
 
-    def trial(
-        self, name: str, data: Dataset, others: Mapping[str, Dataset], shots: int, seed: int
-    ) -> Trial:
+    def trial(self, name: str, data: Dataset, others: Others, shots: int, seed: int) -> Trial:
         """The classes are divided after the draw, as CoCoOp's authors do."""
         base, new = (data.few_shot(shots, seed).subset(which) for which in ("base", "new"))
         require(
@@ -159,45 +139,43 @@ class BaseToNew(Protocol):
 
 
 class CrossDataset(Protocol):
-    """Other data sets are tested with their own class names."""
-
     name = "cross-dataset"
     summary = "train on one data set, test on others with their own class names"
     takes_targets = True
 
     def targets(self, dataset: str, chosen: Sequence[str], datasets: Sequence[str]) -> list[str]:
-        """Those that were chosen, or every other data set of the grid."""
+        """The chosen ones, or every other data set of the grid."""
         return [name for name in (chosen or datasets) if name != dataset]
 
-    def trial(
-        self, name: str, data: Dataset, others: Mapping[str, Dataset], shots: int, seed: int
-    ) -> Trial:
-        """The same prompts with every target's class names."""
+    def trial(self, name: str, data: Dataset, others: Others, shots: int, seed: int) -> Trial:
         require(
             bool(others),
             f"cross-dataset trained on {name} has nothing to test on; name other data sets with "
             "--targets, or give several --datasets",
         )
-        own = own_evaluations(name, data)[:1]
-        targets = (
-            Evaluation(target, target, x.test, x.class_names, x.template, "other")
-            for target, x in others.items()
-        )
-        return Trial(data.few_shot(shots, seed), (*own, *targets))
+        own, elsewhere = own_evaluations(name, data)[:1], evaluations_on(others, "other")
+        return Trial(data.few_shot(shots, seed), (*own, *elsewhere))
 
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (FewShot(), DomainGeneralisation(), BaseToNew(), CrossDataset())
 }
-"""Name to protocol."""
 
 
 def own_evaluations(name: str, data: Dataset) -> tuple[Evaluation, ...]:
-    """On a data set's own test and shifted images."""
+    """Evaluations on a data set's own test and shifted images."""
     splits = {"test": data.test, **data.shifted}
     return tuple(
         Evaluation(test, name, split, data.class_names, data.template)
         for test, split in splits.items()
         if split
+    )
+
+
+def evaluations_on(others: Others, classes: Literal["some", "other"]) -> tuple[Evaluation, ...]:
+    """Evaluations on the test images of other data sets, among their own classes."""
+    return tuple(
+        Evaluation(name, name, x.test, x.class_names, x.template, classes)
+        for name, x in others.items()
     )

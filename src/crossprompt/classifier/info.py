@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
-from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
 from zipfile import ZipFile
@@ -39,9 +38,9 @@ openai/CLIP, of the others that of their model cards."""
 
 def front_matter(card: Path) -> dict[str, Any]:
     """Metadata at the beginning of a model card; empty if there is none."""
-    from huggingface_hub.repocard import metadata_load  # slow
-
     try:
+        from huggingface_hub.repocard import metadata_load  # slow, and missing beside ONNX Runtime
+
         return metadata_load(card) or {}
     except Exception:  # no file, no text, no mapping, or what YAML raises
         return {}
@@ -112,7 +111,7 @@ def inspect_run(folder: Path) -> dict[str, Any]:
     for name in headers:
         check_hash(folder / name, description["files"][name])
     dtypes = Counter(str(x.dtype).removeprefix("torch.") for x in headers[FROZEN].values())
-    numbers = {name: sum(prod(x.shape) for x in found.values()) for name, found in headers.items()}
+    numbers = {name: sum(x.numel() for x in found.values()) for name, found in headers.items()}
     return {
         "path": str(folder),
         "kind": "classifier",

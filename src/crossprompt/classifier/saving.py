@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -38,9 +38,12 @@ class Saveable(Protocol):
 
     clip: CLIP
     frozen: Frozen
-    class_names: tuple[str, ...]
     method: Method
     information: dict[str, Any]
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """In the order of the scores."""
 
 
 def save(classifier: Saveable, folder: Path) -> Path:

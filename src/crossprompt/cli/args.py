@@ -12,39 +12,38 @@ from crossprompt.utils.config import Setting, Settings
 LOCAL, RAY = "local", "ray"
 
 
-def add_engine(group: argparse._ArgumentGroup, local: str, ray: str) -> None:
-    """``--engine``, and where Ray's cluster is.
-
-    Args:
-        group: of options.
-        local: what the engine ``local`` is, in words.
-        ray: what ``ray`` is.
-    """
+def add_engine(
+    group: argparse._ArgumentGroup, *, engine: str, workers: str, threads: str, gpus: str
+) -> None:
+    """Add the engine, its cluster and the resources of each worker, with their help."""
     group.add_argument(
         "--engine",
         default=LOCAL,
         choices=(LOCAL, RAY),
-        help=f"{local}, or {ray} (default: {LOCAL})",
+        help=f"{engine} (default: {LOCAL})",
     )
     group.add_argument(
         "--ray-address",
         metavar="ADDRESS",
         help="a running Ray cluster, auto for this machine's (default: one is started)",
     )
+    group.add_argument("--workers", type=positive, metavar="INT", help=workers)
+    group.add_argument("--threads", type=positive, metavar="INT", help=threads)
+    group.add_argument("--gpus", type=not_negative, metavar="FLOAT", help=gpus)
 
 
-def check_local(options: argparse.Namespace, of_ray: Sequence[str]) -> None:
-    """``RequestError`` if an option of Ray's was given to the engine ``local``.
+def refuse_ray_options(options: argparse.Namespace, of_ray: Sequence[str]) -> None:
+    """``RequestError`` if an option of Ray was given to the engine ``local``.
 
     Args:
-        options: that were given.
-        of_ray: names of those that mean nothing to another engine.
+        options: as parsed.
+        of_ray: names of the options that only Ray uses.
     """
     if options.engine != LOCAL:
         return
     if ignored := [name for name in of_ray if getattr(options, name) is not None]:
-        word = ignored[0].replace("_", "-")
-        raise RequestError(f"--{word} goes with --engine {RAY}; add that, or leave it out")
+        option = ignored[0].replace("_", "-")
+        raise RequestError(f"--{option} goes with --engine {RAY}; add that, or leave it out")
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:

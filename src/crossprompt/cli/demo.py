@@ -1,10 +1,12 @@
-"""``crossprompt demo``: the main job on the embedded model and data."""
+"""``crossprompt demo``: train and compare methods on the embedded model and data."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING
 
+from crossprompt.bench.stats import deviation
 from crossprompt.cli.console import print_table, reporting
 from crossprompt.utils.optional import require_extra
 
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
     from crossprompt.bench.demo import DemoResult
 
 EXAMPLE = "crossprompt demo --output runs/demo"
-
 SHOWN = 16
 """Test pictures of each style on the sheet of predictions."""
 
@@ -34,10 +35,13 @@ def run(options: argparse.Namespace) -> int:
     from crossprompt.bench.demo import SEEDS, SHOTS, run_demo
     from crossprompt.bench.demo_plots import plot_accuracy, plot_predictions, spread
 
-    shots, seeds = options.shots or SHOTS, options.seeds or SEEDS
     with reporting() as terminal:
         result = run_demo(
-            options.output, shots=shots, seeds=seeds, dtype=options.dtype, reporter=terminal
+            options.output,
+            shots=options.shots or SHOTS,
+            seeds=options.seeds or SEEDS,
+            dtype=options.dtype,
+            reporter=terminal,
         )
     plot_accuracy(result, options.output / "accuracy.png")
     sheet = [item for split in result.pictures.values() for item in spread(split, SHOWN)]
@@ -50,24 +54,27 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show(result: "DemoResult", output: Path) -> None:
-    styles, seeds = list(result.pictures), len(result.rows[0].seeds)
-    groups = dict.fromkeys((row.method, row.shots) for row in result.rows)
+    from crossprompt.bench.demo import SAVED
+
+    found, styles = result.accuracy, list(result.pictures)
     rows = [
-        [method, shots, *(result.row(method, style, shots).text for style in styles)]
-        for method, shots in groups
+        [method, shots, *(_summary(found[method, shots, style]) for style in styles)]
+        for method, shots in dict.fromkeys((method, shots) for method, shots, _ in found)
     ]
-    print_table(
-        f"Accuracy in % on unseen emoji of {result.classes} kinds, {seeds} seeds",
-        ["method", "shots", *styles],
-        rows,
-    )
-    most = max(row.shots for row in result.rows)
+    seeds, most = len(next(iter(found.values()))), max(shots for _, shots, _ in found)
+    title = f"Accuracy in % on unseen emoji of {result.classes} kinds, {seeds} seeds"
+    print_table(title, ["method", "shots", *styles], rows)
     for style in styles:
-        gain = result.gain("dcp", "zero_shot", style, most)
+        gain = 100 * (mean(found["dcp", most, style]) - mean(found["zero_shot", most, style]))
         print(
             f"With {most} pictures per kind, DCP is {gain:+.1f} points from zero-shot on {style}."
         )
     picture = next(iter(result.pictures.values()))[0].path
     print(f"\n{result.seconds:.0f} seconds. Written to {output}: results.json, accuracy.png,")
     print("predictions.png and the DCP classifier. Classify a picture of your own with:\n")
-    print(f"  crossprompt predict {result.folder} {picture} --top-k 3")
+    print(f"  crossprompt predict {output / SAVED} {picture} --top-k 3")
+
+
+def _summary(accuracy: Sequence[float]) -> str:
+    """Mean and standard deviation in per cent."""
+    return f"{100 * mean(accuracy):.1f} ± {100 * deviation(accuracy):.1f}"

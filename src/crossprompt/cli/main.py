@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from crossprompt.errors import JobError, RequestError
 from crossprompt.utils.process import is_main_process, raise_on_interrupt
-from crossprompt.utils.text import did_you_mean, one_line
+from crossprompt.utils.text import nearest, one_line
 
 COMMANDS = {
     "demo": "Train and compare four methods on the embedded model and data, in a few minutes.",
@@ -27,7 +27,7 @@ COMMANDS = {
     "methods": "List the methods with their trainable parameters and their sources.",
     "bench": "Train and test every combination of data sets, methods, shots and seeds.",
     "report": "Write tables and pictures of the results of crossprompt bench.",
-    "reproduce": "Repeat a paper's evaluation: list it, estimate what it takes, and run it.",
+    "reproduce": "Repeat a paper's evaluation: list its runs, and compute them.",
 }
 """Name of a command and its module (with ``EXAMPLE``, ``add_arguments``, ``run``) to summary."""
 FAILED, WRONG = 1, 2
@@ -95,7 +95,8 @@ class _Version(argparse.Action):
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """The command and its options; ``RequestError`` if an argument is unknown or missing."""
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
-        hint = did_you_mean(words[0], COMMANDS)
+        near = nearest(words[0], COMMANDS)
+        hint = f"did you mean {near}?" if near else f"expected one of {', '.join(COMMANDS)}"
         raise RequestError(f"there is no command {words[0]!r}; {hint}")
     options, unknown = build_parser(words).parse_known_args(words)
     if unknown:
@@ -143,4 +144,5 @@ def _explain_unknown(word: str, options: argparse.Namespace) -> str:
         owners = [owner for owner, method in METHODS.items() if name in method.Config().to_json()]
         if owners:
             return f"{option} is a setting of {', '.join(owners)}, not of {options.method}; {see}"
-    return f"there is no option {option}; {did_you_mean(option, options.offered, see)}"
+    near = nearest(option, options.offered)
+    return f"there is no option {option}; {f'did you mean {near}?' if near else see}"

@@ -68,11 +68,11 @@ class Checkpoint:
             ],
         }
         if any(problems.values()):
-            words = "; ".join(
+            text = "; ".join(
                 f"{kind}: {listed(keys, SHOWN, str)}" for kind, keys in problems.items() if keys
             )
             raise RequestError(
-                f"{self.path} does not fit its model: {words}; get the checkpoint again, or the "
+                f"{self.path} does not fit its model: {text}; get the checkpoint again, or the "
                 "config that belongs to it"
             )
 

@@ -162,7 +162,7 @@ def run_epochs(
                 torch.manual_seed(sampler.seed * 1_000_003 + step)
 
                 optimizer.zero_grad(set_to_none=True)
-                loss = distributed.mean(backward(batch))
+                loss = distributed.mean(backward(batch))  # forward and backward pass of the share
                 distributed.average_gradients(method.parameters())
                 if not math.isfinite(loss):
                     what = f"the loss is {loss} in epoch {epoch}, step {number + 1}"

@@ -60,7 +60,7 @@ class Setting:
         try:
             return msgspec.convert(plain, self.type, strict=strict)
         except msgspec.ValidationError as error:
-            kind = self.type.__name__ if isinstance(self.type, type) else str(self.type)
+            kind = self.kind.__name__ if isinstance(self.kind, type) else str(self.kind)
             expected = " or ".join(self.choices) or kind
             raise RequestError(f"{label} is {value!r}, expected {expected}") from error
 

@@ -41,24 +41,16 @@ class StepReport:
 class Reporter(Protocol):
     """Receiver of a job's progress, for example a terminal."""
 
-    def say(self, text: str) -> None:
-        """Show a message."""
-
+    def say(self, text: str) -> None: ...
+    def step(self, report: StepReport) -> None: ...
     def count(self, what: str) -> Callable[[int, int], None]:
         """Start a counter; call it with (done, total)."""
-
-    def step(self, report: StepReport) -> None:
-        """Report a training step."""
 
 
 class Silent:
     """Reporter that shows nothing."""
 
-    def say(self, text: str) -> None:
-        pass
-
+    def say(self, text: str) -> None: ...
+    def step(self, report: StepReport) -> None: ...
     def count(self, what: str) -> Callable[[int, int], None]:
         return lambda done, total: None
-
-    def step(self, report: StepReport) -> None:
-        pass

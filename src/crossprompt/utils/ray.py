@@ -1,26 +1,171 @@
-"""Whether a Ray cluster has what a worker asks for: if not, it would be waited for for ever."""
+"""Runs a function on the workers of a Ray cluster; the calls of a lost worker are repeated."""
 
-import json
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice, takewhile
+from typing import Any, TypeVar
+
+import joblib
 
 from crossprompt.errors import JobError, RequestError
 from crossprompt.utils.optional import require_extra
+from crossprompt.utils.progress import NOTE
 from crossprompt.utils.text import one_line
 
+Task = TypeVar("Task")
+RETRIES = 3
+"""Times a call is repeated when its worker is lost."""
+SUBMITTED = 1000
+"""Calls that Ray is given at a time, where it decides how many of them run."""
+GIGABYTE = 1_000_000_000
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray will once do, and warns of until then
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the future default, warned of until then
     "RAY_DEDUP_LOGS": "1",
 }
 """Environment variables of Ray, where the user has not set them."""
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster, and the resources that every call requests of a single node.
+
+    Args:
+        address: of a running cluster, ``auto`` for the one on this machine; None starts one for as
+            long as it is used.
+        workers: calls at a time; by default as many as the cluster has resources for.
+        cpus: CPUs of a call.
+        gpus: GPUs of a call, also a part of one.
+        memory: gigabytes of a call.
+        retries: times a call is repeated when its worker is lost.
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    cpus: int = 1
+    gpus: float = 0.0
+    memory: float | None = None
+    retries: int = RETRIES
+
+    @contextmanager
+    def connected(self, say: Callable[[str], object] | None = None) -> Iterator[Any]:
+        """Connect to the cluster, or start it, until the block ends.
+
+        Args:
+            say: receives a warning where no node has the resources yet; by default it is printed.
+
+        Yields:
+            The package ``ray``.
+
+        Raises:
+            RequestError: Ray is not installed, or this machine lacks the resources of a call.
+            JobError: there is no such cluster, or none can be started.
+        """
+        ray = import_ray()
+        if ray.is_initialized():
+            yield ray
+            return
+        where: dict[str, Any] = {"address": self.address}
+        if self.address is None:
+            workers = self.workers or max(1, joblib.cpu_count() // self.cpus)
+            cpus = workers * self.cpus
+            where = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+        stop = signal.getsignal(signal.SIGTERM)
+        try:
+            ray.init(**where, log_to_driver=False, logging_level="ERROR")
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            place = "on this machine" if self.address is None else f"at {self.address}"
+            raise JobError(
+                f"no Ray cluster {place} ({one_line(error)}); check that it runs, and that "
+                "RAY_AUTH_TOKEN is set to its token if it asks for one"
+            ) from error
+        if signal.getsignal(signal.SIGTERM) is not stop:  # Ray's handler exits without cleanup
+            signal.signal(signal.SIGTERM, stop)
+        try:
+            self.check(ray.nodes(), say or (lambda text: print(text, file=sys.stderr)))
+            yield ray
+        finally:
+            ray.shutdown()
+
+    def check(self, nodes: Iterable[Any], say: Callable[[str], object]) -> None:
+        """Compare a call's resources with those of each node.
+
+        Args:
+            nodes: as ``ray.nodes()`` lists them.
+            say: receives a warning where no node has enough, but one may join.
+
+        Raises:
+            RequestError: no node has enough, and none will join.
+        """
+        request = {"CPU": self.cpus, "GPU": self.gpus, "memory": (self.memory or 0) * GIGABYTE}
+        alive = [node["Resources"] for node in nodes if node["Alive"]]
+        if any(all(node.get(k, 0) >= x for k, x in request.items()) for node in alive):
+            return
+        text = (
+            f"no Ray node has {self.cpus} CPUs, {self.gpus:g} GPUs and {self.memory or 0:g} GB of "
+            "memory, which each worker requests"
+        )
+        if self.address is None:
+            raise RequestError(
+                f"{text}; request less (--threads, --gpus, --memory), or name a cluster with "
+                "--ray-address"
+            )
+        say(f"{NOTE}{text}; waiting until one joins the cluster")
+
+    def map(
+        self,
+        function: Callable[[Any, Task], Any],
+        calls: Iterable[tuple[Any, Task]],
+        on_lost: Callable[[Task, Exception], Any],
+        *,
+        ordered: bool = True,
+    ) -> Iterator[Any]:
+        """Call a function on the workers, inside ``connected``.
+
+        Args:
+            function: takes the state of its worker, and a task.
+            calls: each a task and the ``ray.put`` reference of a function that makes the state for
+                it, which a worker keeps for the tasks of the same reference; taken as needed.
+            on_lost: gives the result of a task whose worker was lost too often, or that raised.
+            ordered: results in the order of the calls, or as soon as each is known.
+        """
+        ray, here = import_ray(), os.getcwd()
+        remote = ray.remote(_call).options(
+            name="crossprompt",
+            num_cpus=self.cpus,
+            num_gpus=self.gpus,
+            max_retries=self.retries,
+            **({} if self.memory is None else {"memory": int(self.memory * GIGABYTE)}),
+        )
+        calls, limit = iter(calls), self.workers or SUBMITTED
+        waiting: dict[Any, Task] = {}  # results that were not yielded yet, in order
+        running: list[Any] = []
+        while True:
+            for reference, task in islice(calls, limit - len(running)):
+                # in a list, as Ray would replace the reference by the function itself
+                result = remote.remote(function, [reference], task, here)
+                waiting[result] = task
+                running.append(result)
+            if not running:
+                return
+            done, running = ray.wait(running, num_returns=1)
+            finished = waiting.keys() - set(running)
+            first = takewhile(finished.__contains__, waiting)
+            for result in list(first) if ordered else done:
+                task = waiting.pop(result)
+                try:
+                    yield ray.get(result)
+                except ray.exceptions.RayError as error:
+                    yield on_lost(task, error)
+
+
 def import_ray() -> Any:
-    """Ray.
+    """The package ``ray``, quieted.
 
     Raises:
         RequestError: it is not installed.
@@ -33,148 +178,12 @@ def import_ray() -> Any:
     return ray
 
 
-@contextmanager
-def connected(address: str | None, cpus: int) -> Iterator[Any]:
-    """Ray, connected to a cluster for as long as the block takes; as it is, if it is already.
-
-    Args:
-        address: of a running cluster, ``auto`` for the one on this machine; None starts one.
-        cpus: of the one that is started.
-
-    Raises:
-        JobError: there is no such cluster, or none can be started.
-    """
-    ray = import_ray()
-    if ray.is_initialized():
-        yield ray
-        return
-    room: dict[str, Any] = {"address": address}
-    if address is None:
-        room = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
-    stop = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(**room, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = one_line(error)
-        if address is None:
-            raise JobError(f"Ray cannot start on this machine ({reason})") from error
-        raise JobError(
-            f"no Ray cluster answers at {address} ({reason}); check that it runs, and "
-            "that RAY_AUTH_TOKEN is set to its token if it asks for one"
-        ) from error
-    if signal.getsignal(signal.SIGTERM) is not stop:  # Ray's would leave no time for order
-        signal.signal(signal.SIGTERM, stop)
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+def _call(function: Callable[..., Any], references: list[Any], task: Any, folder: str) -> Any:
+    if os.path.isdir(folder):
+        os.chdir(folder)  # the base of relative paths
+    return function(_state(references[0]), task)
 
 
-GIGABYTE = 1_000_000_000
-NAMES = {"CPU": "CPUs", "GPU": "GPUs", "memory": "GB of memory"}
-"""Ray's resources, as the user knows them."""
-STATUS = "__autoscaling_status"
-"""Where Ray's autoscaler of the first version tells how it is."""
-FIXED_TYPE = "node_"
-"""What Ray's monitor calls the type of a node that nothing can launch, before its id."""
-
-
-def count_room(asked: Mapping[str, float], nodes: Sequence[Mapping[str, Any]]) -> int:
-    """How many workers have room at a time, each on one node.
-
-    Args:
-        asked: Ray's resource to amount; at least one above 0.
-        nodes: as ``ray.nodes()`` lists them.
-    """
-    needed = {name: amount for name, amount in asked.items() if amount}
-    return sum(
-        min(int(room.get(name, 0.0) / amount) for name, amount in needed.items())
-        for room in _rooms(nodes)
-    )
-
-
-def check_room(
-    who: str,
-    asked: Mapping[str, float],
-    nodes: Sequence[Mapping[str, Any]],
-    *,
-    grows: bool,
-    advice: str,
-) -> str | None:
-    """Compare what is asked for with what each node has in all.
-
-    Args:
-        who: asks for it, in a word.
-        asked: Ray's resource to amount.
-        nodes: as ``ray.nodes()`` lists them.
-        grows: whether more nodes may come, of which nothing is known.
-        advice: what to do, beside asking for less.
-
-    Returns:
-        A warning where no node has enough now, but one may come.
-
-    Raises:
-        RequestError: no node has, or will ever have, enough.
-    """
-    if count_room(asked, nodes):
-        return None
-    rooms = _rooms(nodes)
-    largest = max(rooms, key=lambda room: _nearness(asked, room), default={})
-    found = (
-        f"each {who} asks for {_in_words(asked, asked)}, and of the {len(rooms)} nodes that Ray "
-        f"has now none has that much; the largest has {_in_words(largest, asked)}"
-    )
-    if grows:
-        return f"{found}; the cluster can grow, so it is waited until a node comes that has it"
-    raise RequestError(f"{found}; {advice}")
-
-
-def _rooms(nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, float]]:
-    """Of the nodes that live: Ray's resource to amount."""
-    return [node["Resources"] for node in nodes if node["Alive"]]
-
-
-def _nearness(asked: Mapping[str, float], room: Mapping[str, float]) -> tuple[float, float]:
-    """How many requests a node meets, and how far it comes with the others."""
-    shares = [min(1.0, room.get(name, 0.0) / count) for name, count in asked.items() if count]
-    return float(shares.count(1.0)), sum(shares)
-
-
-def _in_words(amounts: Mapping[str, float], asked: Mapping[str, float]) -> str:
-    """Those amounts of which some is asked."""
-    words = []
-    for name, what in NAMES.items():
-        if asked.get(name):
-            amount = amounts.get(name, 0.0) / (GIGABYTE if name == "memory" else 1)
-            words.append(f"{amount:.4g} {what}")
-    return " and ".join(words) or "nothing"
-
-
-def grows(ray: Any) -> bool:
-    """Whether the cluster may launch nodes; also where this Ray does not say.
-
-    Args:
-        ray: connected to the cluster.
-    """
-    try:
-        from ray._private.state import state
-        from ray.experimental.internal_kv import _internal_kv_get
-
-        config, status = state.get_cluster_config(), _internal_kv_get(STATUS)
-    except Exception:  # Ray's inside, which another release, or a remote client, may not have
-        return True
-    if config is not None and config.node_group_configs:
-        return True
-    return launches(status)
-
-
-def launches(status: bytes | None) -> bool:
-    """Whether the status that Ray's monitor keeps is of a cluster that launches its nodes.
-
-    Args:
-        status: JSON; None where no monitor runs, or has not run yet.
-    """
-    report = (json.loads(status) if status else {}).get("autoscaler_report") or {}
-    types = [*(report.get("active_nodes") or {}), *(report.get("idle_nodes") or {})]
-    pending = report.get("pending_launches") or report.get("pending_nodes")
-    return bool(pending) or any(not name.startswith(FIXED_TYPE) for name in types)
+@lru_cache(maxsize=1)
+def _state(reference: Any) -> Any:
+    return import_ray().get(reference)()

@@ -13,7 +13,7 @@ from crossprompt.bench.report.latex import latex
 from crossprompt.bench.report.markdown import markdown
 from crossprompt.bench.report.published import quotations
 from crossprompt.bench.report.tables import Table
-from crossprompt.bench.studies.study import BACKBONE, FEW_SHOT
+from crossprompt.bench.studies import BACKBONE, FEW_SHOT
 from tests.bench.report.lines import SMALL, line, report_of, table_of
 
 LABEL = "published, ViT-B/16, not measured here"

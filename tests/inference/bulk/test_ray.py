@@ -9,10 +9,14 @@ from crossprompt.data.image_refs import Input
 from crossprompt.errors import JobError, RequestError
 from crossprompt.inference.bulk.inputs import open_inputs
 from crossprompt.inference.bulk.ray import OnRay
+from crossprompt.utils.ray import Cluster
 from tests.inference.bulk.numbered import Reader, picture, predict, write_files, write_tar
 
-# Ray warns of what it sets itself
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
+pytestmark = [
+    pytest.mark.slow,
+    # Ray warns of what it sets itself
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
+]
 
 
 class Dying(Reader):
@@ -53,7 +57,7 @@ def inputs(tmp_path, monkeypatch) -> list[Input]:
 
 def test_two_workers_of_which_one_is_lost_write_the_same_bytes(inputs, tmp_path) -> None:
     assert predict(inputs, tmp_path / "local.jsonl") == (2, [])
-    engine = OnRay(Opening(tmp_path / "died"), 1, 4, workers=2)
+    engine = OnRay(Opening(tmp_path / "died"), 1, 4, Cluster(workers=2))
     assert predict(inputs, tmp_path / "ray.jsonl", engine) == (2, [])
     assert (tmp_path / "died").exists()
     assert (tmp_path / "ray.jsonl").read_bytes() == (tmp_path / "local.jsonl").read_bytes()
@@ -63,19 +67,8 @@ def fail() -> Reader:
     raise RequestError("the classifier is not here")
 
 
-def test_a_worker_that_cannot_open_the_classifier_is_told(inputs, tmp_path) -> None:
+def test_a_worker_that_cannot_open_the_classifier_is_an_error_with_its_reason(
+    inputs, tmp_path
+) -> None:
     with pytest.raises(JobError, match="the classifier is not here"):
-        predict(inputs, tmp_path / "ray.jsonl", OnRay(fail, 1, 4, workers=1))
-
-
-def test_a_worker_that_has_no_room_is_refused() -> None:
-    nodes = [{"Alive": True, "Resources": {"CPU": 3.0}}] * 2
-    assert OnRay(Reader, 1, 4)._workers(nodes) == 6
-    assert OnRay(Reader, 1, 4, workers=1)._workers(nodes) == 1
-    assert OnRay(Reader, 1, 4, workers=9)._workers(nodes) == 6
-    assert OnRay(Reader, 1, 4, threads=2)._workers(nodes) == 2  # of six cores, but one on each node
-    with pytest.raises(RequestError, match=r"each worker asks for 4 CPUs, .* largest has 3 CPUs"):
-        OnRay(Reader, 1, 4, threads=4)._workers(nodes)
-    assert OnRay(Reader, 1, 4, threads=4)._workers(nodes, grows=True) == 1
-    with pytest.raises(RequestError, match=r"0\.5 GPUs, .* largest has 3 CPUs and 0 GPUs"):
-        OnRay(Reader, 1, 4, gpus=0.5)._workers(nodes)
+        predict(inputs, tmp_path / "ray.jsonl", OnRay(fail, 1, 4, Cluster(workers=1)))

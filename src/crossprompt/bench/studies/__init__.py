@@ -1,1 +1,0 @@
-"""A paper's whole evaluation: which trainings and tests it is, and what they take here."""
