@@ -19,7 +19,7 @@ class Counts:
     entered: list[int]
     """Tokens that went in, and became keys and values."""
     answered: list[int]
-    """Tokens whose new states were computed: the rows of the MLP."""
+    """Tokens whose new activations were computed: the rows of the MLP."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ def _watch(block: nn.Module, counts: Counts, depth: int) -> list[Any]:
     def enter(module: nn.Module, arguments: tuple[Any, ...]) -> None:
         tokens = arguments[0]
         counts.calls[depth] += 1
-        counts.entered[depth] += _rows(getattr(tokens, "states", tokens))
+        counts.entered[depth] += _rows(getattr(tokens, "activations", tokens))
 
     def answer(module: nn.Module, arguments: tuple[Any, ...]) -> None:
         counts.answered[depth] += _rows(arguments[0])
@@ -67,6 +67,6 @@ def _watch(block: nn.Module, counts: Counts, depth: int) -> list[Any]:
     ]
 
 
-def _rows(states: Tensor) -> int:
+def _rows(x: Tensor) -> int:
     """Tokens, whatever the axes before the width."""
-    return states.shape[:-1].numel()
+    return x.shape[:-1].numel()

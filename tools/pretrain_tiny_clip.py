@@ -36,7 +36,7 @@ EMBED = 192
 
 def clip_config(words: int) -> CLIPConfig:
     """The sizes of both towers for a vocabulary of ``words``."""
-    text = TextConfig(words, context=77, width=128, blocks=6, heads=2, mlp_width=512)
+    text = TextConfig(vocabulary=words, context=77, width=128, blocks=6, heads=2, mlp_width=512)
     return CLIPConfig(IMAGE, text, EMBED, "gelu")
 
 

@@ -241,7 +241,7 @@ def test_a_folder_with_both_formats_is_read_as_hugging_faces(clip: CLIP, folder:
 def test_a_state_dict_that_says_no_activation_is_gelu_with_a_warning(tmp_path: Path) -> None:
     path = beside(tmp_path / "weights.safetensors")
     save_file(openai_state(make_clip()), path)
-    with pytest.warns(UserWarning, match=r"weights\.safetensors does not say its activation"):
+    with pytest.warns(UserWarning, match=r"weights\.safetensors .*activation"):
         assert load_clip(path).config.activation == "gelu"
     assert load_clip(path, activation="gelu").config.activation == "gelu"
     assert load_clip(path, activation="quick_gelu").config.activation == "quick_gelu"
@@ -250,11 +250,11 @@ def test_a_state_dict_that_says_no_activation_is_gelu_with_a_warning(tmp_path: P
 def test_an_activation_that_contradicts_the_checkpoint_is_an_error(
     folder: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(RequestError, match=r"config\.json says activation quick_gelu, but gelu"):
+    with pytest.raises(RequestError, match=r"config\.json.* gelu"):
         load_clip(folder, activation="gelu")
     path = beside(tmp_path / "openai.pt")
     torch.save(openai_state(make_clip()) | {"vocab_size": torch.tensor(560)}, path)
-    with pytest.raises(RequestError, match=r"OpenAI's own checkpoints use quick_gelu"):
+    with pytest.raises(RequestError, match="quick_gelu, but gelu"):
         load_clip(path, activation="gelu")
 
 
@@ -287,7 +287,7 @@ def test_weights_come_in_the_asked_dtype_and_the_scale_in_fp32(
 
 
 def test_a_dtype_that_is_no_float_is_an_error(folder: Path) -> None:
-    with pytest.raises(RequestError, match=r"cannot compute in torch\.int8"):
+    with pytest.raises(RequestError, match=r"torch\.int8"):
         load_clip(folder, dtype=torch.int8)
 
 
@@ -336,7 +336,7 @@ def test_older_files_with_a_vocabulary_in_two_parts_are_read(folder: Path) -> No
 
 def test_a_tokenizer_can_be_given(folder: Path, tmp_path: Path) -> None:
     shutil.move(folder / "tokenizer.json", tmp_path / "elsewhere.json")
-    with pytest.raises(RequestError, match=r"no tokenizer; expected tokenizer\.json there; put it"):
+    with pytest.raises(RequestError, match=r"tokenizer\.json"):
         load_clip(folder)
     tokenizer = make_tokenizer()
     assert load_clip(folder, tokenizer=tokenizer).tokenizer is tokenizer
@@ -347,13 +347,13 @@ def test_a_tokenizer_can_be_given(folder: Path, tmp_path: Path) -> None:
 def test_a_tokenizer_with_more_ids_than_the_weights_is_an_error(tmp_path: Path) -> None:
     text = replace(SMALL.text, vocabulary=300)
     save_clip(make_clip(replace(SMALL, text=text)), tmp_path)
-    with pytest.raises(RequestError, match=r"the tokenizer has 558 ids, but the weights .* 300;"):
+    with pytest.raises(RequestError, match=r"558 .* 300"):
         load_clip(tmp_path)
 
 
 def test_a_transform_of_another_size_is_an_error(folder: Path) -> None:
     Preprocess(64, 64).save(folder / "preprocessor_config.json")
-    with pytest.raises(RequestError, match="crops 64 pixels, but the image tower takes 32"):
+    with pytest.raises(RequestError, match=r"64 .* 32"):
         load_clip(folder)
 
 

@@ -103,6 +103,7 @@ def test_the_activations_differ_by_more_than_the_tolerance() -> None:
     assert difference > 1e-3
 
 
+@pytest.mark.slow
 def test_vit_b_16_equals_that_of_transformers() -> None:
     images = torch.randn(1, 3, 224, 224, generator=torch.Generator())
     texts = random_texts(VIT_B_16, [2, 75])

@@ -86,18 +86,18 @@ def test_an_empty_file_means_clips_own_values(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"do_resize": False}, "sets do_resize to false"),
-        ({"do_center_crop": False}, "sets do_center_crop to false"),
-        ({"rescale_factor": 1.0}, "rescale_factor is 1.0; expected 1/255"),
-        ({"crop_size": {"height": 3, "width": 4}}, "expected a square"),
-        ({"size": {"height": 224, "width": 224}}, "expected shortest_edge only"),
-        ({"size": 200}, "cannot crop a side of 224 pixels from a shorter side of 200"),
-        ({"image_mean": [0.5, 0.5]}, "is not a preprocessor_config.json"),
-        ({"resample": 77}, "is not a preprocessor_config.json"),
-        ([1], "is not a preprocessor_config.json"),
+        ({"do_resize": False}, "leaves out a step"),
+        ({"do_center_crop": False}, "leaves out a step"),
+        ({"rescale_factor": 1.0}, r"rescale_factor 1\.0"),
+        ({"crop_size": {"height": 3, "width": 4}}, "crop_size"),
+        ({"size": {"height": 224, "width": 224}}, "size"),
+        ({"size": 200}, "224 .* 200"),
+        ({"image_mean": [0.5, 0.5]}, "image_mean"),
+        ({"resample": 77}, "resample"),
+        ([1], "object"),
     ],
 )
-def test_a_file_that_asks_for_something_else_is_an_error_that_says_what(
+def test_a_file_with_other_steps_is_an_error_that_names_them(
     tmp_path: Path, settings: object, message: str
 ) -> None:
     path = tmp_path / "preprocessor_config.json"
@@ -117,17 +117,17 @@ def test_open_clips_transform_is_read(tmp_path: Path) -> None:
     read = Preprocess.from_open_clip(path, 32)
     assert read == Preprocess(32, 32, interpolation=Image.Resampling.BILINEAR)
     path.write_text(json.dumps({"preprocess_cfg": {"resize_mode": "squash"}}))
-    with pytest.raises(RequestError, match="resize_mode is squash; expected shortest"):
+    with pytest.raises(RequestError, match="squash"):
         Preprocess.from_open_clip(path, 32)
     path.write_text("[]")
-    with pytest.raises(RequestError, match=r"is not an open_clip_config\.json"):
+    with pytest.raises(RequestError, match=r"open_clip_config\.json"):
         Preprocess.from_open_clip(path, 32)
 
 
 def test_a_picture_that_is_not_rgb_is_an_error() -> None:
-    with pytest.raises(RequestError, match="expected an RGB picture, found mode 'L'"):
+    with pytest.raises(RequestError, match="mode 'L'"):
         Preprocess(8, 8)(Image.new("L", (8, 8)))
-    with pytest.raises(RequestError, match="expected an RGB picture, found mode 'P'"):
+    with pytest.raises(RequestError, match="mode 'P'"):
         Preprocess(8, 8).train(Image.new("P", (8, 8)), random.Random(0))
 
 

@@ -101,7 +101,7 @@ def test_a_prompt_of_each_texts_own_equals_one_text_at_a_time(clip: CLIP) -> Non
 
 def test_the_shared_tokens_are_held_once(clip: CLIP, names: TokenizedTexts) -> None:
     tokens = clip.text.embed(names).insert(draw(1, 4, seed=0))
-    assert tokens.states.shape[1] == 5 + sum(len(own) for own in names.own)
+    assert tokens.activations.shape[1] == 5 + sum(len(own) for own in names.own)
     assert tokens.prompt.shape[1] == 4
 
 
@@ -139,7 +139,7 @@ def test_writing_a_prompt_changes_nothing_else(clip: CLIP, names: TokenizedTexts
     prompt = draw(1, 2, seed=1)
     after: TextTokens = before.write(prompt)
     assert torch.equal(after.prompt[:, :2], prompt)
-    changed = (before.states != after.states).any(-1)[0].nonzero().flatten().tolist()
+    changed = (before.activations != after.activations).any(-1)[0].nonzero().flatten().tolist()
     assert changed == [1, 2]
 
 
@@ -149,8 +149,8 @@ def test_groups_worked_on_by_parts_equal_the_dense_computation(
 ) -> None:
     groups, prompts = 3, draw(3, 4, seed=0)
     whole = clip.text.enter(clip.text.embed(names).insert(prompts))
-    tokens = whole.states.shape[1]
-    sizes = [part.states.shape[:2].numel() for part in whole.parts(most)]
+    tokens = whole.activations.shape[1]
+    sizes = [part.activations.shape[:2].numel() for part in whole.parts(most)]
     assert max(sizes) <= max(most, whole.shared + max(len(own) for own in names.own))
     if most >= tokens:  # whole groups: no token is worked on twice
         assert sum(sizes) == groups * tokens

@@ -125,18 +125,18 @@ def test_a_word_outside_a_small_vocabulary_is_an_error_that_shows_it() -> None:
     model = tokenizers.models.BPE(
         {"c</w>": 0, START: 1, END: 2}, [], unk_token=END, end_of_word_suffix="</w>"
     )
-    with pytest.raises(RequestError, match=r"'c x' cannot be tokenized"):
+    with pytest.raises(RequestError, match="'c x'"):
         Tokenizer(clip_backend(model)).encode("c x")
 
 
 def test_a_file_that_is_missing_or_no_tokenizer_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"there is no tokenizer at .*gone\.json"):
+    with pytest.raises(RequestError, match=r"gone\.json"):
         Tokenizer.from_file(tmp_path / "gone.json")
     broken = tmp_path / "tokenizer.json"
     broken.write_text("{}")
     with pytest.raises(RequestError, match=r"tokenizer\.json is not a tokenizer\.json"):
         Tokenizer.from_file(broken)
-    with pytest.raises(RequestError, match="not a tokenizer's vocabulary and merges"):
+    with pytest.raises(RequestError, match=r"gone\.txt"):
         Tokenizer.from_vocabulary(broken, tmp_path / "gone.txt")
 
 

@@ -75,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         self.hub.asked.append(f"{self.command} {self.path}")
         found = re.fullmatch(r"/(\w+/[\w.-]+)/resolve/([^/]+)/([\w.-]+)", self.path)
         if found is None:
-            return self.answer(404)
+            return self.describe()
         name, revision, file = found.groups()
         repository = self.hub.repositories.get(name)
         if repository is None or (repository.private and not self.allowed):
@@ -90,6 +90,25 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(404, X_Error_Code="EntryNotFound", X_Repo_Commit=commit)
         tag = f'"{hashlib.sha256(content).hexdigest()}"'
         return self.answer(200, content, ETag=tag, X_Repo_Commit=commit)
+
+    def describe(self) -> None:
+        """A repository's commit, or the files of it."""
+        found = re.match(r"/api/models/(\w+/[\w.-]+)/(revision|tree)/(\w+)", self.path)
+        if found is None:
+            return self.answer(404)
+        name, what, revision = found.groups()
+        repository = self.hub.repositories.get(name)
+        if repository is None:
+            return self.refuse(401, "RepoNotFound")
+        commit = repository.branches.get(revision, revision)
+        files = [
+            {"type": "file", "path": path, "size": len(content), "oid": path}
+            for path, content in repository.commits[commit].items()
+        ]
+        if what == "tree":
+            return self.answer(200, json.dumps(files).encode(), Content_Type="application/json")
+        siblings = [{"rfilename": file["path"]} for file in files]
+        return self.say(200, id=name, sha=commit, siblings=siblings)
 
     def do_POST(self) -> None:
         self.hub.asked.append(f"{self.command} {self.path}")

@@ -50,11 +50,11 @@ def test_the_recipe_is_the_stated_one() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"ratio": 1.1}, "ratio is 1.1, expected 0 to 1"),
-        ({"ratio": float("nan")}, "ratio is nan, expected 0 to 1"),
-        ({"reduction": 0}, "reduction is 0, expected 1 or more"),
+        ({"ratio": 1.1}, "ratio is 1.1"),
+        ({"ratio": float("nan")}, "ratio is nan"),
+        ({"reduction": 0}, "reduction is 0"),
         ({"reduction": 49}, "reduction is 49 but this backbone's features have width 48"),
-        ({"template": ["a"]}, "template is 'a', expected one {} in place"),
+        ({"template": ["a"]}, "template is 'a'"),
     ],
 )
 def test_an_impossible_setting_is_an_error_that_names_it(

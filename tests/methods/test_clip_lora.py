@@ -184,14 +184,14 @@ def test_merged_weights_have_the_dtype_of_the_backbone(clip: CLIP) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rank": 0}, "rank is 0, expected 1 or more"),
-        ({"rank": 65}, "rank is 65 but a tower of this backbone has width 64"),
-        ({"rank": 10**12}, "has width 64; choose a smaller one"),
-        ({"alpha": 0.0}, "alpha is 0.0, expected a number above 0"),
-        ({"alpha": float("nan")}, "alpha is nan, expected"),
-        ({"dropout": 1.0}, "dropout is 1.0, expected 0 to less than 1"),
-        ({"template": ("a {}", "the {}")}, "template has 2 sentences, expected one"),
-        ({"template": ("a",)}, "expected one {} in place of the class name"),
+        ({"rank": 0}, "rank is 0"),
+        ({"rank": 65}, "rank is 65 .* width 64"),
+        ({"rank": 10**12}, "width 64"),
+        ({"alpha": 0.0}, "alpha is 0.0"),
+        ({"alpha": float("nan")}, "alpha is nan"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"template": ("a {}", "the {}")}, "template has 2"),
+        ({"template": ("a",)}, "template is 'a'"),
     ],
 )
 def test_impossible_settings_are_refused(clip: CLIP, options: dict, message: str) -> None:

@@ -130,7 +130,7 @@ def test_a_classifier_works_on_as_many_images_as_have_room(
     classifier, entered = freeze(method, clip), []
     monkeypatch.setattr(conditional, "MOST_TOKENS", most)
     hook = clip.text.blocks[0].register_forward_pre_hook(
-        lambda module, given: entered.append(given[0].states.shape[:2].numel())
+        lambda module, given: entered.append(given[0].activations.shape[:2].numel())
     )
     logits = classifier.logits(images)
     hook.remove()
@@ -160,7 +160,7 @@ def test_a_bottleneck_of_no_width_is_refused(clip: CLIP) -> None:
     with pytest.raises(RequestError, match=r"reduction is 49 .* features have width 48"):
         build(clip, reduction=49)
     for name in ("reduction", "length"):
-        with pytest.raises(RequestError, match=f"cocoop: {name} is 0, expected 1 or more"):
+        with pytest.raises(RequestError, match=f"{name} is 0"):
             build(clip, **{name: 0})
 
 

@@ -213,12 +213,12 @@ def test_a_prompt_from_words_starts_from_their_embeddings(clip: CLIP) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"length": 0}, "dcp: length is 0, expected 1 or more"),
-        ({"depth": 0}, "dcp: depth is 0, expected 1 or more"),
+        ({"length": 0}, "length is 0"),
+        ({"depth": 0}, "depth is 0"),
         ({"length": 16, "initial_words": "a photo of a"}, "initial_words is set but length is 16"),
         ({"length": 4, "initial_words": "a cat"}, "'a cat' are 2 tokens but .* length 4"),
-        ({"variant": "paper"}, "dcp: variant is 'paper', expected coupled or released"),
-        ({"fuse": "sum"}, "dcp: fuse is 'sum', expected mean or max or first"),
+        ({"variant": "paper"}, "variant is 'paper'"),
+        ({"fuse": "sum"}, "fuse is 'sum'"),
         ({"length": 10**9}, "'yorkshire terrier' needs 1000000005 tokens"),
     ],
 )
@@ -231,20 +231,20 @@ def test_an_impossible_setting_is_an_error_that_names_it(
 
 def test_a_depth_beyond_the_blocks_is_an_error_unless_it_is_the_default(clip: CLIP) -> None:
     blocks = clip.config.image.blocks
-    with pytest.raises(RequestError, match=f"depth is 99 but this backbone has {blocks} blocks"):
+    with pytest.raises(RequestError, match=rf"depth is 99 .*{blocks} blocks"):
         build(clip, depth=99)
     build(make_clip(with_blocks(2)))  # 9 by default
 
 
 def test_towers_of_different_depth_are_an_error_that_says_both() -> None:
     clip = make_clip(replace(EVEN, text=replace(EVEN.text, blocks=5)))
-    with pytest.raises(RequestError, match=r"has 3 image and 5 text blocks; use one"):
+    with pytest.raises(RequestError, match="3 image and 5 text"):
         build(clip)
 
 
 def test_a_width_that_is_no_multiple_of_a_heads_is_an_error() -> None:
     clip = make_clip(replace(EVEN, image=replace(EVEN.image, width=96, heads=2)))
-    with pytest.raises(RequestError, match=r"heads of width 64, but .* widths 96 and 64; use one"):
+    with pytest.raises(RequestError, match="widths 96 and 64"):
         build(clip)
 
 

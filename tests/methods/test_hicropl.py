@@ -170,10 +170,10 @@ def test_a_class_is_the_mean_of_its_descriptions(clip: CLIP, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (["cat"], 'holds a list, expected {"class name"'),
+        (["cat"], r"texts\.json"),
         ({"cat": ["cat"], "Dogs": ["x"]}, "does not describe the class 'yorkshire terrier'"),
-        ({**FINE, "cat": []}, r"'cat' has \[\], expected"),
-        ({**FINE, "cat": "x"}, "'cat' has 'x', expected"),
+        ({**FINE, "cat": []}, r"texts\.json.*'cat'"),
+        ({**FINE, "cat": "x"}, r"texts\.json.*'cat'"),
         ({**FINE, "cat": ["cat " * 99]}, "'cat: cat cat.* needs"),
     ],
 )
@@ -187,7 +187,7 @@ def test_descriptions_that_lack_something_are_an_error(
 
 def test_a_file_that_is_no_json_is_an_error(clip: CLIP, tmp_path: Path) -> None:
     (tmp_path / "texts.json").write_text("{")
-    with pytest.raises(RequestError, match=r"texts\.json cannot be read as JSON"):
+    with pytest.raises(RequestError, match=r"texts\.json"):
         build(clip, descriptions=str(tmp_path / "texts.json"))
 
 
@@ -198,7 +198,7 @@ def test_a_file_without_end_is_not_read(
         build(clip, descriptions=str(tmp_path)).prepare(clip, Examples(clip, []))
     path = write(tmp_path / "texts.json", FINE)
     monkeypatch.setattr(descriptions, "LARGEST", 9)
-    with pytest.raises(RequestError, match=r"texts\.json has \d+ bytes, expected 9 at most"):
+    with pytest.raises(RequestError, match=r"texts\.json .* 9 bytes"):
         build(clip, descriptions=path)
 
 
@@ -210,7 +210,7 @@ def test_a_saved_classifier_does_not_need_the_descriptions(clip: CLIP, tmp_path:
     Path(path).unlink()
     loaded = load(tmp_path / "run", clip)
     torch.testing.assert_close(loaded.logits(random_images(3)), expected)
-    with pytest.raises(RequestError, match=r"texts\.json is not there; give a file"):
+    with pytest.raises(RequestError, match=r"texts\.json .*--descriptions"):
         loaded.method(clip, random_images(1))
 
 
@@ -243,14 +243,14 @@ def test_the_recipe_is_the_published_one() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"length": 0}, "hicropl: length is 0, expected 1 or more"),
-        ({"depth": 1}, "hicropl: depth is 1, expected 2 or more"),
-        ({"depth": 13}, "depth is 13 but this backbone has 3 blocks, so"),
-        ({"depth": 2, "turn": 2}, "hicropl: turn is 2, expected 1 to 1, below the depth"),
-        ({"turn": 3}, "the direction turns at block 3 of 3, but there must be"),
-        ({"weight": -1.0}, "hicropl: weight is -1.0, expected 0 or more"),
-        ({"template": ["a"]}, "hicropl: template is 'a', expected one {} in place"),
-        ({"length": 5, "initial_words": "a b c d e"}, "initial_words is set but length is 5"),
+        ({"length": 0}, "length is 0"),
+        ({"depth": 1}, "depth is 1"),
+        ({"depth": 13}, "depth is 13 .* 3 blocks"),
+        ({"depth": 2, "turn": 2}, "turn is 2"),
+        ({"turn": 3}, "block 3 of 3"),
+        ({"weight": -1.0}, "weight is -1.0"),
+        ({"template": ["a"]}, "template is 'a'"),
+        ({"length": 5, "initial_words": "a b c d e"}, "initial_words .* length is 5"),
         ({"length": 10**6}, "'yorkshire terrier' needs 1000005 tokens"),
     ],
 )
@@ -263,5 +263,5 @@ def test_an_impossible_setting_is_an_error_that_names_it(
 
 def test_towers_that_its_heads_do_not_divide_are_an_error() -> None:
     clip = make_clip(replace(EVEN, text=replace(EVEN.text, width=60)))
-    with pytest.raises(RequestError, match=r"attends in 8 heads, but .* widths 128 and 60"):
+    with pytest.raises(RequestError, match="widths 128 and 60"):
         build(clip)

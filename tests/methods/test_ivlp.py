@@ -101,8 +101,8 @@ def test_a_smaller_backbone_has_prompts_before_all_its_blocks_by_default() -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"length": 0}, "{name}: length is 0, expected 1 or more"),
-        ({"depth": 0}, "{name}: depth is 0, expected 1 or more"),
+        ({"length": 0}, "{name}: length is 0"),
+        ({"depth": 0}, "{name}: depth is 0"),
         ({"depth": 99}, "{name}: depth is 99 but this backbone has 3 blocks"),
         ({"length": 5}, "initial_words 'a photo of a' are 4 tokens but .* length 5"),
         ({"length": 10**9}, "'yorkshire terrier' needs 1000000005 tokens"),

@@ -30,7 +30,7 @@ def test_the_loss_equals_its_formula_on_a_case_made_by_hand(clip: CLIP, monkeypa
     prompted[0, 0], prompted[1, 1], prompted[1, 2] = 5.0, 0.5, math.sqrt(0.75)
     feature[0, 0], feature[1, 1] = 4.0, 0.1
     monkeypatch.setattr(method.texts, "features", lambda clip: known)
-    monkeypatch.setattr(kgcoop, "encode_prompted_texts", lambda *_: prompted[None])
+    monkeypatch.setattr(kgcoop, "encode_classes", lambda *_: prompted)
     scale = clip.logit_scale.exp().item()
     scores = [[scale, 0.0], [0.0, scale / 2]]
     labels = [0, 0]
@@ -74,10 +74,10 @@ def test_the_recipe_is_the_published_one() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"length": 0}, "kgcoop: length is 0, expected 1 or more"),
+        ({"length": 0}, "length is 0"),
         ({"length": 5}, "initial_words 'a photo of a' are 4 tokens but .* length 5"),
-        ({"weight": -1.0}, "kgcoop: weight is -1.0, expected 0 or more"),
-        ({"template": ["a"]}, "kgcoop: template is 'a', expected one {} in place"),
+        ({"weight": -1.0}, "weight is -1.0"),
+        ({"template": ["a"]}, "template is 'a'"),
         ({"length": 10**9}, "'yorkshire terrier' needs 1000000005 tokens"),
     ],
 )

@@ -87,10 +87,10 @@ def test_the_recipe_is_the_stated_one() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"length": 0}, "mmap: length is 0, expected 1 or more"),
-        ({"depth": 0}, "mmap: depth is 0, expected 1 or more"),
-        ({"depth": 4}, "mmap: depth is 4 but this backbone has 3 blocks, so"),
-        ({"group_length": -1}, "mmap: group_length is -1, expected 0 or more"),
+        ({"length": 0}, "length is 0"),
+        ({"depth": 0}, "depth is 0"),
+        ({"depth": 4}, "depth is 4 .* 3 blocks"),
+        ({"group_length": -1}, "group_length is -1"),
         ({"group_length": 10**6}, "'yorkshire terrier' needs 1000009 tokens"),
     ],
 )

@@ -9,7 +9,7 @@ from crossprompt.errors import RequestError
 from crossprompt.methods import build_method
 from crossprompt.methods.pmpo import PMPO, cut
 from crossprompt.methods.prompted import encode_prompted_images
-from tests.backbone import EVEN, NAMES, even_clip, random_images
+from tests.backbone import NAMES, even_clip, random_images
 from tests.clip.dense_text import dense_text_features
 
 WIDE = torch.Generator().manual_seed(1)
@@ -73,13 +73,13 @@ def test_prompts_start_from_the_words_each_with_noise_of_its_own(clip: CLIP) -> 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"prompts": 0}, "pmpo: prompts is 0, expected 1 or more"),
-        ({"prompts": 5}, f"prompts is 5 but this backbone has {EVEN.image.blocks} image blocks"),
-        ({"length": 0}, "pmpo: length is 0, expected 1 or more"),
+        ({"prompts": 0}, "prompts is 0"),
+        ({"prompts": 5}, "prompts is 5"),
+        ({"length": 0}, "length is 0"),
         ({"length": 5}, "initial_words 'a photo of a' are 4 tokens but .* length 5"),
-        ({"template_weight": 2.0}, "pmpo: template_weight is 2.0, expected 0 to 1"),
-        ({"noise": -1.0}, "pmpo: noise is -1.0, expected 0 or more"),
-        ({"template": ["a"]}, "pmpo: template is 'a', expected one {} in place"),
+        ({"template_weight": 2.0}, "template_weight is 2.0"),
+        ({"noise": -1.0}, "noise is -1.0"),
+        ({"template": ["a"]}, "template is 'a'"),
     ],
 )
 def test_an_impossible_setting_is_an_error_that_names_it(

@@ -125,10 +125,10 @@ def test_it_trains_as_long_as_coop() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"length": 0}, "prograd: length is 0, expected 1 or more"),
+        ({"length": 0}, "length is 0"),
         ({"length": 3}, "initial_words 'a photo of a' are 4 tokens but .* length 3; give fewer"),
-        ({"strength": -0.1}, "prograd: strength is -0.1, expected 0 or more"),
-        ({"template": ["a"]}, "prograd: template is 'a', expected one {} in place"),
+        ({"strength": -0.1}, "strength is -0.1"),
+        ({"template": ["a"]}, "template is 'a'"),
         ({"length": 10**9}, "'yorkshire terrier' needs 1000000005 tokens"),
     ],
 )

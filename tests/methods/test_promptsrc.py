@@ -60,7 +60,7 @@ def test_the_loss_equals_its_formula_on_a_case_made_by_hand(clip: CLIP, monkeypa
     monkeypatch.setattr(method.known_texts, "features", lambda clip: known_text)
     monkeypatch.setattr(clip, "encode_images", lambda images: known_image)
     monkeypatch.setattr(promptsrc, "encode_prompted_images", lambda *_: image)
-    monkeypatch.setattr(promptsrc, "encode_prompted_texts", lambda *_: text[None])
+    monkeypatch.setattr(promptsrc, "encode_classes", lambda *_: text)
 
     scale = clip.logit_scale.exp().item()
     prompted, known = of_log([0.0, 0.8 * scale]), of_log([scale, 0.0])
@@ -173,9 +173,9 @@ def test_the_recipe_is_the_published_one() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"text_weight": -1.0}, "promptsrc: text_weight is -1.0, expected 0 or more"),
-        ({"gaussian_std": 0.0}, "promptsrc: gaussian_std is 0.0, expected more than 0"),
-        ({"ensemble": ["a"]}, "promptsrc: ensemble is 'a', expected one {} in .*, or imagenet or"),
+        ({"text_weight": -1.0}, "text_weight is -1.0"),
+        ({"gaussian_std": 0.0}, "gaussian_std is 0.0"),
+        ({"ensemble": ["a"]}, "ensemble is 'a'"),
         ({"ensemble": []}, "promptsrc: ensemble is empty"),
     ],
 )

@@ -49,9 +49,9 @@ def test_the_recipe_is_the_published_one() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scale": 0.0}, "scale is 0.0, expected more than 0"),
-        ({"scale": float("nan")}, "scale is nan, expected more than 0"),
-        ({"template": []}, "template is empty, expected at least one"),
+        ({"scale": 0.0}, "scale is 0.0"),
+        ({"scale": float("nan")}, "scale is nan"),
+        ({"template": []}, "template is empty"),
     ],
 )
 def test_an_impossible_setting_is_an_error_that_names_it(

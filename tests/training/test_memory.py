@@ -87,13 +87,14 @@ def test_a_part_has_as_many_tokens_as_allowed_and_every_text_once(
     text = workload.clip.text
     tokens = text.enter(text.embed(workload.method.names))
     parts = tokens.parts(most)
-    sizes = [part.states.shape[1] for part in parts]
+    sizes = [part.activations.shape[1] for part in parts]
     assert max(sizes) <= most
-    assert sum(size - tokens.shared for size in sizes) == tokens.states.shape[1] - tokens.shared
-    assert len(parts) <= 1.3 * tokens.states.shape[1] / (most - tokens.shared) + 1
-    joined = tokens.join([part.states for part in parts])
-    assert torch.equal(joined.states, tokens.states)
-    assert torch.equal(tokens.join_ends([part.ends() for part in parts]).states, tokens.ends())
+    count = tokens.activations.shape[1]
+    assert sum(size - tokens.shared for size in sizes) == count - tokens.shared
+    assert len(parts) <= 1.3 * count / (most - tokens.shared) + 1
+    joined = tokens.join([part.activations for part in parts])
+    assert torch.equal(joined.activations, tokens.activations)
+    assert torch.equal(tokens.join_ends([part.ends() for part in parts]).activations, tokens.ends())
 
 
 @pytest.mark.parametrize(("level", "image", "text"), [(Recompute(), 1, 1), (SMALLEST, 2, 2)])

@@ -93,9 +93,6 @@ class Training:
     def resolve(self, config: FitConfig | None = None) -> Run:
         """Build the method and resolve the training.
 
-        Args:
-            config: by default the training's own.
-
         Raises:
             NotApplicableError: the method cannot be applied to other classes and the protocol
                 demands it.
@@ -122,14 +119,7 @@ class Training:
             raise NotApplicableError(str(error)) from error
 
     def evaluate(self, evaluation: Evaluation, run: Run, own: Classifier, cell: Cell) -> Result:
-        """Evaluate on one test set.
-
-        Args:
-            evaluation: test images and classes.
-            run: of this training.
-            own: the frozen classifier of the classes that were trained on.
-            cell: with its inference mode.
-        """
+        """Evaluate on one test set."""
         classifier, split = own, evaluation.split
         if evaluation.classes == "other":
             method = self.method_for(evaluation, run.method)
@@ -190,10 +180,6 @@ class Trained:
 
 def prepare(training: Training, states: Path) -> Trained:
     """Train, or resume a training that was interrupted.
-
-    Args:
-        training: of a grid.
-        states: folder of its checkpoint.
 
     Raises:
         NotApplicableError: the method or the data does not allow the protocol.

@@ -61,13 +61,7 @@ class Outcome:
 
 
 def attempt(task: Task, backbone: Callable[[Task], CLIP], on_step: OnStep = None) -> Outcome:
-    """Compute a task; an error is part of the outcome.
-
-    Args:
-        task: to be computed.
-        backbone: gives the frozen CLIP.
-        on_step: called after every step of the training.
-    """
+    """Compute a task; an error is part of the outcome."""
     lines: list[dict[str, Any]] = []
     try:
         for line in compute(task, backbone(task), on_step):

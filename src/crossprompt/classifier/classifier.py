@@ -90,7 +90,7 @@ class Classifier(ImageClassifier):
 
     @torch.no_grad()
     def with_classes(self, class_names: Sequence[str], **changes: Any) -> "Classifier":
-        """The same frozen prompts for other classes, without training, images and metrics.
+        """Copy the classifier for other classes, without training, images and metrics.
 
         Args:
             class_names: all classes of the new classifier, at least two; to add one:

@@ -17,8 +17,7 @@ from crossprompt.utils.config import require
 from crossprompt.utils.shapes import Logits
 
 BINS = 15
-RESAMPLES = 1000
-"""Of the bootstrap."""
+BOOTSTRAP_RESAMPLES = 1000
 CACHED_SPLITS = 16
 
 
@@ -153,9 +152,7 @@ def summarize(
 def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
     """Expected calibration error over 15 bins of equal width (Guo et al., ICML 2017).
 
-    Args:
-        confidence: ``[images]``, probability of the predicted class.
-        right: ``[images]``, whether the predicted class is the true one.
+    Both arguments are ``[images]``: the probability of the predicted class, and if it is true.
     """
     confidence = confidence.astype(np.float64)
     bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
@@ -169,12 +166,10 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
 def bootstrap_interval(right: np.ndarray, seed: int = 0) -> tuple[float, float]:
     """2.5 and 97.5 percentile of the accuracy over 1,000 resamples of the images.
 
-    Args:
-        right: ``[images]``, whether the predicted class is the true one.
-        seed: of the resamples.
+    ``right`` is ``[images]``: if the predicted class is the true one.
     """
     generator = np.random.default_rng(seed)
     # the number of right answers in a resample is binomial: no need to draw the images one by one
-    means = generator.binomial(len(right), right.mean(), RESAMPLES) / len(right)
+    means = generator.binomial(len(right), right.mean(), BOOTSTRAP_RESAMPLES) / len(right)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         "--skip-bad-images", action="store_true", help="leave out images that cannot be read"
     )
     existing = parser.add_mutually_exclusive_group()
-    existing.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    existing.add_argument("--resume", action="store_true", help="continue an interrupted run")
     existing.add_argument(
         "--overwrite", action="store_true", help="replace what is in the run folder"
     )

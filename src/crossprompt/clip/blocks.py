@@ -1,4 +1,4 @@
-"""Transformer blocks of both towers: what is fast about them, and what they need not keep."""
+"""Transformer blocks of both towers, with the options that make a training step fast and small."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,15 +14,25 @@ from torch.utils.checkpoint import checkpoint
 from crossprompt.clip.text_engine import TextTokens
 from crossprompt.utils.shapes import ImageTokens
 
+Tokens = Float[Tensor, "rows tokens width"]
+QueryTokens = Float[Tensor, "rows queries width"]
+ClassToken = Float[Tensor, "batch 1 width"]
 Heads = Float[Tensor, "rows heads tokens head_width"]
-Asking = Float[Tensor, "rows heads asking head_width"]
+QueryHeads = Float[Tensor, "rows heads queries head_width"]
 
+Attend = Callable[[Heads, Heads, Heads], Heads]
+"""Queries, keys and values to the attention's output."""
+Project = Callable[["Attention", Tensor, slice], Tensor]
+"""Tokens ``[rows, tokens, width]`` to ``[rows, tokens, parts * width]``, of an attention and some
+of its three projections."""
+QUERY, KEY_AND_VALUE, ALL = slice(0, 1), slice(1, 3), slice(0, 3)
+"""Slices of the three projections."""
 FEW = 256
 """Tokens whose scores may be held at once: 12 heads and 4 images of so many take 6 MB in bf16."""
 
 
-def attend_to_all(query: Asking, key: Heads, value: Heads) -> Asking:
-    """Every asking token sees every token.
+def attend_to_all(query: QueryHeads, key: Heads, value: Heads) -> QueryHeads:
+    """Full attention.
 
     On a CPU in bf16 PyTorch's fused kernel multiplies in fp32 (its backward pass takes two and a
     half times as long as the plain products), so there the products are written out.
@@ -31,16 +41,6 @@ def attend_to_all(query: Asking, key: Heads, value: Heads) -> Asking:
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
         return softmax(scores, dim=-1) @ value
     return scaled_dot_product_attention(query, key, value)
-
-
-Attend = Callable[[Heads, Heads, Heads], Heads]
-"""Queries, keys and values to what the asking tokens learn."""
-Project = Callable[["Attention", Tensor, slice], Tensor]
-"""How tokens ``[rows, tokens, width]`` become queries, keys and values: of the attention, the
-tokens and which of the three, to ``[rows, tokens, parts * width]``."""
-QUERY, KEY_AND_VALUE, ALL = slice(0, 1), slice(1, 3), slice(0, 3)
-"""Which of the three."""
-ClassToken = Float[Tensor, "batch 1 width"]
 
 
 class QuickGELU(nn.Module):
@@ -54,7 +54,7 @@ class QuickGELU(nn.Module):
 class _QuickGELU(torch.autograd.Function):
     """``silu(z) / 1.702`` with z = 1.702 x, whose derivative is that of ``silu`` at z.
 
-    So one tensor is kept and the gradient takes one pass, where the plain formula keeps two and
+    So one tensor is saved and the gradient takes one pass, where the plain formula saves two and
     takes four over the widest tensors there are.
     """
 
@@ -71,11 +71,7 @@ class _QuickGELU(torch.autograd.Function):
 
 
 class Attention(nn.Module):
-    """Multi-head attention, of which the caller hands in two parts.
-
-    ``attend`` decides which token sees which, ``project`` how tokens become queries, keys and
-    values: usually by the method of that name.
-    """
+    """Multi-head attention; the caller hands in the mask and, if need be, other projections."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -84,17 +80,14 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def project(
-        self,
-        x: Float[Tensor, "rows tokens width"],
-        parts: slice = ALL,
-        weight: Float[Tensor, "outputs width"] | None = None,
+        self, x: Tokens, parts: slice = ALL, weight: Float[Tensor, "outputs width"] | None = None
     ) -> Float[Tensor, "rows tokens parts"]:
         """Queries, keys and values side by side, or some of the three.
 
         Args:
             x: tokens.
-            parts: which of the three.
-            weight: in place of the attention's own, for all three.
+            parts: the slice of the three projections.
+            weight: replaces the attention's own, for all three.
         """
         width = x.shape[-1]
         rows = slice(parts.start * width, parts.stop * width)
@@ -102,22 +95,21 @@ class Attention(nn.Module):
         return functional.linear(x, weight[rows], self.qkv.bias[rows])
 
     def forward(
-        self, x: Float[Tensor, "rows tokens width"], attend: Attend, project: Project
-    ) -> Float[Tensor, "rows tokens width"]:
-        """Mix the tokens of every row."""
-        query, key, value = self._split(project(self, x, ALL))
-        return self.out(attend(query, key, value).transpose(1, 2).flatten(2))
+        self, x: Tokens, attend: Attend, project: Project, queries: QueryTokens | None = None
+    ) -> QueryTokens:
+        """Attend from all tokens of ``x``, or from ``queries`` alone, to all tokens of ``x``.
 
-    def ask(
-        self,
-        asking: Float[Tensor, "rows asking width"],
-        x: Float[Tensor, "rows tokens width"],
-        attend: Attend,
-        project: Project,
-    ) -> Float[Tensor, "rows asking width"]:
-        """What some tokens learn from all: as ``forward``, without the other tokens' queries."""
-        (query,) = self._split(project(self, asking, QUERY))
-        key, value = self._split(project(self, x, KEY_AND_VALUE))
+        Args:
+            x: tokens.
+            attend: applies the mask.
+            project: ``Attention.project``, or a replacement.
+            queries: some of the tokens; the others' queries are not computed.
+        """
+        if queries is None:
+            query, key, value = self._split(project(self, x, ALL))
+        else:
+            (query,) = self._split(project(self, queries, QUERY))
+            key, value = self._split(project(self, x, KEY_AND_VALUE))
         return self.out(attend(query, key, value).transpose(1, 2).flatten(2))
 
     def _split(
@@ -131,12 +123,12 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """A pre-norm transformer block.
 
-    It can be called with another ``project`` than its attention's. As that is handed in with the
-    tokens, it is still the one where the block is computed again.
+    A method may call it with another ``project`` than its attention's; as that is an argument, it
+    also holds where the block is recomputed.
     """
 
     recompute: bool = False
-    """Keep only what goes in, and compute the rest again for the gradient; see ``memory``."""
+    """Activation checkpointing: save the input only; see ``training.memory``."""
 
     def __init__(self, width: int, heads: int, mlp_width: int, activation: str) -> None:
         super().__init__()
@@ -150,77 +142,66 @@ class Block(nn.Module):
         )
 
     def mix(
-        self, x: Float[Tensor, "rows tokens width"], attend: Attend, project: Project
-    ) -> Float[Tensor, "rows tokens width"]:
-        """Attention, then MLP, each added to its input."""
-        x = x + self.attention(self.norm_1(x), attend, project)
-        return x + self.mlp(self.norm_2(x))
-
-    def mix_into(
-        self,
-        asking: Float[Tensor, "rows asking width"],
-        x: Float[Tensor, "rows tokens width"],
-        attend: Attend,
-        project: Project,
-    ) -> Float[Tensor, "rows asking width"]:
-        """``mix`` for the tokens that are read afterwards; the others' answers are never computed.
+        self, x: Tokens, attend: Attend, project: Project, queries: QueryTokens | None = None
+    ) -> QueryTokens:
+        """Attention, then MLP, each added to its input.
 
         Args:
-            asking: those tokens, as they stand in ``x``.
-            x: all tokens.
-            attend: from the asking tokens to all.
-            project: to queries, keys and values.
+            x: tokens.
+            attend: applies the mask.
+            project: computes queries, keys and values.
+            queries: those of the tokens that are read afterwards; the others are not computed.
         """
-        asking = asking + self.attention.ask(self.norm_1(asking), self.norm_1(x), attend, project)
-        return asking + self.mlp(self.norm_2(asking))
+        own = x if queries is None else queries
+        normed = None if queries is None else self.norm_1(queries)
+        own = own + self.attention(self.norm_1(x), attend, project, normed)
+        return own + self.mlp(self.norm_2(own))
 
-    def run(self, mix: Callable[..., Tensor], *inputs: Any) -> Tensor:
-        """Call ``mix`` or ``mix_into``, which computes the same again if ``recompute`` says so."""
+    def run(self, *inputs: Any) -> Tensor:
+        """Call ``mix``, under activation checkpointing if ``recompute`` is set."""
         if self.recompute and torch.is_grad_enabled():
-            return checkpoint(mix, *inputs, use_reentrant=False)
-        return mix(*inputs)
+            return checkpoint(self.mix, *inputs, use_reentrant=False)
+        return self.mix(*inputs)
 
 
 class ImageBlock(Block):
-    """A block in which every token of an image sees every other."""
+    """A block with full attention over the tokens of an image."""
 
     def forward(self, tokens: ImageTokens, project: Project = Attention.project) -> ImageTokens:
         """Tokens to tokens."""
-        return self.run(self.mix, tokens, attend_to_all, project)
+        return self.run(tokens, attend_to_all, project)
 
 
 class LastImageBlock(Block):
-    """An image block of which only the class token is kept: no other is read after it."""
+    """An image block that returns the class token alone: no other is read after it."""
 
     def forward(self, tokens: ImageTokens, project: Project = Attention.project) -> ClassToken:
         """Tokens to the class token."""
-        return self.run(self.mix_into, tokens[:, :1], tokens, attend_to_all, project)
+        return self.run(tokens, attend_to_all, project, tokens[:, :1])
 
 
 class TextBlock(Block):
-    """A block in which a token sees the earlier tokens of its own text."""
+    """A block with causal attention within each text."""
 
     most_tokens: int | None = None
-    """Tokens that are worked on at once, or about so many; None for all. Where ``recompute`` is
-    set, this bounds what is alive while a block is computed again."""
+    """Tokens processed at once, about; None for all. Under ``recompute`` this bounds the memory of
+    recomputing a block."""
 
     def forward(self, tokens: TextTokens, project: Project = Attention.project) -> TextTokens:
         """Tokens to tokens."""
         parts = tokens.parts(self.most_tokens)
-        return tokens.join(
-            [self.run(self.mix, part.states, part.attend, project) for part in parts]
-        )
+        return tokens.join([self.run(part.activations, part.attend, project) for part in parts])
 
 
 class LastTextBlock(TextBlock):
-    """A text block of which only the end-of-text tokens are kept: no other is read after it."""
+    """A text block that returns the end-of-text tokens alone: no other is read after it."""
 
     def forward(self, tokens: TextTokens, project: Project = Attention.project) -> TextTokens:
         """Tokens to end-of-text tokens."""
         parts = tokens.parts(self.most_tokens)
         return tokens.join_ends(
             [
-                self.run(self.mix_into, part.ends(), part.states, part.attend_from_ends, project)
+                self.run(part.activations, part.attend_from_ends, project, part.ends())
                 for part in parts
             ]
         )

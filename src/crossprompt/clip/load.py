@@ -1,4 +1,4 @@
-"""Load a CLIP by name, folder or file, whatever format it is in, and save it in Hugging Face's."""
+"""Loads a CLIP by name, folder or file, whatever its format, and saves it in Hugging Face's."""
 
 import hashlib
 import json
@@ -6,35 +6,25 @@ import warnings
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from crossprompt.clip.configs import (
-    Activation,
-    from_hugging_face,
-    to_hugging_face,
-)
-from crossprompt.clip.key_maps import (
-    HUGGING_FACE,
-    HUGGING_FACE_BUFFERS,
-    OPENAI_SIZES,
-    Source,
-    sources,
-)
-from crossprompt.clip.locate import CHECKPOINTS, WEIGHTS, Hub, Place, find_checkpoint, full_name
+from crossprompt.clip import configs, locate
+from crossprompt.clip.configs import Activation
+from crossprompt.clip.key_maps import HUGGING_FACE, IGNORED, OPENAI, OPENAI_SIZES, Source, sources
+from crossprompt.clip.locate import first_file
 from crossprompt.clip.model import CLIP, CLIPConfig
-from crossprompt.clip.open_clip_configs import from_open_clip, from_shapes
 from crossprompt.clip.preprocess import Preprocess
 from crossprompt.clip.state_dict import Checkpoint, open_checkpoint
 from crossprompt.clip.tokenizer import Tokenizer
 from crossprompt.errors import RequestError
 from crossprompt.utils.device import choose_device, choose_dtype
+from crossprompt.utils.json_file import read_json
 
 OPENAI_VOCABULARY = 49408
-"""Ids of the one vocabulary that OpenAI's and nearly all open_clip checkpoints share."""
+"""Size of the one vocabulary that OpenAI's and nearly all open_clip checkpoints share."""
 
 
 def load_clip(
@@ -52,10 +42,10 @@ def load_clip(
             a file: of transformers' ``CLIPModel``, OpenAI's ``.pt`` archive or an open_clip state
             dict.
         device: where the weights go; ``auto`` is the best there is.
-        dtype: what the towers compute in, whatever the file's dtype: ``fp32``, ``bf16``, ``fp16``
+        dtype: the dtype the towers compute in, whatever the file's: ``fp32``, ``bf16``, ``fp16``
             or ``auto``, which is bf16 where the hardware multiplies in it and fp32 elsewhere. The
             logit scale stays fp32.
-        cache_dir: where files from the hub are kept; the cache of ``huggingface_hub`` by default.
+        cache_dir: where files from the hub are cached; the cache of ``huggingface_hub`` by default.
         tokenizer: a ``tokenizer.json``, where none stands beside the weights.
         activation: ``quick_gelu`` or ``gelu``, for a state dict without a config. If neither is
             given, ``gelu`` is assumed with a warning, but OpenAI's own files use ``quick_gelu``.
@@ -70,13 +60,12 @@ def load_clip(
         raise RequestError(
             f"cannot compute in {dtype}; expected a floating-point dtype such as torch.float32"
         )
-    place, weights = find_checkpoint(name, cache_dir)
-    checkpoint = open_checkpoint(weights)
-    config = _config(place, checkpoint, activation)
+    checkpoint = open_checkpoint(locate.find_checkpoint(name, cache_dir))
+    config = _read_config(checkpoint, activation)
     clip = build(config, checkpoint, device, dtype)
-    clip.name = full_name(name)
-    clip.tokenizer = _tokenizer(tokenizer, place, checkpoint, config, cache_dir)
-    clip.preprocess = _preprocess(place, config)
+    clip.name = locate.full_name(name)
+    clip.tokenizer = _read_tokenizer(tokenizer, checkpoint, config, cache_dir)
+    clip.preprocess = _read_preprocess(checkpoint.path.parent, config.image.side)
     return clip
 
 
@@ -90,61 +79,18 @@ def save_clip(clip: CLIP, folder: str | PathLike[str], dtype: torch.dtype | None
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    state = {}
-    parameters = clip.state_dict()
+    state, parameters = {}, clip.state_dict()
     for name, source in sources(HUGGING_FACE, clip.config).items():
         state.update(source.write(parameters[name].to("cpu", dtype)))
     # not save_file, which lets nobody but the user read the file, whatever the umask
-    data = save(state, metadata={"format": "pt"})  # transformers asks for it
-    (folder / WEIGHTS[0]).write_bytes(data)
-    tokenizer = clip.tokenizer
-    tokenizer.save(folder / "tokenizer.json")
+    data = save(state, metadata={"format": "pt"})  # transformers requires it
+    (folder / locate.WEIGHTS[0]).write_bytes(data)
+    clip.tokenizer.save(folder / "tokenizer.json")
     clip.preprocess.save(folder / "preprocessor_config.json")
     context = {"tokenizer_class": "CLIPTokenizer", "model_max_length": clip.config.text.context}
-    _write_json(folder / "tokenizer_config.json", context)
-    config = to_hugging_face(clip.config, tokenizer.start, tokenizer.end)
-    _write_json(folder / "config.json", config)
-
-
-def _config(place: Place, checkpoint: Checkpoint, activation: Activation | None) -> CLIPConfig:
-    """The sizes, from the config beside the weights or from the weights' own shapes."""
-    names = ["config.json" if checkpoint.table is HUGGING_FACE else "open_clip_config.json"]
-    path = None if checkpoint.by_openai else place.find(names)
-    if path is None and checkpoint.table is HUGGING_FACE:
-        raise place.missing(names, "config, which says the numbers of heads and the activation")
-    try:
-        if path is None:
-            return from_shapes(checkpoint.shapes, _activation(checkpoint, activation))
-        read = from_hugging_face if checkpoint.table is HUGGING_FACE else from_open_clip
-        config = read(_read_json(path))
-    except RequestError as error:
-        raise RequestError(f"{path or checkpoint.path}: {error}") from None
-    except (TypeError, AttributeError, ZeroDivisionError) as error:  # objects and numbers swapped
-        raise RequestError(f"{path} is damaged: {error}; get the file again") from error
-    if activation not in (None, config.activation):
-        raise RequestError(
-            f"{path} says activation {config.activation}, but {activation} was asked for; leave "
-            "the option out"
-        )
-    return config
-
-
-def _activation(checkpoint: Checkpoint, asked: Activation | None) -> Activation:
-    """Of a state dict without a config."""
-    if checkpoint.by_openai:
-        if asked == "gelu":
-            raise RequestError(
-                "OpenAI's own checkpoints use quick_gelu, but gelu was asked for; leave it out"
-            )
-        return "quick_gelu"
-    if asked is None:
-        warnings.warn(
-            f"{checkpoint.path} does not say its activation and gelu is assumed, which is wrong "
-            "for models trained with QuickGELU; put its open_clip_config.json beside it or give "
-            "activation=",
-            stacklevel=4,
-        )
-    return asked or "gelu"
+    config = configs.to_hugging_face(clip.config, clip.tokenizer.start, clip.tokenizer.end)
+    for name, settings in (("tokenizer_config.json", context), ("config.json", config)):
+        (folder / name).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def build(
@@ -153,20 +99,20 @@ def build(
     """The model of ``config`` with a checkpoint's weights, frozen.
 
     Args:
-        config: shapes are compared with the file's before any memory is taken.
+        config: shapes are compared with the file's before any memory is allocated.
         checkpoint: each of its tensors is read once.
         device: where the weights go.
-        dtype: what the towers compute in.
+        dtype: the dtype the towers compute in.
 
     Raises:
         RequestError: a key is missing, unexpected or of the wrong shape.
     """
-    for tower, blocks in (("image", config.image.blocks), ("text", config.text.blocks)):
-        if blocks > len(checkpoint.shapes):  # which it would take ages to build
-            raise RequestError(
-                f"{checkpoint.path} does not fit its model: {blocks} blocks in the {tower} tower, "
-                f"but {len(checkpoint.shapes)} tensors; get the config that belongs to it"
-            )
+    blocks, tensors = config.image.blocks + config.text.blocks, len(checkpoint.shapes)
+    if blocks > tensors:  # it would take very long to build
+        raise RequestError(
+            f"{checkpoint.path} does not fit its model: {blocks} blocks, but {tensors} tensors; "
+            "get the config that belongs to it"
+        )
     with torch.device("meta"):
         clip = CLIP(config)
     table = sources(checkpoint.table, config)
@@ -175,16 +121,16 @@ def build(
         for name, parameter in clip.named_parameters()
         for key, shape in table[name].shapes(parameter.shape).items()
     }
-    checkpoint.check(shapes, HUGGING_FACE_BUFFERS | OPENAI_SIZES)
-    state, clip.weights_hash = _read(table, checkpoint, device, dtype)
+    checkpoint.check(shapes, IGNORED | OPENAI_SIZES)
+    state, clip.weights_hash = _read_weights(table, checkpoint, device, dtype)
     clip.load_state_dict(state, assign=True)
     return clip.eval().requires_grad_(False)
 
 
-def _read(
+def _read_weights(
     table: Mapping[str, Source], checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
 ) -> tuple[dict[str, Tensor], str]:
-    """Every parameter, converted, and a hash of all of them as the file has them."""
+    """Every parameter, converted, and a hash of all of them as they are in the file."""
     state, digest = {}, hashlib.sha256()
     for name in sorted(table):
         tensor = table[name].read(checkpoint.read).contiguous()
@@ -194,30 +140,76 @@ def _read(
             )
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-        wanted = torch.float32 if name == "logit_scale" else dtype
-        state[name] = tensor.to(device, wanted, copy=True)  # never a view of the file
+        chosen = torch.float32 if name == "logit_scale" else dtype
+        state[name] = tensor.to(device, chosen, copy=True)  # never a view of the file
     return state, digest.hexdigest()
 
 
-def _tokenizer(
-    asked: Tokenizer | str | PathLike[str] | None,
-    place: Place,
+def _read_config(checkpoint: Checkpoint, activation: Activation | None) -> CLIPConfig:
+    """The sizes, from the config beside the weights or from the weights' own shapes."""
+    hugging_face = checkpoint.table is HUGGING_FACE
+    path = checkpoint.path.with_name("config.json" if hugging_face else "open_clip_config.json")
+    if not path.is_file() and hugging_face:
+        raise RequestError(f"there is no {path}; put the config of the weights beside them")
+    has_config = path.is_file() and not checkpoint.by_openai
+    settings = read_json(path, dict, "get the file again") if has_config else {}
+    try:
+        if not has_config:
+            path = checkpoint.path
+            activation = _choose_activation(checkpoint, activation)
+            return configs.from_shapes(checkpoint.shapes, activation)
+        read = configs.from_hugging_face if hugging_face else configs.from_open_clip
+        config = read(settings)
+    except RequestError as error:
+        raise RequestError(f"{path}: {error}") from None
+    except (TypeError, AttributeError, ZeroDivisionError) as error:  # objects and numbers swapped
+        raise RequestError(f"{path} is damaged: {error}; get the file again") from error
+    if activation not in (None, config.activation):
+        raise RequestError(
+            f"{path} has activation {config.activation}, but {activation} was requested; leave "
+            "the option out"
+        )
+    return config
+
+
+def _choose_activation(checkpoint: Checkpoint, requested: Activation | None) -> Activation:
+    """The activation of a state dict without a config."""
+    if checkpoint.by_openai:
+        if requested == "gelu":
+            raise RequestError(
+                "OpenAI's own checkpoints use quick_gelu, but gelu was requested; leave it out"
+            )
+        return "quick_gelu"
+    if requested is None:
+        warnings.warn(
+            f"{checkpoint.path} does not say its activation and gelu is assumed, which is wrong "
+            "for models trained with QuickGELU; put its open_clip_config.json beside it or give "
+            "activation=",
+            stacklevel=4,
+        )
+    return requested or "gelu"
+
+
+def _read_tokenizer(
+    given: Tokenizer | str | PathLike[str] | None,
     checkpoint: Checkpoint,
     config: CLIPConfig,
     cache_dir: str | PathLike[str] | None,
 ) -> Tokenizer:
-    if asked is None:
-        tokenizer = _tokenizer_at(place)
+    folder, names = checkpoint.path.parent, ["tokenizer.json"]
+    vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
+    given = first_file(folder, names) if given is None else given
+    if isinstance(given, Tokenizer):
+        tokenizer = given
+    elif given is not None:
+        tokenizer = Tokenizer.from_file(given)
+    elif vocabulary.is_file() and merges.is_file():
+        tokenizer = Tokenizer.from_vocabulary(vocabulary, merges)
+    elif checkpoint.table is OPENAI and config.text.vocabulary == OPENAI_VOCABULARY:
+        folder = locate.fetch(locate.CHECKPOINTS["ViT-B/16"], names, names, cache_dir)
+        tokenizer = Tokenizer.from_file(folder / names[0])
     else:
-        tokenizer = asked if isinstance(asked, Tokenizer) else Tokenizer.from_file(asked)
-    if (
-        tokenizer is None
-        and config.text.vocabulary == OPENAI_VOCABULARY
-        and checkpoint.table is not HUGGING_FACE
-    ):
-        tokenizer = _tokenizer_at(Hub(CHECKPOINTS["ViT-B/16"], cache_dir))
-    if tokenizer is None:
-        raise place.missing(["tokenizer.json"], "tokenizer")
+        raise RequestError(f"{folder} has no tokenizer; put its tokenizer.json there")
     if tokenizer.size > config.text.vocabulary:
         raise RequestError(
             f"the tokenizer has {tokenizer.size} ids, but the weights of {checkpoint.path} only "
@@ -226,37 +218,19 @@ def _tokenizer(
     return tokenizer
 
 
-def _tokenizer_at(place: Place) -> Tokenizer | None:
-    if path := place.find(["tokenizer.json"]):
-        return Tokenizer.from_file(path)
-    vocabulary, merges = place.find(["vocab.json"]), place.find(["merges.txt"])
-    return Tokenizer.from_vocabulary(vocabulary, merges) if vocabulary and merges else None
-
-
-def _preprocess(place: Place, config: CLIPConfig) -> Preprocess:
-    path = place.find(["preprocessor_config.json", "processor_config.json"])
-    if path is None and (path := place.find(["open_clip_config.json"])):
-        return Preprocess.from_open_clip(path, config.image.side)
+def _read_preprocess(folder: Path, side: int) -> Preprocess:
+    path = first_file(folder, locate.PREPROCESS)
     if path is None:
-        return Preprocess(config.image.side, config.image.side)
+        by_open_clip = first_file(folder, ["open_clip_config.json"])
+        return (
+            Preprocess.from_open_clip(by_open_clip, side)
+            if by_open_clip
+            else Preprocess(side, side)
+        )
     preprocess = Preprocess.from_file(path)
-    if preprocess.side != config.image.side:
+    if preprocess.side != side:
         raise RequestError(
-            f"{path} crops {preprocess.side} pixels, but the image tower takes "
-            f"{config.image.side}; use the file that belongs to the weights"
+            f"{path} crops {preprocess.side} pixels, but the image tower takes {side}; use the "
+            "file that belongs to the weights"
         )
     return preprocess
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RequestError(f"it is not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise RequestError("it is not a JSON object")
-    return found
-
-
-def _write_json(path: Path, settings: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

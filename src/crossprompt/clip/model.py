@@ -1,4 +1,4 @@
-"""CLIP as two towers of four stages: embed, enter, blocks, pool. It is frozen and knows no method.
+"""The frozen CLIP as two towers of four stages: embed, enter, blocks, pool.
 
 Radford et al., 2021, https://arxiv.org/abs/2103.00020. A method acts *between* the stages: it
 inserts prompt tokens before ``enter``, rewrites them before a block, or works on the features after
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from crossprompt.clip.blocks import ImageBlock, LastImageBlock, LastTextBlock, TextBlock
@@ -27,14 +27,10 @@ from crossprompt.utils.shapes import (
 )
 
 
-@dataclass(frozen=True)
-class ImageConfig:
-    """Sizes of the image tower."""
+@dataclass(frozen=True, kw_only=True)
+class TowerConfig:
+    """Sizes that both towers have."""
 
-    side: int
-    """Height and width of the input in pixels."""
-    patch: int
-    """Height and width of a patch in pixels."""
     width: int
     """Width of a token."""
     blocks: int
@@ -43,6 +39,16 @@ class ImageConfig:
     """Attention heads of a block."""
     mlp_width: int
     """Hidden width of a block's MLP."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageConfig(TowerConfig):
+    """Sizes of the image tower."""
+
+    side: int
+    """Height and width of the input in pixels."""
+    patch: int
+    """Height and width of a patch in pixels."""
 
     @property
     def patches(self) -> int:
@@ -50,22 +56,14 @@ class ImageConfig:
         return (self.side // self.patch) ** 2
 
 
-@dataclass(frozen=True)
-class TextConfig:
+@dataclass(frozen=True, kw_only=True)
+class TextConfig(TowerConfig):
     """Sizes of the text tower."""
 
     vocabulary: int
     """Number of token ids."""
     context: int
     """Most tokens in a text, start and end of text included."""
-    width: int
-    """Width of a token."""
-    blocks: int
-    """Number of transformer blocks."""
-    heads: int
-    """Attention heads of a block."""
-    mlp_width: int
-    """Hidden width of a block's MLP."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class CLIPConfig:
     image: ImageConfig
     text: TextConfig
     embed: int
-    """Width of the features that both towers end in."""
+    """Width of the features of both towers."""
     activation: Literal["quick_gelu", "gelu"] = "quick_gelu"
     """Activation of every MLP: ``quick_gelu`` in OpenAI's checkpoints, ``gelu`` in most others."""
 
@@ -118,7 +116,7 @@ class TextTower(nn.Module):
     def __init__(self, config: TextConfig, embed: int, activation: str) -> None:
         super().__init__()
         self.config = config
-        # not what nn.Embedding draws: load_clip builds on the meta device, where that takes seconds
+        # nn.Embedding would draw values, which takes seconds on load_clip's meta device
         words = torch.empty(config.vocabulary, config.width)
         self.words = nn.Embedding.from_pretrained(words, freeze=False)
         self.positions = nn.Parameter(torch.empty(config.context, config.width))
@@ -131,13 +129,13 @@ class TextTower(nn.Module):
 
     def embed(self, texts: TokenizedTexts) -> TextTokens:
         """Word embeddings, without positions."""
-        states = self.words(texts.ids(self.words.weight.device))[None]
-        return TextTokens(states, len(texts.shared), texts)
+        words = self.words(texts.ids(self.words.weight.device))[None]
+        return TextTokens(words, len(texts.shared), texts)
 
     def enter(self, tokens: TextTokens) -> TextTokens:
         """Add the positions; a text that is too long for them is an error that names it."""
         tokens.texts.check_fits(self.config.context, tokens.shared - len(tokens.texts.shared))
-        return tokens.with_states(tokens.states + self.positions[tokens.positions()])
+        return tokens.with_activations(tokens.activations + self.positions[tokens.positions()])
 
     def pool(self, tokens: TextTokens) -> TextFeatures:
         """The end-of-text tokens in the caller's order, projected."""
@@ -148,13 +146,11 @@ class CLIP(nn.Module):
     """Both towers and the logit scale. Its parameters never change."""
 
     name: str
-    """What ``load_clip`` was asked for: with ``weights_hash``, which checkpoint this is."""
+    """The checkpoint as ``load_clip`` finds it again."""
     weights_hash: str
-    """SHA-256 of the weights as the file holds them."""
+    """SHA-256 of the weights in the checkpoint's dtype."""
     tokenizer: Tokenizer
-    """The checkpoint's own."""
     preprocess: Preprocess
-    """The checkpoint's own."""
 
     def __init__(self, config: CLIPConfig) -> None:
         super().__init__()
@@ -171,12 +167,12 @@ class CLIP(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.logit_scale.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the towers compute in."""
+        """Dtype in which the towers compute."""
         return self.image.projection.weight.dtype
 
     def encode_images(self, images: Images) -> ImageFeatures:
@@ -205,32 +201,23 @@ def initialize(clip: CLIP, generator: torch.Generator) -> CLIP:
     """Draw every weight, for training from scratch and tests.
 
     Source: openai/CLIP, clip/model.py:299, whose rule for the text tower's blocks is used in both
-    towers; all that it leaves to PyTorch, and the positions, have a deviation of width ** -0.5.
+    towers; parameters that it leaves to PyTorch, and the positions, have a deviation of
+    width ** -0.5.
     """
     with torch.no_grad():
         for tower in (clip.image, clip.text):
             width, blocks = tower.config.width, tower.config.blocks
+            deviations = {
+                "attention.out.weight": width**-0.5 * (2 * blocks) ** -0.5,
+                "mlp.2.weight": width**-0.5 * (2 * blocks) ** -0.5,
+                "mlp.0.weight": (2 * width) ** -0.5,
+                "words.weight": 0.02,
+            }
             for name, parameter in tower.named_parameters():
-                _draw(name, parameter, width, blocks, generator)
+                if "norm" in name or name.endswith("bias"):
+                    parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+                    continue
+                found = [value for ending, value in deviations.items() if name.endswith(ending)]
+                parameter.normal_(0, *(found or [width**-0.5]), generator=generator)
         clip.logit_scale.fill_(torch.tensor(1 / 0.07).log())
     return clip
-
-
-def _draw(
-    name: str, parameter: Tensor, width: int, blocks: int, generator: torch.Generator
-) -> None:
-    scale = {
-        "attention.out.weight": width**-0.5 * (2 * blocks) ** -0.5,
-        "mlp.2.weight": width**-0.5 * (2 * blocks) ** -0.5,
-        "mlp.0.weight": (2 * width) ** -0.5,
-        "words.weight": 0.02,
-    }
-    if "norm" in name:
-        parameter.fill_(1.0 if name.endswith("weight") else 0.0)
-    elif name.endswith("bias"):
-        parameter.zero_()
-    else:
-        deviation = next(
-            (value for ending, value in scale.items() if name.endswith(ending)), width**-0.5
-        )
-        parameter.normal_(0, deviation, generator=generator)

@@ -1,38 +1,78 @@
-"""From an RGB picture to the image tower's input, for tests and for training."""
+"""Image transforms: from an RGB picture to the image tower's input, for testing and training."""
 
-import json
 import math
 import random
-from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
+from msgspec import Meta, Struct, field, json
 from PIL import Image
 from torch import Tensor
 
-from crossprompt.data.transforms import MEAN, STD, PictureTransform, normalize
+from crossprompt.data.transforms import MEAN, STD, PictureTransform, Three, normalize
 from crossprompt.errors import RequestError
+from crossprompt.utils.json_file import read_json
 
 Pixels = Float[Tensor, "3 side side"]
 Box = tuple[int, int, int, int]
 """Left, upper, right, lower."""
 
+ADVICE = "expected the steps of CLIP's transform"
+
 SIDE = 224
-"""Where a file does not say, as in ``transformers``."""
+"""Default of ``transformers``."""
 GAP_OF_CROPS = 1.5
-"""``pixels.GAP`` for the smallest box that the training transform draws."""
+"""``data.transforms.GAP`` for the smallest box of the training transform."""
 TRIES = 10
 """Boxes drawn before the training transform falls back to the central one, as torchvision does."""
 
 
-class Preprocess(PictureTransform):
-    """What a checkpoint does to a picture, as a tensor; for training, with a box drawn at random.
+class _Size(Struct, forbid_unknown_fields=True):
+    shortest_edge: int
 
-    Its settings are those of ``PictureTransform``.
-    """
+
+class _Crop(Struct):
+    height: int
+    width: int
+
+
+class _Processor(Struct):
+    """An image processor's settings, with the defaults of ``transformers``."""
+
+    image_processor_type: str = "CLIPImageProcessor"
+    do_convert_rgb: bool = True
+    do_resize: bool = True
+    size: int | _Size = SIDE
+    resample: Annotated[int, Meta(ge=0, le=5)] = 3
+    do_center_crop: bool = True
+    crop_size: int | _Crop = SIDE
+    do_rescale: bool = True
+    rescale_factor: float = 1 / 255
+    do_normalize: bool = True
+    image_mean: Three = MEAN
+    image_std: Three = STD
+
+
+class _ProcessorFile(_Processor):
+    image_processor: _Processor | None = None
+
+
+class _OpenClipTransform(Struct):
+    resize_mode: Literal["shortest"] = "shortest"
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+    mean: Three = MEAN
+    std: Three = STD
+
+
+class _OpenClipFile(Struct):
+    preprocess_cfg: _OpenClipTransform = field(default_factory=_OpenClipTransform)
+
+
+class Preprocess(PictureTransform):
+    """A checkpoint's image transform, to a tensor; for training, of a random box."""
 
     def enough_for_crops(self, smallest: float) -> int:
         """``enough`` for training.
@@ -65,7 +105,7 @@ class Preprocess(PictureTransform):
 
         Args:
             image: RGB.
-            generator: what all randomness is drawn from.
+            generator: source of all randomness.
             scale: smallest and largest area of the box, as a part of the picture's.
             ratio: smallest and largest width / height of the box.
             flip: whether to mirror left and right with probability one half.
@@ -86,15 +126,26 @@ class Preprocess(PictureTransform):
         """Read a ``preprocessor_config.json``, or the ``processor_config.json`` in its place.
 
         Raises:
-            RequestError: it is damaged, or asks for other steps than CLIP's.
+            RequestError: it is damaged, or has other steps than CLIP's.
         """
+        file = read_json(Path(path), _ProcessorFile, ADVICE)
+        found = file.image_processor or file
+        crop = found.crop_size
+        height, width = (crop, crop) if isinstance(crop, int) else (crop.height, crop.width)
+        steps = found.do_resize and found.do_center_crop and found.do_rescale and found.do_normalize
+        if not steps or not math.isclose(found.rescale_factor, 1 / 255, rel_tol=1e-3):
+            raise RequestError(
+                f"{path} leaves out a step, or its rescale_factor {found.rescale_factor} is not "
+                f"1/255; {ADVICE}"
+            )
+        if height != width:
+            raise RequestError(f"{path}: its crop_size is {crop}; expected a square")
+        size = found.size if isinstance(found.size, int) else found.size.shortest_edge
+        interpolation = Image.Resampling(found.resample)
         try:
-            found = json.loads(Path(path).read_text(encoding="utf-8"))
-            return _from_settings(found.get("image_processor", found))
+            return cls(height, size, found.image_mean, found.image_std, interpolation)
         except RequestError as error:
             raise RequestError(f"{path}: {error}") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RequestError(f"{path} is not a preprocessor_config.json: {error!r}") from error
 
     @classmethod
     def from_open_clip(cls, path: str | PathLike[str], side: int) -> "Preprocess":
@@ -105,41 +156,22 @@ class Preprocess(PictureTransform):
             side: of the image tower's input, in pixels.
 
         Raises:
-            RequestError: it is damaged, or asks for other steps than CLIP's.
+            RequestError: it is damaged, or has other steps than CLIP's.
         """
-        try:
-            found = json.loads(Path(path).read_text(encoding="utf-8")).get("preprocess_cfg", {})
-            if found.get("resize_mode", "shortest") != "shortest":
-                raise RequestError(
-                    f"{path}: its resize_mode is {found['resize_mode']}; expected shortest"
-                )
-            settings = {"image_mean": found.get("mean", MEAN), "image_std": found.get("std", STD)}
-            resample = Image.Resampling[found.get("interpolation", "bicubic").upper()]
-            return _from_settings(
-                {"size": side, "crop_size": side, "resample": resample, **settings}
-            )
-        except RequestError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RequestError(f"{path} is not an open_clip_config.json: {error!r}") from error
+        found = read_json(Path(path), _OpenClipFile, ADVICE).preprocess_cfg
+        interpolation = Image.Resampling[found.interpolation.upper()]
+        return cls(side, side, found.mean, found.std, interpolation)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write a ``preprocessor_config.json`` that ``from_file`` and ``transformers`` read."""
-        settings = {
-            "image_processor_type": "CLIPImageProcessor",
-            "do_convert_rgb": True,
-            "do_resize": True,
-            "size": {"shortest_edge": self.resize},
-            "resample": int(self.interpolation),
-            "do_center_crop": True,
-            "crop_size": {"height": self.side, "width": self.side},
-            "do_rescale": True,
-            "rescale_factor": 1 / 255,
-            "do_normalize": True,
-            "image_mean": list(self.mean),
-            "image_std": list(self.std),
-        }
-        Path(path).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        settings = _Processor(
+            size=_Size(self.resize),
+            resample=self.interpolation.value,
+            crop_size=_Crop(self.side, self.side),
+            image_mean=self.mean,
+            image_std=self.std,
+        )
+        Path(path).write_bytes(json.format(json.encode(settings), indent=2) + b"\n")
 
 
 def random_box(
@@ -150,8 +182,8 @@ def random_box(
 ) -> Box:
     """A box whose area is uniform in ``scale`` and whose log aspect ratio is uniform in ``ratio``.
 
-    Where ten draws all stick out of a picture of ``size`` (width, height), the largest central box
-    of an allowed ratio.
+    If ten boxes in turn exceed a picture of ``size`` (width, height), the largest central box of an
+    allowed ratio.
     """
     width, height = size
     for _ in range(TRIES):
@@ -166,29 +198,3 @@ def random_box(
     box_height = min(height, max(1, round(width / ratio[0])))
     left, upper = (width - box_width) // 2, (height - box_height) // 2
     return left, upper, left + box_width, upper + box_height
-
-
-def _from_settings(settings: Mapping[str, Any]) -> Preprocess:
-    for step in ("do_resize", "do_center_crop", "do_rescale", "do_normalize"):
-        if not settings.get(step, True):
-            raise RequestError(f"it sets {step} to false; expected every step of CLIP's transform")
-    if not math.isclose(settings.get("rescale_factor", 1 / 255), 1 / 255, rel_tol=1e-3):
-        raise RequestError(f"its rescale_factor is {settings['rescale_factor']}; expected 1/255")
-    size, crop = settings.get("size", SIDE), settings.get("crop_size", SIDE)
-    if isinstance(size, Mapping):
-        if set(size) != {"shortest_edge"}:
-            raise RequestError(f"its size is {dict(size)}; expected shortest_edge only")
-        size = size["shortest_edge"]
-    if isinstance(crop, Mapping):
-        if crop["height"] != crop["width"]:
-            raise RequestError(f"its crop_size is {dict(crop)}; expected a square")
-        crop = crop["height"]
-    red, green, blue = map(float, settings.get("image_mean", MEAN))
-    red_std, green_std, blue_std = map(float, settings.get("image_std", STD))
-    return Preprocess(
-        side=int(crop),
-        resize=int(size),
-        mean=(red, green, blue),
-        std=(red_std, green_std, blue_std),
-        interpolation=Image.Resampling(settings.get("resample", Image.Resampling.BICUBIC)),
-    )

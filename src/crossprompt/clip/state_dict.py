@@ -1,4 +1,4 @@
-"""Open a checkpoint file (safetensors, state dict, TorchScript): shapes first, tensors when asked.
+"""Opens a checkpoint file (safetensors, state dict, TorchScript): shapes first, tensors on request.
 
 Nothing is unpickled without ``weights_only=True``; ``torch.jit.load``, which OpenAI's archives
 need, unpickles no Python.
@@ -13,72 +13,64 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from crossprompt.clip.key_maps import HUGGING_FACE, OPENAI, OPENAI_SIZES, Table
 from crossprompt.errors import RequestError
 
 SHOWN = 5
-"""Keys an error lists before it counts the rest."""
+"""Keys that an error lists before it counts the rest."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file's tensors."""
+    """The tensors of a file."""
 
     path: Path
     shapes: Mapping[str, tuple[int, ...]]
-    """Of every tensor, known before any is read."""
+    """Key to shape, known before any tensor is read."""
     read: Callable[[str], Tensor]
-    """One tensor, on the CPU, in the file's dtype."""
+    """Reads one tensor to the CPU, in the file's dtype."""
     torchscript: bool = False
-    """Whether the file is a TorchScript archive, the form in which OpenAI published its weights."""
+    """True for a TorchScript archive, the form in which OpenAI published its weights."""
 
     @property
     def table(self) -> Table:
-        """What the file calls the parameters; ``RequestError`` if it holds no CLIP."""
+        """The table of the file's keys; ``RequestError`` if it holds no CLIP."""
         if any(key.startswith(("text_model.", "vision_model.")) for key in self.shapes):
             return HUGGING_FACE
         if any(key.startswith("visual.") for key in self.shapes):
             return OPENAI
         raise RequestError(
-            f"{self.path} holds no CLIP: found {listed(self.shapes) or 'no tensors'}; expected the "
-            "keys of transformers' CLIPModel (vision_model.…), of openai/CLIP or of open_clip "
+            f"{self.path} holds no CLIP: found {_listed(self.shapes) or 'no tensors'}; expected "
+            "the keys of transformers' CLIPModel (vision_model.…), of openai/CLIP or of open_clip "
             "(visual.…)"
         )
 
     @property
     def by_openai(self) -> bool:
-        """Whether the file is one of OpenAI's own, whose activation is QuickGELU."""
+        """True for OpenAI's own files, whose activation is QuickGELU."""
         return self.torchscript or not OPENAI_SIZES.isdisjoint(self.shapes)
 
     def check(self, expected: Mapping[str, tuple[int, ...]], ignored: Iterable[str]) -> None:
         """Raise ``RequestError`` naming the keys that are missing, unexpected or of wrong shape."""
         found = {key: shape for key, shape in self.shapes.items() if key not in set(ignored)}
-        wrong = [
-            f"{key} {tuple(found[key])} instead of {tuple(shape)}"
-            for key, shape in expected.items()
-            if key in found and tuple(found[key]) != tuple(shape)
-        ]
         problems = {
             "missing": [key for key in expected if key not in found],
             "unexpected": [key for key in found if key not in expected],
-            "wrong shape": wrong,
+            "wrong shape": [
+                f"{key} {found[key]} instead of {shape}"
+                for key, shape in expected.items()
+                if key in found and found[key] != shape
+            ],
         }
         if any(problems.values()):
-            words = "; ".join(f"{kind}: {listed(keys)}" for kind, keys in problems.items() if keys)
+            text = "; ".join(f"{kind}: {_listed(keys)}" for kind, keys in problems.items() if keys)
             raise RequestError(
-                f"{self.path} does not fit its model: {words}; get the checkpoint again, or the "
+                f"{self.path} does not fit its model: {text}; get the checkpoint again, or the "
                 "config that belongs to it"
             )
-
-
-def listed(words: Iterable[str]) -> str:
-    """The first few words, and how many more there are."""
-    words = list(words)
-    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-    return ", ".join(words[:SHOWN]) + more
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
@@ -92,51 +84,52 @@ def open_checkpoint(path: Path) -> Checkpoint:
     """
     with path.open("rb") as file:
         start = file.read(16)
-    if start[8:9] == b"{":  # eight bytes of length, then JSON
-        return _open_safetensors(path)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
-                return _open_torchscript(path)
-    return _open_pickle(path)
+    try:
+        if start[8:9] == b"{":  # eight bytes of length, then JSON
+            return _open_safetensors(path)
+        torchscript = _is_torchscript(path)
+        state = _load_torchscript(path) if torchscript else _load_pickle(path)
+    except Exception as error:  # a damaged file can fail in any way
+        # torch's message is about its loader then, not about the file
+        silent = isinstance(error, (UnpicklingError, KeyError))
+        reason = "" if silent else str(error).strip().partition("\n")[0]
+        raise RequestError(
+            f"{path} is not a checkpoint, or is damaged{f' ({reason})' if reason else ''}; "
+            "expected safetensors, a PyTorch state dict or OpenAI's TorchScript archive; get the "
+            "file again"
+        ) from error
+    return _from_state(path, state, torchscript)
 
 
 def _open_safetensors(path: Path) -> Checkpoint:
-    try:
-        file = safe_open(path, framework="pt", device="cpu")
-        shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 not a mapping
-    except (SafetensorError, OSError) as error:
-        raise _damaged(path, error) from error
+    file = safe_open(path, framework="pt", device="cpu")
+    shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 not a mapping
     return Checkpoint(path, shapes, file.get_tensor)
 
 
-def _open_torchscript(path: Path) -> Checkpoint:
-    try:
-        with warnings.catch_warnings():
-            # TorchScript is deprecated, the archives stay what they are
-            warnings.simplefilter("ignore", DeprecationWarning)
-            state = torch.jit.load(str(path), map_location="cpu").state_dict()
-    except RuntimeError as error:
-        raise _damaged(path, error) from error
-    return _from_state(path, state, torchscript=True)
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def _open_pickle(path: Path) -> Checkpoint:
-    try:
-        state = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
-    except Exception as error:  # a damaged pickle can fail in any way
-        raise _damaged(path, error) from error
-    return _from_state(path, state, torchscript=False)
+def _load_torchscript(path: Path) -> Any:
+    with warnings.catch_warnings():
+        # TorchScript is deprecated, the archives stay what they are
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.load(str(path), map_location="cpu").state_dict()
+
+
+def _load_pickle(path: Path) -> Any:
+    mmap = zipfile.is_zipfile(path)
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
 
 
 def _from_state(path: Path, state: Any, torchscript: bool) -> Checkpoint:
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]  # open_clip's training checkpoints also hold the optimizer
-    if not isinstance(state, Mapping) or not all(
-        isinstance(value, Tensor) for value in state.values()
-    ):
+    if not isinstance(state, Mapping) or not all(isinstance(x, Tensor) for x in state.values()):
         raise RequestError(
             f"{path} holds no state dict; expected names and tensors, as torch.save writes them"
         )
@@ -146,12 +139,8 @@ def _from_state(path: Path, state: Any, torchscript: bool) -> Checkpoint:
     return Checkpoint(path, shapes, state.__getitem__, torchscript)
 
 
-def _damaged(path: Path, error: Exception) -> RequestError:
-    # torch's own words are about its loader, not about the file
-    torch_says = isinstance(error, (UnpicklingError, KeyError))
-    reason = "" if torch_says else str(error).strip().partition("\n")[0]
-    found = f" ({reason})" if reason else ""
-    return RequestError(
-        f"{path} is not a checkpoint, or is damaged{found}; expected safetensors, a PyTorch "
-        "state dict or OpenAI's TorchScript archive; get the file again"
-    )
+def _listed(keys: Iterable[str]) -> str:
+    """The first few keys, and how many more there are."""
+    keys = list(keys)
+    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
+    return ", ".join(keys[:SHOWN]) + more

@@ -1,10 +1,10 @@
-"""The shared-prefix form of a set of texts: what all texts begin with is held, and computed, once.
+"""Shared-prefix texts: the tokens with which all texts begin are stored, and computed, once.
 
-The text tower's mask is causal, so the states of ``[SOS, prompt]`` do not depend on what follows,
-and nothing after the end-of-text token is ever seen by it. A set of texts is therefore held,
+The text tower's mask is causal, so the activations of ``[SOS, prompt]`` do not depend on what
+follows, and the end-of-text token sees nothing after it. A set of texts is therefore stored,
 exactly and without padding, as
 
-    states [groups, shared + own, width]
+    activations [groups, shared + own, width]
 
 where ``shared`` tokens begin every text and ``own`` is the sum of all texts' remaining tokens. The
 texts are sorted by length, so that those of equal length stand in one contiguous run (a *bucket*)
@@ -42,12 +42,12 @@ class Bucket:
 
 @dataclass(frozen=True)
 class TokenizedTexts:
-    """The token ids of a set of texts, split into what they share and what each has alone.
+    """The token ids of a set of texts, split into the shared beginning and each text's own rest.
 
     Args:
         shared: ids that begin every text, the start-of-text id first.
         own: per text, in the caller's order, the remaining ids, the end-of-text id last.
-        labels: what to call each text in an error, for example its class name.
+        labels: names each text in an error, for example by its class.
     """
 
     shared: tuple[int, ...]
@@ -59,7 +59,7 @@ class TokenizedTexts:
         """Split complete texts (start and end included) after their longest common beginning."""
         if not ids:
             raise RequestError("no texts were given; at least one is needed")
-        # what the first and the last in sorted order share, all share
+        # the first and the last in sorted order share the fewest tokens
         first, last = min(map(tuple, ids)), max(map(tuple, ids))
         limit = min(len(text) for text in ids) - 1  # every text keeps its end of text
         count = 0
@@ -68,7 +68,7 @@ class TokenizedTexts:
         return cls(tuple(first[:count]), tuple(tuple(text[count:]) for text in ids), tuple(labels))
 
     def with_room(self, length: int) -> "TokenizedTexts":
-        """Leave ``length`` places before each text's own tokens, for ``TextTokens.write_each``."""
+        """Insert ``length`` tokens before each text's own, for ``TextTokens.write_each``."""
         filler = (self.own[0][-1],) * length  # any id: its embedding is replaced
         return replace(self, own=tuple(filler + own for own in self.own))
 
@@ -87,7 +87,7 @@ class TokenizedTexts:
         return tuple(buckets)
 
     def part(self, start: int, stop: int) -> "TokenizedTexts":
-        """The sorted texts from ``start`` to before ``stop``, which keep that order."""
+        """The sorted texts from ``start`` to before ``stop``, in that order."""
         chosen = self.order[start:stop]
         own = tuple(self.own[text] for text in chosen)
         return TokenizedTexts(self.shared, own, tuple(self.labels[text] for text in chosen))
@@ -111,55 +111,56 @@ class TokenizedTexts:
 
 Heads = Float[Tensor, "groups heads tokens head_width"]
 Ends = Float[Tensor, "groups heads texts head_width"]
-Asking = Float[Tensor, "groups heads texts asking head_width"]
-Answers = Float[Tensor, "groups heads texts*asking head_width"]
+Queries = Float[Tensor, "groups heads texts queries head_width"]
+Attended = Float[Tensor, "groups heads texts*queries head_width"]
+Activations = Float[Tensor, "groups tokens width"]
 
 
 @dataclass(frozen=True)
 class TextTokens:
-    """States of the text tower in the shared-prefix form.
+    """Activations of the text tower in the shared-prefix form.
 
     Args:
-        states: ``[groups, shared + own, width]``.
+        activations: ``[groups, shared + own, width]``.
         shared: number of tokens that begin every text, prompt tokens included.
-        texts: where the other tokens belong.
+        texts: the layout of the other tokens.
     """
 
-    states: Float[Tensor, "groups tokens width"]
+    activations: Activations
     shared: int
     texts: TokenizedTexts
 
     @property
     def prompt(self) -> TextPrompt:
-        """Everything shared but the start-of-text token."""
-        return self.states[:, 1 : self.shared]
+        """The shared tokens after the start-of-text token."""
+        return self.activations[:, 1 : self.shared]
 
     def insert(self, prompt: TextPrompt) -> "TextTokens":
         """Put prompt tokens after the start-of-text token, one prefix per group of ``prompt``."""
-        states = self.states.expand(prompt.shape[0], -1, -1)
-        states = torch.cat([states[:, :1], prompt.to(states.dtype), states[:, 1:]], dim=1)
-        return TextTokens(states, self.shared + prompt.shape[1], self.texts)
+        x = self.activations.expand(prompt.shape[0], -1, -1)
+        x = torch.cat([x[:, :1], prompt.to(x.dtype), x[:, 1:]], dim=1)
+        return TextTokens(x, self.shared + prompt.shape[1], self.texts)
 
     def write(self, prompt: TextPrompt) -> "TextTokens":
         """Replace the first ``prompt.shape[1]`` tokens after start-of-text."""
-        head, tail = self.states[:, :1], self.states[:, 1 + prompt.shape[1] :]
-        return self.with_states(torch.cat([head, prompt.to(head.dtype), tail], dim=1))
+        x = self.activations
+        x = torch.cat([x[:, :1], prompt.to(x.dtype), x[:, 1 + prompt.shape[1] :]], dim=1)
+        return self.with_activations(x)
 
     def write_each(self, prompts: Float[Tensor, "texts length width"]) -> "TextTokens":
-        """Replace the first ``length`` of each text's own tokens, by a prompt of its own.
+        """Replace the first ``length`` of each text's own tokens (``TokenizedTexts.with_room``).
 
         Args:
-            prompts: ``[texts, length, width]`` in the caller's order; see
-                ``TokenizedTexts.with_room``.
+            prompts: one for each text, ``[texts, length, width]`` in the caller's order.
         """
-        starts = self._own_positions(offset=0)
-        index = (starts[:, None] + torch.arange(prompts.shape[1])).flatten().to(self.states.device)
-        values = prompts.to(self.states.dtype).flatten(0, 1).expand(self.states.shape[0], -1, -1)
-        return self.with_states(self.states.index_copy(1, index, values))
+        x, starts = self.activations, self._own_positions(offset=0)
+        index = (starts[:, None] + torch.arange(prompts.shape[1])).flatten().to(x.device)
+        values = prompts.to(x.dtype).flatten(0, 1).expand(x.shape[0], -1, -1)
+        return self.with_activations(x.index_copy(1, index, values))
 
-    def with_states(self, states: Float[Tensor, "groups tokens width"]) -> "TextTokens":
-        """The same layout with other states."""
-        return replace(self, states=states)
+    def with_activations(self, activations: Activations) -> "TextTokens":
+        """The same layout with other activations."""
+        return replace(self, activations=activations)
 
     def positions(self) -> Int[Tensor, " tokens"]:
         """The position of each token in its own text, counted from the start-of-text token."""
@@ -167,28 +168,29 @@ class TextTokens:
             torch.arange(self.shared, self.shared + bucket.length).repeat(bucket.texts)
             for bucket in self.texts.buckets
         ]
-        return torch.cat([torch.arange(self.shared), *own]).to(self.states.device)
+        return torch.cat([torch.arange(self.shared), *own]).to(self.activations.device)
 
     def ends(self) -> Float[Tensor, "groups texts width"]:
         """The end-of-text token of every text, in the caller's order."""
-        return self.states[:, self._own_positions(offset=-1).to(self.states.device)]
+        return self.activations[:, self._own_positions(offset=-1).to(self.activations.device)]
 
     def parts(self, most: int | None) -> list["TextTokens"]:
-        """Some texts at a time, each time with what they share; exact, as texts are apart.
+        """Split into parts with some of the texts each; exact, as texts do not see one another.
 
-        Whole groups where one fits, so that nothing is computed more than once; otherwise some
-        texts of one group, each time with its shared tokens.
+        A part holds whole groups where one fits, so that nothing is computed more than once;
+        otherwise some texts of one group, with its shared tokens.
 
         Args:
-            most: tokens in a part, unless one text has more; None for one part.
+            most: largest number of tokens in a part, unless one text has more; None for no limit.
         """
-        groups, tokens = self.states.shape[0], self.states.shape[1]
+        x = self.activations
+        groups, tokens = x.shape[:2]
         if most is None or groups * tokens <= most:
             return [self]
         if groups == 1:
             return self._parts_of_a_group(most)
-        some = self.states.split(max(1, most // tokens))
-        return [part for states in some for part in self.with_states(states).parts(most)]
+        some = x.split(max(1, most // tokens))
+        return [part for x in some for part in self.with_activations(x).parts(most)]
 
     def _parts_of_a_group(self, most: int) -> list["TextTokens"]:
         lengths = [len(self.texts.own[text]) for text in self.texts.order]
@@ -196,32 +198,33 @@ class TextTokens:
         parts, first, start, own = [], 0, self.shared, 0
         for text, length in enumerate([*lengths, room + 1]):  # the last one closes the last part
             if own and own + length > room:
-                states = self.states[:, start : start + own]
-                states = torch.cat([self.states[:, : self.shared], states], dim=1)
-                parts.append(TextTokens(states, self.shared, self.texts.part(first, text)))
+                x = self.activations[:, start : start + own]
+                x = torch.cat([self.activations[:, : self.shared], x], dim=1)
+                parts.append(TextTokens(x, self.shared, self.texts.part(first, text)))
                 first, start, own = text, start + own, 0
             own += length
         return parts
 
-    def join(self, states: Sequence[Float[Tensor, "_ _ width"]]) -> "TextTokens":
-        """The same layout with new states, of every part; what texts share is the same in each."""
+    def join(self, parts: Sequence[Float[Tensor, "_ _ width"]]) -> "TextTokens":
+        """The same layout with the new activations of every part."""
         rows = []
-        for first, *others in self._by_groups(states):
+        for first, *others in self._by_groups(parts):
             rows.append(torch.cat([first, *(x[:, self.shared :] for x in others)], dim=1))
-        return self.with_states(torch.cat(rows))
+        return self.with_activations(torch.cat(rows))
 
-    def join_ends(self, states: Sequence[Float[Tensor, "_ _ width"]]) -> "TextTokens":
-        """The texts with nothing left of them but new end-of-text tokens, of every part."""
-        rows = self._by_groups(states)
+    def join_ends(self, parts: Sequence[Float[Tensor, "_ _ width"]]) -> "TextTokens":
+        """The end-of-text tokens alone, from the new activations of every part."""
+        rows = self._by_groups(parts)
         ends = torch.cat([torch.cat(row, dim=1) for row in rows])
         if len(rows[0]) > 1:  # otherwise they are in the caller's order
             ends = ends[:, torch.tensor(self.texts.order, device=ends.device).argsort()]
-        return self._only_ends(ends)
+        own = tuple(ids[-1:] for ids in self.texts.own)
+        return TextTokens(ends, 0, replace(self.texts, shared=(), own=own))
 
-    def _by_groups(self, states: Sequence[Tensor]) -> list[list[Tensor]]:
-        """The states of ``parts``, those of the same groups together."""
-        together = max(1, len(states) // self.states.shape[0])
-        return [[*states[i : i + together]] for i in range(0, len(states), together)]
+    def _by_groups(self, parts: Sequence[Tensor]) -> list[list[Tensor]]:
+        """The activations of ``parts``, grouped as the parts are."""
+        together = max(1, len(parts) // self.activations.shape[0])
+        return [[*parts[i : i + together]] for i in range(0, len(parts), together)]
 
     def attend(self, query: Heads, key: Heads, value: Heads) -> Heads:
         """Causal attention within each text; the shared keys and values are never repeated."""
@@ -232,9 +235,9 @@ class TextTokens:
             )
         ]
         for bucket in self.texts.buckets:
-            asking = query[:, :, shared:][:, :, bucket.start : bucket.stop]
-            size = (bucket.texts, bucket.length)
-            parts.append(self._attend_within(bucket, asking.unflatten(2, size), key, value))
+            own = query[:, :, shared:][:, :, bucket.start : bucket.stop]
+            own = own.unflatten(2, (bucket.texts, bucket.length))
+            parts.append(self._attend_within(bucket, own, key, value))
         return torch.cat(parts, dim=2)
 
     def attend_from_ends(self, query: Ends, key: Heads, value: Heads) -> Ends:
@@ -242,31 +245,31 @@ class TextTokens:
         order = torch.tensor(self.texts.order, device=query.device)
         parts, start = [], 0
         for bucket in self.texts.buckets:
-            asking = query[:, :, order[start : start + bucket.texts], None]
-            parts.append(self._attend_within(bucket, asking, key, value))
+            ends = query[:, :, order[start : start + bucket.texts], None]
+            parts.append(self._attend_within(bucket, ends, key, value))
             start += bucket.texts
         return torch.cat(parts, dim=2)[:, :, order.argsort()]
 
-    def _attend_within(self, bucket: Bucket, query: Asking, key: Heads, value: Heads) -> Answers:
-        """What the last tokens of each text of a bucket learn from it, one text after the other."""
-        asked, size = query.shape[3], (bucket.texts, bucket.length)
+    def _attend_within(self, bucket: Bucket, query: Queries, key: Heads, value: Heads) -> Attended:
+        """Attention of the last tokens of each text of a bucket, within that text."""
+        queries, size = query.shape[3], (bucket.texts, bucket.length)
         query = query * query.shape[-1] ** -0.5
         to_shared = query.flatten(2, 3) @ key[:, :, : self.shared].transpose(-1, -2)
         k, v = (
             x[:, :, self.shared :][:, :, bucket.start : bucket.stop].unflatten(2, size)
             for x in (key, value)
         )
-        future = torch.ones(asked, bucket.length, dtype=torch.bool, device=query.device)
-        future = future.triu(1 + bucket.length - asked)
+        future = torch.ones(queries, bucket.length, dtype=torch.bool, device=query.device)
+        future = future.triu(1 + bucket.length - queries)
         to_own = (query @ k.transpose(-1, -2)).masked_fill(future, -torch.inf)
-        scores = torch.cat([to_shared.unflatten(2, (bucket.texts, asked)), to_own], dim=-1)
+        scores = torch.cat([to_shared.unflatten(2, (bucket.texts, queries)), to_own], dim=-1)
         weights = softmax(scores, dim=-1)
-        # one product for all texts, as they share what it reads
+        # one product for all texts, as they share these values
         from_shared = weights[..., : self.shared].flatten(2, 3) @ value[:, :, : self.shared]
         return from_shared + (weights[..., self.shared :] @ v).flatten(2, 3)
 
     def _own_positions(self, offset: int) -> Int[Tensor, " texts"]:
-        """Where each text's own token ``offset`` stands among ``states``, in the caller's order."""
+        """Index of each text's own token ``offset``, in the caller's order."""
         positions = [
             torch.arange(bucket.start, bucket.stop, bucket.length) + offset % bucket.length
             for bucket in self.texts.buckets
@@ -274,7 +277,3 @@ class TextTokens:
         index = torch.empty(len(self.texts.order), dtype=torch.long)
         index[torch.tensor(self.texts.order)] = self.shared + torch.cat(positions)
         return index
-
-    def _only_ends(self, states: Float[Tensor, "groups texts width"]) -> "TextTokens":
-        ends = replace(self.texts, shared=(), own=tuple(own[-1:] for own in self.texts.own))
-        return TextTokens(states, 0, ends)

@@ -6,7 +6,6 @@ vocabulary works.
 
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors
@@ -17,11 +16,11 @@ from crossprompt.errors import RequestError
 START = "<|startoftext|>"
 END = "<|endoftext|>"
 SUFFIX = "</w>"
-"""Marks a token that ends a word."""
+"""Ending of a token that ends a word."""
 WORDS = (
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
-"""What CLIP takes for a word (openai/CLIP, clip/simple_tokenizer.py:78)."""
+"""CLIP's pattern of a word (openai/CLIP, clip/simple_tokenizer.py:78)."""
 
 
 class Tokenizer:
@@ -49,12 +48,8 @@ class Tokenizer:
     @classmethod
     def from_file(cls, path: str | PathLike[str]) -> "Tokenizer":
         """Read a ``tokenizer.json``; ``RequestError`` if it is none."""
-        if not Path(path).is_file():
-            raise RequestError(f"there is no tokenizer at {path}; expected a tokenizer.json")
         try:
             return cls(tokenizers.Tokenizer.from_file(str(path)))
-        except RequestError as error:
-            raise RequestError(f"{path}: {error}") from None
         except Exception as error:  # the library raises no narrower type
             raise RequestError(f"{path} is not a tokenizer.json: {error}") from error
 
@@ -63,15 +58,12 @@ class Tokenizer:
         cls, vocabulary: str | PathLike[str], merges: str | PathLike[str]
     ) -> "Tokenizer":
         """Read ``vocab.json`` and ``merges.txt``; ``RequestError`` if they are damaged."""
+        files = str(vocabulary), str(merges)
         try:
-            model = models.BPE.from_file(
-                str(vocabulary), str(merges), unk_token=END, end_of_word_suffix=SUFFIX
-            )
+            model = models.BPE.from_file(*files, unk_token=END, end_of_word_suffix=SUFFIX)
+            return cls(clip_backend(model))
         except Exception as error:  # the library raises no narrower type
-            raise RequestError(
-                f"{vocabulary} and {merges} are not a tokenizer's vocabulary and merges: {error}"
-            ) from error
-        return cls(clip_backend(model))
+            raise RequestError(f"{vocabulary} and {merges} do not fit: {error}") from error
 
     @property
     def size(self) -> int:
@@ -79,7 +71,7 @@ class Tokenizer:
         return int(self._backend.get_vocab_size(with_added_tokens=True))
 
     def word(self, id: int) -> str:
-        """What an id stands for; ``…`` follows what is not the end of a word."""
+        """The text of a token; ``…`` follows one that does not end a word."""
         token = str(self._backend.id_to_token(id))
         if token in (START, END):
             return token
@@ -103,11 +95,11 @@ class Tokenizer:
         return ids
 
     def tokenize_names(self, names: Sequence[str], suffix: str = ".") -> TokenizedTexts:
-        """Class names, each followed by ``suffix``: all share the start of text and nothing else.
+        """Tokenize class names, each followed by ``suffix``; they share the start of text alone.
 
         Args:
             names: the classes, in the order their features will have.
-            suffix: what follows each name.
+            suffix: text after each name.
 
         Raises:
             RequestError: there is no name, or one is blank or cannot be tokenized.
@@ -123,11 +115,11 @@ class Tokenizer:
     def tokenize_texts(
         self, texts: Sequence[str], labels: Sequence[str] | None = None
     ) -> TokenizedTexts:
-        """Complete texts, for example filled templates: they share what all of them begin with.
+        """Tokenize complete texts, such as filled templates; they share their common beginning.
 
         Args:
             texts: any texts, in the order their features will have.
-            labels: what to call each text in an error; the texts themselves by default.
+            labels: names each text in an error; the texts themselves by default.
 
         Raises:
             RequestError: there is no text, not one label per text, or one cannot be tokenized.
@@ -159,7 +151,7 @@ def clip_backend(model: models.BPE) -> tokenizers.Tokenizer:
     """CLIP's text handling around a byte-pair model: lower case, single spaces, words, bytes.
 
     Args:
-        model: its end-of-word suffix is ``</w>``; it may yet have to be trained.
+        model: with the end-of-word suffix ``</w>``, trained or not.
     """
     backend = tokenizers.Tokenizer(model)
     backend.normalizer = normalizers.Sequence(

@@ -1,4 +1,4 @@
-"""The methods, one file each. Being in ``METHODS`` means passing every generic test."""
+"""The methods, one file each; every method in ``METHODS`` passes the contract tests."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,9 @@ import torch
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import check_class_names
-from crossprompt.methods.base import FeatureMethod, Method, Recipe
+from crossprompt.methods.base import FeatureMethod as FeatureMethod
+from crossprompt.methods.base import Method as Method
+from crossprompt.methods.base import Recipe as Recipe
 from crossprompt.methods.clip_adapter import CLIPAdapter
 from crossprompt.methods.clip_lora import CLIPLoRA
 from crossprompt.methods.cocoop import CoCoOp
@@ -73,7 +75,7 @@ def build_method(
         name: one of ``METHODS``.
         clip: the frozen backbone.
         class_names: in the order of the labels; at least two, all different.
-        seed: of every random start value; the same seed gives the same method.
+        seed: of the initial values; the same seed gives the same method.
         options: settings of the method, see its ``Config``.
 
     Raises:
@@ -92,10 +94,7 @@ def build_from(
 def build_hollow(
     name: str, clip: CLIP, class_names: Sequence[str], options: Mapping[str, Any]
 ) -> Method:
-    """``build_from`` for a checkpoint: tensors have shapes but take no memory, however large.
-
-    They are to be loaded with ``assign=True``.
-    """
+    """``build_from`` on the meta device, for a checkpoint that is loaded with ``assign=True``."""
     method = find_method(name)
     check_class_names(class_names)
     config = method.Config.of(options, name)
@@ -103,15 +102,3 @@ def build_hollow(
         hollow = CLIP(clip.config)
         hollow.tokenizer, hollow.preprocess = clip.tokenizer, clip.preprocess
         return method(hollow, class_names, config)
-
-
-__all__ = [
-    "METHODS",
-    "FeatureMethod",
-    "Method",
-    "Recipe",
-    "build_from",
-    "build_hollow",
-    "build_method",
-    "find_method",
-]

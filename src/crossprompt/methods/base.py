@@ -59,11 +59,7 @@ class Recipe:
         return self.epochs > 0 or self.steps > 0
 
     def for_images(self, images: int) -> "Recipe":
-        """Convert ``steps`` to the smallest number of whole epochs that has at least as many.
-
-        Args:
-            images: in an epoch.
-        """
+        """Convert ``steps`` to the smallest number of whole epochs that has at least as many."""
         if not self.steps:
             return self
         in_an_epoch = max(1, images // self.batch_size)
@@ -157,11 +153,7 @@ class Method(nn.Module, ABC):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def resize_for(self, state: Mapping[str, Any]) -> None:
-        """Take the sizes of a checkpoint where they depend on the training images.
-
-        Args:
-            state: the checkpoint that is about to be loaded, not yet checked.
-        """
+        """Take the sizes of a checkpoint where they depend on the training images."""
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Load a checkpoint, after ``resize_for``."""
@@ -169,18 +161,10 @@ class Method(nn.Module, ABC):
         return super().load_state_dict(state_dict, *args, **kwargs)
 
     def prepare(self, clip: CLIP, examples: Examples) -> None:
-        """Compute, before the first step, what is not trained by gradient.
-
-        Args:
-            clip: the frozen backbone.
-            examples: training and validation images.
-        """
+        """Compute, before the first step, what is not trained by gradient."""
 
     def epoch_weights(self, epochs: int) -> Sequence[float] | None:
         """Weights of the parameters after each epoch in the result, which is their mean.
-
-        Args:
-            epochs: in all.
 
         Returns:
             One weight per epoch, summing to 1; None to keep the last epoch's parameters.
@@ -188,12 +172,7 @@ class Method(nn.Module, ABC):
         return None
 
     def finish(self, clip: CLIP, examples: Examples) -> None:
-        """Choose settings, after the last step, on the validation images.
-
-        Args:
-            clip: the frozen backbone.
-            examples: training and validation images.
-        """
+        """Choose settings, after the last step, on the validation images."""
 
     @abstractmethod
     def forward(self, clip: CLIP, images: Images) -> Logits:
@@ -233,9 +212,7 @@ class Method(nn.Module, ABC):
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
         """Compute what scores a single image without text and without other images.
 
-        Args:
-            clip: the backbone it was trained with.
-            examples: the training images, for prompts that depend on images.
+        ``examples`` are the training images, for prompts that depend on images.
         """
 
     def freeze_for_new_classes(self, clip: CLIP, earlier: Frozen) -> Frozen:
@@ -252,12 +229,7 @@ class Method(nn.Module, ABC):
         return self.freeze(clip, Examples(clip, ()))
 
     def with_class_names(self, clip: CLIP, class_names: Sequence[str], **changes: Any) -> "Method":
-        """Copy the method for other classes, with the same parameters.
-
-        Args:
-            clip: the backbone it was trained with.
-            class_names: the other classes, at least two.
-            changes: settings that go with them, such as ``template``.
+        """Copy the method, with the same parameters, for other classes and changed settings.
 
         Raises:
             RequestError: the method has class-specific parameters, unusable class names, or an

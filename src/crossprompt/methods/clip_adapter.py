@@ -1,4 +1,4 @@
-"""CLIP-Adapter: a bottleneck rewrites a fifth of every image feature.
+"""CLIP-Adapter: a bottleneck network rewrites a fifth of every image feature.
 
 Gao et al., IJCV 2024, https://arxiv.org/abs/2110.04544. *Reconstruction* of the recipe: the public
 code has the model but no settings of its training. Deviations and choices:
@@ -21,14 +21,15 @@ from crossprompt.clip.model import CLIP
 from crossprompt.methods.base import FeatureMethod, Recipe
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Adapter, Frozen
-from crossprompt.methods.heads.adapter import adapt
+from crossprompt.methods.heads.adapter import adapt, reduced_width
+from crossprompt.methods.prompts import check_at_least
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import ImageFeatures, Logits
 
 
 class CLIPAdapter(FeatureMethod):
-    """A bottleneck on the image feature, blended with the feature as it was."""
+    """A bottleneck network on the image feature, blended with the feature itself."""
 
     name = "clip_adapter"
     summary = "a bottleneck that rewrites a part of the image feature"
@@ -41,16 +42,15 @@ class CLIPAdapter(FeatureMethod):
         """Settings of CLIP-Adapter."""
 
         ratio: float = 0.2
-        """The part of the feature that is rewritten, 0 to 1."""
+        """Part of the feature that is rewritten, 0 to 1."""
         reduction: int = 4
-        """How many times narrower than the feature the bottleneck is."""
+        """Width of the feature divided by that of the bottleneck."""
         template: tuple[str, ...] = PHOTO
         """One or more sentences with {} in place of the class name."""
 
         def __post_init__(self) -> None:
-            ratio, reduction = self.ratio, self.reduction
-            require(0 <= ratio <= 1, f"clip_adapter: ratio is {ratio}, expected 0 to 1")
-            require(reduction >= 1, f"clip_adapter: reduction is {reduction}, expected 1 or more")
+            require(0 <= self.ratio <= 1, f"clip_adapter: ratio is {self.ratio}, expected 0 to 1")
+            check_at_least("clip_adapter", self, reduction=1)
             check_templates(self.template, "clip_adapter")
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
@@ -58,18 +58,13 @@ class CLIPAdapter(FeatureMethod):
         self.config: CLIPAdapter.Config = config
         self.texts = ClassTexts(clip, class_names, config.template)
         embed = clip.config.embed
-        hidden = embed // config.reduction
-        require(
-            hidden >= 1,
-            f"clip_adapter: reduction is {config.reduction} but this backbone's features have "
-            f"width {embed}, so nothing would be left; choose a smaller one",
-        )
+        hidden = reduced_width("clip_adapter", embed, config.reduction)
         self.down = nn.Linear(embed, hidden, bias=False)
         self.up = nn.Linear(hidden, embed, bias=False)
 
     @classmethod
     def recipe(cls, shots: int) -> Recipe:
-        """SGD as CoOp's, the same for every number of shots."""
+        """SGD as CoOp's."""
         return Recipe(epochs=200, batch_size=32, lr=0.002, views=10)
 
     def prepare(self, clip: CLIP, examples: Examples) -> None:
@@ -83,7 +78,7 @@ class CLIPAdapter(FeatureMethod):
         return clip.logits(adapted, self.texts.features(clip))
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """The class texts' features and the bottleneck."""
+        """Keep the class features and the bottleneck."""
         return Adapter(
             normalize(self.texts.features(clip), dim=-1),
             clip.logit_scale.float().exp(),

@@ -1,14 +1,12 @@
-"""CLIP-LoRA: changes of low rank to the projections to queries, keys and values of both towers.
+"""CLIP-LoRA: low-rank changes to the query, key and value projections of both towers.
 
 Zanella and Ben Ayed, CVPR workshops 2024, https://arxiv.org/abs/2405.18541. In every block, each of
-the three projections W becomes W + alpha / sqrt(rank) B A, with A and B learned and B zero at the
-start; while it trains, A sees its input with a quarter of it dropped. Deviations from the authors'
-public code:
+the three projections W becomes W + alpha / sqrt(rank) B A, with A and B trained and B zero at the
+start; in training, a quarter of A's input is dropped. Deviations from the authors' public code:
 
-* It trains in whole epochs, as many as make at least 500 steps for each shot, and drops an
-  incomplete last batch; the authors stop within an epoch.
-* What all class texts begin with is computed once, so that what is dropped of it is the same for
-  all classes.
+* It trains whole epochs, at least 500 steps for each shot, and drops an incomplete last batch; the
+  authors stop within an epoch.
+* The common beginning of all class texts is computed once, so its dropout is the same for all.
 
 The factor is the code's: the paper's is alpha / rank.
 """
@@ -29,31 +27,32 @@ from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen, Merged
 from crossprompt.methods.heads.merged import encode_images
+from crossprompt.methods.prompts import check_at_least
 from crossprompt.methods.templates import PHOTO, check_templates
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import ClassFeatures, Images, Logits
 
 
 class LowRank(nn.Module):
-    """What is learned of a tower: A (``down``) and B (``up``) of its blocks' three projections.
+    """The factors A (``down``) and B (``up``) for the three projections of a tower's blocks.
 
     Args:
-        blocks: of the tower.
-        width: of its tokens.
+        blocks: number of blocks.
+        width: of the tokens.
         rank: of every change.
         scale: factor of every change.
-        dropped: part of the input that is dropped in training.
+        dropped: dropout of the input in training.
     """
 
     def __init__(self, blocks: int, width: int, rank: int, scale: float, dropped: float) -> None:
         super().__init__()
-        bound = width**-0.5  # as a linear layer starts
+        bound = width**-0.5  # as in a linear layer
         self.down = nn.Parameter(torch.empty(blocks, 3, rank, width).uniform_(-bound, bound))
         self.up = nn.Parameter(torch.zeros(blocks, 3, width, rank))
         self.scale, self.dropped = scale, dropped
 
     def projects(self) -> list[Project]:
-        """For every block, what makes its queries, keys and values."""
+        """The changed projection of every block."""
         return [
             partial(self._project, *of_block) for of_block in zip(self.down, self.up, strict=True)
         ]
@@ -86,14 +85,14 @@ class CLIPLoRA(Method):
         rank: int = 2
         """Rank of every change."""
         alpha: float = 1.0
-        """Every change is multiplied by this over the root of the rank."""
+        """Changes are multiplied by alpha / sqrt(rank)."""
         dropout: float = 0.25
-        """Part of the changes' input that is dropped in training, 0 to less than 1."""
+        """Dropout of the changes' input in training, 0 to less than 1."""
         template: tuple[str, ...] = PHOTO
         """The class text: one sentence with {} in place of the class name."""
 
         def __post_init__(self) -> None:
-            require(self.rank >= 1, f"clip_lora: rank is {self.rank}, expected 1 or more")
+            check_at_least("clip_lora", self, rank=1)
             fine = isfinite(self.alpha) and self.alpha > 0
             require(fine, f"clip_lora: alpha is {self.alpha}, expected a number above 0")
             fine = 0 <= self.dropout < 1
@@ -101,8 +100,8 @@ class CLIPLoRA(Method):
             check_templates(self.template, "clip_lora")
             require(
                 len(self.template) == 1,
-                f"clip_lora: template has {len(self.template)} sentences, expected one: its text "
-                "tower learns, so every sentence would be encoded in every step",
+                f"clip_lora: template has {len(self.template)} sentences, expected one: the text "
+                "tower is trained, so every sentence would be encoded in every step",
             )
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
@@ -124,7 +123,7 @@ class CLIPLoRA(Method):
 
     @classmethod
     def recipe(cls, shots: int) -> Recipe:
-        """AdamW, in steps: more with more shots."""
+        """AdamW as published, in steps: 500 for each shot."""
         return Recipe(
             epochs=0,
             steps=500 * shots,
@@ -137,12 +136,12 @@ class CLIPLoRA(Method):
         )
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images by both changed towers."""
+        """Score images with both changed towers."""
         features = encode_images(clip, images, self.image.projects())
         return clip.logits(features, self._encode_classes(clip))
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """The class texts' features, and the changes of the image tower."""
+        """Keep the class features and the changes of the image tower."""
         return Merged(
             clip,
             self.image.down,

@@ -1,4 +1,4 @@
-"""CoOp: the words around the class name are learned vectors.
+"""CoOp: trainable context tokens before the class name.
 
 Zhou et al., IJCV 2022, https://arxiv.org/abs/2109.01134. Deviations from the authors' public code:
 
@@ -11,20 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crossprompt.clip.model import CLIP
+from crossprompt.methods import prompts
 from crossprompt.methods.base import FeatureMethod, Recipe
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen, StaticPrompts
-from crossprompt.methods.prompted import encode_embedded_texts, encode_prompted_texts
-from crossprompt.methods.prompts import prompt_from_words, random_prompt
+from crossprompt.methods.prompted import encode_classes, encode_embedded_texts
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Logits
 
 
 class CoOp(FeatureMethod):
-    """Context optimisation: a learned text prompt, one for all classes or one for each."""
+    """Context optimization: a text prompt, one for all classes or one for each."""
 
     name = "coop"
-    summary = "learned words in front of the class name"
+    summary = "trainable words in front of the class name"
     paper = "Zhou et al., IJCV 2022, arXiv 2109.01134"
     fidelity = "faithful"
 
@@ -35,13 +35,13 @@ class CoOp(FeatureMethod):
         length: int = 16
         """Prompt tokens in front of the class name."""
         class_specific: bool = False
-        """A prompt of its own for every class, instead of one for all."""
+        """A separate prompt for every class, instead of one for all."""
         initial_words: str | None = None
         """Words whose first tokens, as many as the length, the prompt starts from, for example
         "a photo of a" with length 4; by default it starts at random."""
 
         def __post_init__(self) -> None:
-            require(self.length >= 1, f"coop: length is {self.length}, expected 1 or more")
+            prompts.check_at_least("coop", self, length=1)
             require(
                 self.initial_words is None or not self.class_specific,
                 "coop: initial_words goes with one prompt for all classes; leave out one of "
@@ -51,26 +51,25 @@ class CoOp(FeatureMethod):
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
         super().__init__(clip, class_names, config)
         self.config: CoOp.Config = config
-        names, width = clip.tokenizer.tokenize_names(class_names), clip.config.text.width
-        names.check_fits(clip.config.text.context, config.length)
-        # a prompt of its own is not shared, so it stands among the tokens that each class has alone
-        self.names = names.with_room(config.length) if config.class_specific else names
-        if config.initial_words is not None:
-            self.text_prompt = prompt_from_words(clip, config.initial_words, config.length)
-        elif config.class_specific:
-            self.text_prompt = random_prompt(len(class_names), config.length, width)
+        self.names = prompts.tokenize_names(clip, class_names, config.length)
+        if config.class_specific:
+            self.names = self.names.with_room(config.length)  # the prompt is no shared prefix
+            width = clip.config.text.width
+            self.text_prompt = prompts.draw(len(class_names), config.length, width)
+        elif config.initial_words is None:
+            self.text_prompt = prompts.draw(config.length, clip.config.text.width)
         else:
-            self.text_prompt = random_prompt(config.length, width)
+            self.text_prompt = prompts.from_words(clip, config.initial_words, config.length)
 
     @classmethod
     def class_specific_parameters(cls, config: FeatureMethod.Config) -> str | None:
-        """Prompts that are not one for all classes."""
+        """The prompts, if each class has its own."""
         own = isinstance(config, CoOp.Config) and config.class_specific
         return "a prompt of its own for every class" if own else None
 
     @classmethod
     def recipe(cls, shots: int) -> Recipe:
-        """SGD, longer with more shots, as published."""
+        """SGD as published, longer with more shots."""
         return Recipe(epochs=epochs_for(shots), batch_size=32, lr=0.002)
 
     def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
@@ -78,16 +77,16 @@ class CoOp(FeatureMethod):
         return clip.logits(features, self._encode_classes(clip))
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """The prompted classes; the image tower has no prompt."""
+        """Keep the prompted class features; the image tower has no prompt."""
         return StaticPrompts.of(clip, self._encode_classes(clip))
 
     def _encode_classes(self, clip: CLIP) -> ClassFeatures:
         if self.config.class_specific:
             words = clip.text.embed(self.names).write_each(self.text_prompt)
             return encode_embedded_texts(clip, words, {})[0]
-        return encode_prompted_texts(clip, self.names, {0: self.text_prompt[None]})[0]
+        return encode_classes(clip, self.names, {0: self.text_prompt})
 
 
 def epochs_for(shots: int) -> int:
-    """How long CoOp and its like train with so many images of each class."""
+    """CoOp's training length for a number of images per class."""
     return 50 if shots <= 1 else 100 if shots <= 4 else 200

@@ -1,4 +1,4 @@
-"""DCP: deeply coupled prompts, rewritten before blocks 1 to depth by attending to one another.
+"""DCP: prompts in both towers, rewritten before blocks 1 to depth by attending to each other.
 
 Liu et al., Findings of ACL 2023, https://arxiv.org/abs/2305.17903. Deviations from the authors'
 public code:
@@ -6,10 +6,10 @@ public code:
 * ``variant="coupled"`` (default) writes the new text prompt back, as the paper describes. The
   released code computes and drops it (``clip/model.py:419``), so that 14 of 30 trained tensors
   never get a gradient: ``variant="released"``.
-* A trained model is frozen before it answers: the prompts that the released code averages over
-  each *test* batch are averaged once over the training images.
+* A trained model is calibrated: its prompts are averaged once over the training images, where the
+  released code averages over each *test* batch.
 * The mean over images is taken over all processes.
-* ``start="identity"`` is an addition, for trainings of few steps.
+* ``start="identity"`` is an addition, for few training steps.
 """
 
 from collections.abc import Sequence
@@ -22,17 +22,11 @@ from torch import Tensor, nn
 
 from crossprompt.clip.blocks import QuickGELU
 from crossprompt.clip.model import CLIP
+from crossprompt.methods import prompts
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen, StaticPrompts
-from crossprompt.methods.heads.static_prompts import WordPrompt
-from crossprompt.methods.prompted import append, encode_prompted_texts, write
-from crossprompt.methods.prompts import (
-    check_words,
-    depth_within,
-    prompt_from_words,
-    random_prompt,
-)
+from crossprompt.methods.prompted import WordPrompt, append, encode_classes, write
 from crossprompt.utils import distributed
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import (
@@ -47,14 +41,14 @@ from crossprompt.utils.shapes import (
 
 ImagePrompts = Float[Tensor, "groups length image_width"]
 Mixed = Float[Tensor, "batch mixed_tokens image_width"]
-"""What a block makes of image tokens: as many, or the class token alone."""
+"""The output of an image block: as many tokens, or the class token alone."""
 Own = Float[Tensor, "groups length width"]
 Other = Float[Tensor, "groups length other_width"]
 
 HEAD_WIDTH = 64
-"""Of CMPA's attention, on both sides."""
+"""Width of CMPA's attention heads, on both sides."""
 IMAGES_AT_ONCE = 64
-"""Of a batch that a block works on: it bounds the memory that calibration takes."""
+"""Images per call of a block, which bounds the memory of calibration."""
 
 
 class DCP(Method):
@@ -78,22 +72,21 @@ class DCP(Method):
         depth: int = 9
         """Number of blocks, counted from block 1, whose prompts are rewritten."""
         share: bool = True
-        """One attention module for all blocks, instead of one a block."""
+        """One attention module for all blocks, instead of one for each."""
         variant: Literal["coupled", "released"] = "coupled"
         """Write the new text prompt back (coupled, the paper) or drop it (released, its code)."""
         fuse: Literal["mean", "max", "first"] = "mean"
-        """How the prompt states of all images become one."""
+        """Reduction of the prompts of all images to one."""
         initial_words: str | None = None
         """Words whose first tokens, as many as the length, the text prompt starts from; only for a
         length of at most 4. By default it starts at random."""
         start: Literal["random", "identity"] = "random"
-        """What CMPA does before it has learned anything: PyTorch's random start, as published, or
-        the identity, which leaves prompts as they are; better where there are few steps."""
+        """CMPA at the start: PyTorch's random values, as published, or the identity, which leaves
+        prompts as they are; better for few steps."""
 
         def __post_init__(self) -> None:
-            require(self.length >= 1, f"dcp: length is {self.length}, expected 1 or more")
-            require(self.depth >= 1, f"dcp: depth is {self.depth}, expected 1 or more")
-            check_words("dcp", self.initial_words, self.length)
+            prompts.check_at_least("dcp", self, length=1, depth=1)
+            prompts.check_words("dcp", self.initial_words, self.length)
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
         super().__init__(clip, class_names, config)
@@ -104,23 +97,21 @@ class DCP(Method):
             "dcp couples the towers block by block, but this backbone has "
             f"{image.blocks} image and {text.blocks} text blocks; use one with as many of both",
         )
-        depth = depth_within("dcp", config.depth, type(config).depth, image.blocks)
-        for width in (image.width, text.width):
-            require(
-                width % HEAD_WIDTH == 0,
-                f"dcp attends in heads of width {HEAD_WIDTH}, but this backbone has towers of "
-                f"widths {image.width} and {text.width}; use one whose widths are multiples of it",
-            )
-        self.names = clip.tokenizer.tokenize_names(class_names)
-        self.names.check_fits(text.context, config.length)
-        self.last = min(depth, image.blocks - 1)  # block 0 is entered, never rewritten
-        words, length = config.initial_words, config.length
-        self.text_prompt = (
-            random_prompt(length, text.width)
-            if words is None
-            else prompt_from_words(clip, words, length)
+        depth = prompts.limit_depth("dcp", clip, config.depth, type(config).depth)
+        require(
+            image.width % HEAD_WIDTH == text.width % HEAD_WIDTH == 0,
+            f"dcp attends in heads of width {HEAD_WIDTH}, but this backbone has towers of widths "
+            f"{image.width} and {text.width}; use one whose widths are multiples of it",
         )
-        self.image_prompt = random_prompt(length, image.width)
+        self.names = prompts.tokenize_names(clip, class_names, config.length)
+        self.last = min(depth, image.blocks - 1)  # before block 0 prompts are never rewritten
+        length = config.length
+        self.text_prompt = (
+            prompts.draw(length, text.width)
+            if config.initial_words is None
+            else prompts.from_words(clip, config.initial_words, length)
+        )
+        self.image_prompt = prompts.draw(length, image.width)
         modules = 1 if config.share else self.last
         self.cmpa = nn.ModuleList(
             CMPA(image.width, text.width, config.start) for _ in range(modules)
@@ -128,33 +119,32 @@ class DCP(Method):
 
     @classmethod
     def recipe(cls, shots: int) -> Recipe:
-        """SGD as published, the same for every number of shots."""
+        """SGD as published."""
         return Recipe(epochs=20, batch_size=4, lr=0.0035)
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images; the prompts are those of this batch."""
+        """Score images with prompts that depend on the batch."""
         image, classes, *_ = self._run(clip, images)
         return clip.logits(image, classes)
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """Keep the prompts that the training images call forth, as one batch."""
+        """Keep the calibrated prompts, computed from the training images as one batch."""
         _, classes, image_prompts, text_prompts = self._run(clip, examples.calibration)
         return StaticPrompts.of(clip, classes, image_prompts, text_prompts)
 
     def freeze_for_new_classes(self, clip: CLIP, earlier: Frozen) -> Frozen:
-        """The prompts that the training images called forth, which no class has a part in."""
+        """Reuse the calibrated prompts, which do not depend on the class names."""
         assert isinstance(earlier, StaticPrompts)
-        prompts = earlier.text_prompts
-        if not prompts and self.config.variant == "released":  # its text prompt is never rewritten
-            prompts = {0: self.text_prompt}
+        calibrated = earlier.text_prompts
+        if not calibrated and self.config.variant == "released":  # never rewritten
+            calibrated = {0: self.text_prompt}
         require(
-            bool(prompts),
-            "this classifier was saved without the text prompts that its training images called "
-            "forth, so it cannot take other classes; fit it again",
+            bool(calibrated),
+            "this classifier was saved without its calibrated text prompts, so it cannot take "
+            "other classes; fit it again",
         )
-        own = {depth: prompt[None] for depth, prompt in prompts.items()}
-        classes = encode_prompted_texts(clip, self.names, own)[0]
-        return StaticPrompts.of(clip, classes, earlier.image_prompts, prompts)
+        classes = encode_classes(clip, self.names, calibrated)
+        return StaticPrompts.of(clip, classes, earlier.image_prompts, calibrated)
 
     def _run(
         self, clip: CLIP, images: Images
@@ -178,7 +168,7 @@ class DCP(Method):
     def _couple(
         self, depth: int, image: ImageTokens, text: TextPrompt
     ) -> tuple[ImagePrompt, TextPrompt]:
-        """Both prompts rewritten, each from the old states of both."""
+        """New prompts, each computed from the old prompts of both towers."""
         cmpa = self.cmpa[0 if self.config.share else depth - 1]
         image_prompt = fuse(image[:, -self.config.length :].float(), self.config.fuse)
         new_image, new_text = cmpa(image_prompt[None], text.float())
@@ -186,17 +176,12 @@ class DCP(Method):
 
 
 def by_parts(block: nn.Module, tokens: ImageTokens) -> Mixed:
-    """The block's answer for every image, worked out for some images at a time."""
+    """Call a block for some images at a time."""
     return torch.cat([block(part) for part in tokens.split(IMAGES_AT_ONCE)])
 
 
 def fuse(prompts: ImagePrompts, rule: str) -> ImagePrompt:
-    """One prompt from those of all images, on every process: ``[length, image_width]``.
-
-    Args:
-        prompts: ``[batch, length, image_width]``.
-        rule: ``mean``, ``max`` or ``first``.
-    """
+    """Reduce the prompts of all images, of every process, by ``mean``, ``max`` or ``first``."""
     if rule == "mean":
         return distributed.gather(prompts.mean(0)).mean(0)
     if rule == "max":
@@ -205,13 +190,7 @@ def fuse(prompts: ImagePrompts, rule: str) -> ImagePrompt:
 
 
 class CMPA(nn.Module):
-    """Cross-modal prompt attention (section 3.2 of the paper): each prompt, rewritten by the other.
-
-    Args:
-        image_width: width of the image prompt.
-        text_width: width of the text prompt.
-        start: ``random`` or ``identity``.
-    """
+    """Cross-modal prompt attention (section 3.2 of the paper): both prompts rewritten."""
 
     def __init__(self, image_width: int, text_width: int, start: str = "random") -> None:
         super().__init__()
@@ -219,17 +198,14 @@ class CMPA(nn.Module):
         self.text = CMPASide(text_width, image_width, start)
 
     def forward(self, image: ImagePrompts, text: TextPrompt) -> tuple[ImagePrompts, TextPrompt]:
-        """New prompts of the shapes of the old ones, ``[1, length, width]``."""
+        """New prompts in the shapes of the old ones, ``[1, length, width]``."""
         return self.image(image, text), self.text(text, image)
 
 
 class CMPASide(nn.Module):
-    """One side of CMPA: the other side's prompt asks, the own prompt answers.
+    """One side of CMPA: queries from the other side's prompt, keys and values from its own.
 
-    Args:
-        width: width of the own prompt.
-        other_width: width of the other side's prompt.
-        start: ``identity`` makes what is added to the own prompt zero, but not its gradient.
+    With ``start="identity"`` the residual branches are zero at first, but not their gradient.
     """
 
     def __init__(self, width: int, other_width: int, start: str = "random") -> None:
@@ -247,8 +223,8 @@ class CMPASide(nn.Module):
                     nn.init.zeros_(parameter)
 
     def forward(self, own: Own, other: Other) -> Own:
-        """The own prompt, rewritten: ``[1, length, width]``."""
+        """The new prompt: ``[1, length, width]``."""
         query, key = self.norm_1(self.project(other)), self.norm_1(own)
-        answer: Own = own + self.attention(query, key, key, need_weights=False)[0]
-        answer = answer + self.mlp(self.norm_2(answer))
-        return answer
+        x: Own = own + self.attention(query, key, key, need_weights=False)[0]
+        x = x + self.mlp(self.norm_2(x))
+        return x

@@ -117,14 +117,7 @@ def balanced(items: Sequence[Item], count: int, seed: int) -> list[Item]:
 
 
 def images_of(items: Sequence[Item], clip: CLIP, seed: int, smallest_crop: float | None) -> Read:
-    """Reader of pixels ``[3, side, side]``.
-
-    Args:
-        items: labelled training images.
-        clip: for the transform.
-        seed: of the augmentation.
-        smallest_crop: part of an image's area; None for the test transform, without augmentation.
-    """
+    """Reader of pixels ``[3, side, side]``, without a smallest crop with the test transform."""
     preprocess = clip.preprocess
     cache = ImageCache(
         preprocess.enough if smallest_crop is None else preprocess.enough_for_crops(smallest_crop)
@@ -164,12 +157,7 @@ def encode_crops(
 ) -> Crops:
     """Encode the crops that ``images_of`` draws in some epochs; not normalized, in fp32.
 
-    Args:
-        items: labelled training images.
-        clip: for the transform and the image tower.
-        seed: of the augmentation.
-        smallest_crop: part of an image's area.
-        epochs: those before 1 are never trained on.
+    Epochs before 1 are never trained on.
     """
     read = images_of(items, clip, seed, smallest_crop)
     wanted = [(position, epoch) for epoch in epochs for position in range(len(items))]

@@ -1,13 +1,13 @@
-"""HiCroPL: the text prompts of the early blocks rewrite the image prompts, later the other way.
+"""HiCroPL: text prompts of the early blocks rewrite image prompts; later ones, the other way round.
 
-Zheng et al., ICCV 2025, https://arxiv.org/abs/2507.14976. A block's prompt is summed up in a proxy,
-and every token of the other tower's prompts asks the proxies of all blocks. Deviations from the
+Zheng et al., ICCV 2025, https://arxiv.org/abs/2507.14976. Every block's prompt is summarized in a
+proxy, and the other tower's prompts attend to the proxies of all blocks. Deviations from the
 authors' public code:
 
-* The rewritten prompts are a function of what is learned. The authors copy them into ``.data`` on
+* The rewritten prompts are a function of the parameters. The authors copy them into ``.data`` on
   every forward pass, which cuts the gradient, so that 99 % of their trained parameters never move,
-  and makes the prompts drift, in evaluation too: what a model answers depends on how often it was
-  asked. Their proxies share one memory, as do their image prompts; here each is its own.
+  and makes the prompts drift, in evaluation too: a prediction depends on how many came before.
+  Their proxies share one memory, as do their image prompts; here each has its own.
 * The descriptions of the classes are the user's file (``--descriptions``); without one the frozen
   text features are those of the data set's template.
 * Where the backbone has fewer blocks than 12, all have prompts, and half of them are written from
@@ -25,17 +25,12 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 
 from crossprompt.clip.blocks import QuickGELU
 from crossprompt.clip.model import CLIP
+from crossprompt.methods import prompts
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Blended, Frozen, StaticPrompts
 from crossprompt.methods.heads.blended import blend
 from crossprompt.methods.prompted import encode_prompted_images, encode_prompted_texts
-from crossprompt.methods.prompts import (
-    check_words,
-    depth_within,
-    prompt_from_words,
-    random_prompt,
-)
 from crossprompt.methods.templates import PHOTO, ClassTexts, Descriptions, check_templates
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import (
@@ -57,15 +52,11 @@ Proxies = Float[Tensor, "blocks other_width"]
 Proxy = Float[Tensor, "1 width"]
 
 HEADS = 8
-"""Of every attention, whatever the width."""
+"""Heads of every attention, whatever the width."""
 
 
 class Summary(nn.Module):
-    """One token that stands for a block's prompt (the paper's layer-specific knowledge proxy).
-
-    Args:
-        width: of the prompt.
-    """
+    """Summarizes a block's prompt in one token (the paper's layer-specific knowledge proxy)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -75,19 +66,14 @@ class Summary(nn.Module):
         self.norm_2 = nn.LayerNorm(width)
 
     def forward(self, prompt: Prompt) -> Proxy:
-        """What the proxy learns by asking the prompt's tokens."""
+        """The proxy after attention to the prompt's tokens."""
         query, key = self.norm_1(self.proxy), self.norm_1(prompt)
         answer, _ = self.attention(query, key, key, need_weights=False)
         return self.norm_2(self.proxy + answer)
 
 
 class Mapper(nn.Module):
-    """Rewrites tokens of one tower by asking proxies of the other.
-
-    Args:
-        width: of the tokens.
-        other_width: of the proxies.
-    """
+    """Rewrites tokens of one tower by attention to proxies of the other."""
 
     def __init__(self, width: int, other_width: int) -> None:
         super().__init__()
@@ -102,22 +88,16 @@ class Mapper(nn.Module):
         )
 
     def forward(self, tokens: Tokens, proxies: Proxies) -> Tokens:
-        """The tokens, rewritten: every one sees all proxies."""
+        """The new tokens; each attends to all proxies."""
         query, key, value = self.query(tokens), self.key(proxies), self.value(proxies)
-        asked = self.norm_1(query), self.norm_1(key), self.norm_1(value)
-        answer: Tokens = query + self.attention(*asked, need_weights=False)[0]
-        answer = answer + self.mlp(self.norm_2(answer))
-        return answer
+        normed = self.norm_1(query), self.norm_1(key), self.norm_1(value)
+        x: Tokens = query + self.attention(*normed, need_weights=False)[0]
+        x = x + self.mlp(self.norm_2(x))
+        return x
 
 
 class Crossing(nn.Module):
-    """The prompts of some blocks of one tower, rewritten by those of the other.
-
-    Args:
-        width: of the tower that is written to.
-        other_width: of the tower that is read.
-        blocks: how many.
-    """
+    """Rewrites the prompts of some blocks of a tower of ``width`` by those of the other tower."""
 
     def __init__(self, width: int, other_width: int, blocks: int) -> None:
         super().__init__()
@@ -125,7 +105,7 @@ class Crossing(nn.Module):
         self.mapper = Mapper(width, other_width)
 
     def forward(self, own: Prompts, other: OtherPrompts) -> Prompts:
-        """New prompts in place of the tower's own, as functions of both."""
+        """New prompts, as functions of both towers' prompts."""
         proxies = [summary(prompt) for summary, prompt in zip(self.summaries, other, strict=True)]
         tokens = self.mapper(own.flatten(0, 1), torch.cat(proxies))
         return tokens.unflatten(0, own.shape[:2])
@@ -139,8 +119,8 @@ class HiCroPL(Method):
     paper = "Zheng et al., ICCV 2025, arXiv 2507.14976"
     fidelity = "repaired"
     difference = (
-        "rewritten prompts are functions of what is learned; the authors' code cuts the gradient, "
-        "so that 99 % of it never moves, and lets prompts drift"
+        "rewritten prompts are functions of the parameters; the authors' code cuts the gradient, "
+        "so that 99 % of them never move, and lets prompts drift"
     )
 
     @dataclass(frozen=True)
@@ -152,29 +132,26 @@ class HiCroPL(Method):
         depth: int = 12
         """Number of blocks, counted from block 0, that have prompts."""
         turn: int | None = None
-        """Block from which on the text prompts are written from the image's; before it the image
-        prompts are written from the text's. By default half the depth."""
+        """First block whose text prompt is written from the image's; before it, image prompts are
+        written from the text's. By default half the depth."""
         weight: float = 12.0
-        """Of the distance of features from those of frozen CLIP."""
+        """Weight of the distance of features from those of frozen CLIP."""
         descriptions: str | None = None
         """JSON file that describes each class in sentences, {"class name": ["a sentence"]}, in
         place of the template."""
         template: tuple[str, ...] = PHOTO
-        """Where there are no descriptions: one or more sentences with {} in place of the class
-        name."""
+        """Without descriptions: one or more sentences with {} in place of the class name."""
         initial_words: str | None = None
         """Words whose first tokens, as many as the length, the text prompt of block 0 starts from;
         only for a length of at most 4. By default it starts at random."""
 
         def __post_init__(self) -> None:
-            length, depth, turn = self.length, self.depth, self.turn
-            require(length >= 1, f"hicropl: length is {length}, expected 1 or more")
-            require(depth >= 2, f"hicropl: depth is {depth}, expected 2 or more")
+            prompts.check_at_least("hicropl", self, length=1, depth=2, weight=0)
+            depth, turn = self.depth, self.turn
             fine = turn is None or 0 < turn < depth
             require(fine, f"hicropl: turn is {turn}, expected 1 to {depth - 1}, below the depth")
-            require(self.weight >= 0, f"hicropl: weight is {self.weight}, expected 0 or more")
             check_templates(self.template, "hicropl")
-            check_words("hicropl", self.initial_words, length)
+            prompts.check_words("hicropl", self.initial_words, self.length)
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
         super().__init__(clip, class_names, config)
@@ -186,24 +163,23 @@ class HiCroPL(Method):
             f"hicropl attends in {HEADS} heads, but this backbone has towers of widths {image} and "
             f"{text}; use one whose widths are multiples of {HEADS}",
         )
-        self.names = clip.tokenizer.tokenize_names(class_names)
-        self.names.check_fits(clip.config.text.context, length)
-        self.texts: ClassTexts | Descriptions = (
+        self.names = prompts.tokenize_names(clip, class_names, length)
+        self.texts = (
             ClassTexts(clip, class_names, config.template)
             if config.descriptions is None
             else Descriptions(clip, class_names, Path(config.descriptions))
         )
-        self.text_prompts = random_prompt(self.depth, length, text)
-        self.image_prompts = random_prompt(self.depth, length, image)
+        self.text_prompts = prompts.draw(self.depth, length, text)
+        self.image_prompts = prompts.draw(self.depth, length, image)
         if config.initial_words is not None:
-            words = prompt_from_words(clip, config.initial_words, length)
+            words = prompts.from_words(clip, config.initial_words, length)
             self.text_prompts.data[0] = words.detach()
         self.to_image = Crossing(image, text, self.turn)
         self.to_text = Crossing(text, image, self.depth - self.turn)
 
     @classmethod
     def recipe(cls, shots: int) -> Recipe:
-        """Adam as published, the same for every number of shots."""
+        """Adam as published."""
         return Recipe(epochs=50, batch_size=32, lr=2.5e-3, optimizer="adam", eps=1e-3)
 
     def prepare(self, clip: CLIP, examples: Examples) -> None:
@@ -223,13 +199,13 @@ class HiCroPL(Method):
         return cross_entropy(clip.logits(image, classes), labels) + self.config.weight * distance
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """The rewritten image prompts and the blended classes."""
+        """Keep the rewritten image prompts and the blended class features."""
         image_prompts, text_prompts = self.prompts()
         classes = self._encode_classes(clip, text_prompts)
         return Blended(StaticPrompts.of(clip, classes, image_prompts))
 
     def prompts(self) -> tuple[dict[int, ImagePrompt], dict[int, TextPrompt]]:
-        """What is written before each block of the image and of the text tower."""
+        """The prompts before each block of the image and of the text tower."""
         early, late = slice(self.turn), slice(self.turn, None)
         own_image, own_text = self.image_prompts, self.text_prompts
         image = [self.to_image(own_image[early], own_text[early]), own_image[late]]
@@ -239,7 +215,7 @@ class HiCroPL(Method):
     def _features(
         self, clip: CLIP, images: Images
     ) -> tuple[ImageFeatures, ClassFeatures, ImageFeatures]:
-        """Of images and classes, both blended, and of the images as frozen CLIP has them."""
+        """Blended image and class features, and frozen CLIP's image features."""
         image_prompts, text_prompts = self.prompts()
         known_image = known(clip, images)
         image = blend(encode_prompted_images(clip, images, image_prompts), known_image)
@@ -252,22 +228,17 @@ class HiCroPL(Method):
 
 @torch.no_grad()
 def known(clip: CLIP, images: Images) -> ImageFeatures:
-    """Features of frozen CLIP, not normalized: ``[batch, embed]``."""
+    """Image features of frozen CLIP."""
     return clip.encode_images(images)
 
 
 def choose_blocks(clip: CLIP, config: HiCroPL.Config) -> tuple[int, int]:
-    """How many blocks have prompts, and from which on the direction turns.
-
-    Args:
-        clip: whose towers they are.
-        config: the default depth is cut to the blocks that there are.
+    """The number of prompted blocks, and the first block after the turn of direction.
 
     Raises:
-        RequestError: the backbone has fewer blocks than were asked for.
+        RequestError: the backbone has too few blocks.
     """
-    blocks = min(clip.config.image.blocks, clip.config.text.blocks)
-    depth = depth_within("hicropl", config.depth, type(config).depth, blocks)
+    depth = prompts.limit_depth("hicropl", clip, config.depth, type(config).depth)
     turn = depth // 2 if config.turn is None else config.turn
     require(
         0 < turn < depth,

@@ -1,9 +1,9 @@
-"""KgCoOp: CoOp, held near zero-shot CLIP's text features.
+"""KgCoOp: CoOp with a loss that keeps class features near zero-shot CLIP's.
 
 Yao et al., CVPR 2023, https://arxiv.org/abs/2303.13283. The loss is cross-entropy plus 8 times the
-mean over classes of 1 - cos(prompted text, hand-written text). Nothing deviates from the authors'
-public code but that the hand-written text is the data set's template here, and that modules which
-their code builds and never uses are left out.
+mean over classes of 1 - cos(prompted text, hand-written text). Deviations from the authors' public
+code: the hand-written text is the data set's template, and modules that their code builds and never
+uses are left out.
 """
 
 from collections.abc import Sequence
@@ -12,21 +12,20 @@ from dataclasses import dataclass
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from crossprompt.clip.model import CLIP
+from crossprompt.methods import prompts
 from crossprompt.methods.base import FeatureMethod, Recipe
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen, StaticPrompts
-from crossprompt.methods.prompted import encode_prompted_texts
-from crossprompt.methods.prompts import first_text_prompt
+from crossprompt.methods.prompted import encode_classes
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
-from crossprompt.utils.config import require
 from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Labels, Logits, Scalar
 
 
 class KgCoOp(FeatureMethod):
-    """A learned text prompt that may not lead far from what was known without it."""
+    """A text prompt whose class features stay near those of hand-written texts."""
 
     name = "kgcoop"
-    summary = "CoOp, held near the hand-written class texts"
+    summary = "CoOp, kept near the hand-written class texts by its loss"
     paper = "Yao et al., CVPR 2023, arXiv 2303.13283"
     fidelity = "faithful"
 
@@ -40,26 +39,24 @@ class KgCoOp(FeatureMethod):
         """Words whose first tokens, as many as the length, the prompt starts from; an empty text
         lets it start at random."""
         weight: float = 8.0
-        """Of the distance from the hand-written texts."""
+        """Weight of the distance from the hand-written texts in the loss."""
         template: tuple[str, ...] = PHOTO
         """The hand-written text: one or more sentences with {} in place of the class name."""
 
         def __post_init__(self) -> None:
-            require(self.length >= 1, f"kgcoop: length is {self.length}, expected 1 or more")
-            require(self.weight >= 0, f"kgcoop: weight is {self.weight}, expected 0 or more")
+            prompts.check_at_least("kgcoop", self, length=1, weight=0)
             check_templates(self.template, "kgcoop")
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
         super().__init__(clip, class_names, config)
         self.config: KgCoOp.Config = config
         self.texts = ClassTexts(clip, class_names, config.template)
-        self.names = clip.tokenizer.tokenize_names(class_names)
-        self.names.check_fits(clip.config.text.context, config.length)
-        self.text_prompt = first_text_prompt(clip, config.initial_words, config.length)
+        self.names = prompts.tokenize_names(clip, class_names, config.length)
+        self.text_prompt = prompts.from_words_or_draw(clip, config.initial_words, config.length)
 
     @classmethod
     def recipe(cls, shots: int) -> Recipe:
-        """SGD as published, the same for every number of shots."""
+        """SGD as published."""
         return Recipe(epochs=100, batch_size=128, lr=0.002)
 
     def prepare(self, clip: CLIP, examples: Examples) -> None:
@@ -77,8 +74,8 @@ class KgCoOp(FeatureMethod):
         return cross_entropy(clip.logits(inputs, classes), labels) + self.config.weight * distance
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """The prompted classes; the image tower has no prompt."""
+        """Keep the prompted class features; the image tower has no prompt."""
         return StaticPrompts.of(clip, self._encode_classes(clip))
 
     def _encode_classes(self, clip: CLIP) -> ClassFeatures:
-        return encode_prompted_texts(clip, self.names, {0: self.text_prompt[None]})[0]
+        return encode_classes(clip, self.names, {0: self.text_prompt})

@@ -1,4 +1,4 @@
-"""Linear probe: logistic regression on frozen image features, the baseline that uses no text.
+"""Linear probe: logistic regression on frozen image features, without any text.
 
 Radford et al., ICML 2021, https://arxiv.org/abs/2103.00020, appendix A.3. Deviations: features are
 normalized, and the inverse regularization C is searched on the validation images alone, on a log
@@ -23,13 +23,13 @@ from crossprompt.utils.config import require
 from crossprompt.utils.shapes import ImageFeatures, Logits
 
 Regression = Any
-"""scikit-learn's ``LogisticRegression``, which is imported where it is used."""
+"""scikit-learn's ``LogisticRegression``, imported where it is used."""
 C_WITHOUT_VALIDATION = 30.0
 """About 0.3 on features of norm 10, the setting that CLIP's authors found typical."""
 C_SEARCHED = tuple(10.0**power for power in np.arange(-1.0, 4.01, 0.5))
-"""What is tried where there are validation images."""
+"""Values of C to choose from where there are validation images."""
 ITERATIONS = 1000
-"""At most, of L-BFGS, as published."""
+"""Largest number of iterations of L-BFGS, as published."""
 
 
 class LinearProbe(FeatureMethod):
@@ -48,9 +48,8 @@ class LinearProbe(FeatureMethod):
         """Inverse strength of the regularization; by default searched on the validation images."""
 
         def __post_init__(self) -> None:
-            require(
-                self.c is None or self.c > 0, f"linear_probe: c is {self.c}, expected more than 0"
-            )
+            fine = self.c is None or self.c > 0
+            require(fine, f"linear_probe: c is {self.c}, expected more than 0")
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
         super().__init__(clip, class_names, config)
@@ -60,7 +59,7 @@ class LinearProbe(FeatureMethod):
 
     @classmethod
     def class_specific_parameters(cls, config: FeatureMethod.Config) -> str | None:
-        """Its weights."""
+        """The weights are class-specific."""
         return "weights of its own for every class"
 
     @classmethod
@@ -69,7 +68,7 @@ class LinearProbe(FeatureMethod):
         return Recipe(epochs=0, batch_size=32, lr=0.1)
 
     def prepare(self, clip: CLIP, examples: Examples) -> None:
-        """Fit to the training images' features.
+        """Fit the regression to the training images' features.
 
         Raises:
             RequestError: a class has no training image.
@@ -89,38 +88,34 @@ class LinearProbe(FeatureMethod):
         else:
             fits = [_fit(train, c) for c in C_SEARCHED]
             # the first of equals is the most regularized
-            solution = max(fits, key=lambda fit: _accuracy(fit, validation))
+            solution = max(fits, key=lambda x: x.score(validation.normalized, validation.labels))
         weight, bias = _per_class(solution)
         with torch.no_grad():
             self.weight.copy_(torch.from_numpy(weight))
             self.bias.copy_(torch.from_numpy(bias))
 
     def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
-        """Score normalized image features alone."""
+        """Score normalized image features."""
         return normalize(features.float(), dim=-1) @ self.weight.T + self.bias
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """The regression's weights, in place of class features."""
+        """Keep the regression's weights, in place of class features."""
         require(bool(self.weight.any()), f"linear_probe has no weights yet; {TRAIN_FIRST}")
         return StaticPrompts({}, self.weight, torch.ones(()), self.bias)
 
 
 def _fit(features: Features, c: float) -> Regression:
-    # here, as scikit-learn takes a second to import, which only this method needs
+    # deferred: scikit-learn takes a second to import, and only this method needs it
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     regression = LogisticRegression(C=c, max_iter=ITERATIONS)
     with warnings.catch_warnings():
-        # to stop after so many iterations is part of the published method
+        # the limit of iterations is part of the published method
         warnings.simplefilter("ignore", ConvergenceWarning)
-        # with one image of each class, scikit-learn wonders whether labels are numbers
+        # with one image of each class, scikit-learn suspects a regression
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         return regression.fit(features.normalized, features.labels)
-
-
-def _accuracy(regression: Regression, features: Features) -> float:
-    return float(regression.score(features.normalized, features.labels))
 
 
 def _per_class(regression: Regression) -> tuple[np.ndarray, np.ndarray]:

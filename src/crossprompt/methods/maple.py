@@ -1,12 +1,12 @@
-"""MaPLe: learned text prompts before the first blocks, from which the image prompts are computed.
+"""MaPLe: trainable text prompts before the first blocks; linear maps of them prompt the images.
 
 Khattak et al., CVPR 2023, https://arxiv.org/abs/2210.03117. Before block i of both towers stand the
 text prompt T_i and the image prompt F_i(T_i), F_i a linear map (the coupling function). Deviations
 from the authors' public code:
 
-* What is learned is kept in fp32 throughout; there the first coupling function is rounded to fp16.
+* All parameters are fp32; there the first coupling function is rounded to fp16.
 * A prompt longer than its initial words is an error; there one of more than 4 tokens starts at
-  random without a word.
+  random without notice.
 
 For ImageNet as a source of other data sets the authors train 2 epochs with learning rate 0.0026 and
 depth 3.
@@ -19,17 +19,16 @@ from dataclasses import dataclass
 from torch import nn
 
 from crossprompt.clip.model import CLIP
+from crossprompt.methods import prompts
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen, StaticPrompts
-from crossprompt.methods.prompted import encode_prompted_images, encode_prompted_texts
-from crossprompt.methods.prompts import deep_prompts, depth_within, first_text_prompt
-from crossprompt.utils.config import require
+from crossprompt.methods.prompted import encode_classes, encode_prompted_images
 from crossprompt.utils.shapes import ClassFeatures, ImagePrompt, Images, Logits
 
 
 class MaPLe(Method):
-    """Multi-modal prompt learning: the text prompts are learned, the image prompts follow them."""
+    """Multi-modal prompt learning: image prompts are linear in the text prompts."""
 
     name = "maple"
     summary = "deep text prompts, and image prompts that are linear in them"
@@ -43,43 +42,39 @@ class MaPLe(Method):
         length: int = 2
         """Prompt tokens in each tower."""
         depth: int = 9
-        """Number of blocks, counted from the first, that have a prompt of their own in each
-        tower."""
+        """Number of blocks, counted from the first, that have their own prompt in each tower."""
         initial_words: str = "a photo of a"
         """Words whose first tokens, as many as the length, the first text prompt starts from; an
         empty text lets it start at random, as all others do."""
 
         def __post_init__(self) -> None:
-            require(self.length >= 1, f"maple: length is {self.length}, expected 1 or more")
-            require(self.depth >= 1, f"maple: depth is {self.depth}, expected 1 or more")
+            prompts.check_at_least("maple", self, length=1, depth=1)
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
         super().__init__(clip, class_names, config)
         self.config: MaPLe.Config = config
         image, text = clip.config.image, clip.config.text
-        blocks = min(image.blocks, text.blocks)
-        depth = depth_within("maple", config.depth, type(config).depth, blocks)
-        self.names = clip.tokenizer.tokenize_names(class_names)
-        self.names.check_fits(text.context, config.length)
-        first = first_text_prompt(clip, config.initial_words, config.length)
-        self.text_prompts = deep_prompts(first, depth)
-        later = nn.Linear(text.width, image.width)  # all of them start alike, as in the public code
+        depth = prompts.limit_depth("maple", clip, config.depth, type(config).depth)
+        self.names = prompts.tokenize_names(clip, class_names, config.length)
+        first = prompts.from_words_or_draw(clip, config.initial_words, config.length)
+        self.text_prompts = prompts.deep(first, depth)
+        later = nn.Linear(text.width, image.width)  # all start alike, as in the public code
         self.couplings = nn.ModuleList(
             [nn.Linear(text.width, image.width), *(deepcopy(later) for _ in range(1, depth))]
         )
 
     @classmethod
     def recipe(cls, shots: int) -> Recipe:
-        """SGD as published, the same for every number of shots."""
+        """SGD as published."""
         return Recipe(epochs=5, batch_size=4, lr=0.0035)
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images with the coupled prompts against the classes with theirs."""
+        """Score prompted images against the prompted classes."""
         features = encode_prompted_images(clip, images, self._couple())
         return clip.logits(features, self._encode_classes(clip))
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """The image prompts as they are computed at last, and the prompted classes' features."""
+        """Keep the image prompts and the prompted class features."""
         return StaticPrompts.of(clip, self._encode_classes(clip), self._couple())
 
     def _couple(self) -> dict[int, ImagePrompt]:
@@ -88,5 +83,4 @@ class MaPLe(Method):
         return {depth: coupling(prompt) for depth, (coupling, prompt) in enumerate(pairs)}
 
     def _encode_classes(self, clip: CLIP) -> ClassFeatures:
-        text_prompts = {depth: prompt[None] for depth, prompt in enumerate(self.text_prompts)}
-        return encode_prompted_texts(clip, self.names, text_prompts)[0]
+        return encode_classes(clip, self.names, dict(enumerate(self.text_prompts)))

@@ -1,4 +1,4 @@
-"""PMPO: several text prompts, each with a segment of the image tower's blocks of its own.
+"""PMPO: several text prompts, each of which also prompts a segment of the image tower's blocks.
 
 Tian et al., https://arxiv.org/abs/2305.06221. *Reconstruction* from the abstract and summaries of
 the paper: there is no public code, and a result is no reproduction. Our choices:
@@ -8,7 +8,7 @@ the paper: there is no public code, and a result is no reproduction. Our choices
   segment's text prompt.
 * A class is the mean of its normalized features under all text prompts and of the hand-written one,
   each counting as one (``--template-weight`` for another weight).
-* Text prompts start from "a photo of a", each with noise of its own (deviation 0.002).
+* Text prompts start from "a photo of a", each with its own noise (deviation 0.002).
 * The recipe is MaPLe's.
 """
 
@@ -21,11 +21,11 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
+from crossprompt.methods import prompts
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen, StaticPrompts
 from crossprompt.methods.prompted import encode_prompted_images, encode_prompted_texts
-from crossprompt.methods.prompts import prompt_from_words, random_prompt
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import ClassFeatures, ImagePrompt, Images, Logits
@@ -49,22 +49,20 @@ class PMPO(Method):
         length: int = 4
         """Tokens of each prompt."""
         template_weight: float | None = None
-        """Part of a class that is its hand-written text, 0 to 1; by default as much as a prompt."""
+        """Weight of the hand-written text in a class, 0 to 1; by default that of one prompt."""
         initial_words: str = "a photo of a"
         """Words whose first tokens, as many as the length, all prompts start from; an empty text
         lets them start at random."""
         noise: float = 0.002
-        """Standard deviation of what is added to the words, other for each prompt."""
+        """Standard deviation of the noise that is added to the words of each prompt."""
         template: tuple[str, ...] = PHOTO
         """The hand-written text: one or more sentences with {} in place of the class name."""
 
         def __post_init__(self) -> None:
             weight = self.template_weight
-            require(self.prompts >= 1, f"pmpo: prompts is {self.prompts}, expected 1 or more")
-            require(self.length >= 1, f"pmpo: length is {self.length}, expected 1 or more")
+            prompts.check_at_least("pmpo", self, prompts=1, length=1, noise=0)
             fine = weight is None or 0 <= weight <= 1
             require(fine, f"pmpo: template_weight is {weight}, expected 0 to 1")
-            require(self.noise >= 0, f"pmpo: noise is {self.noise}, expected 0 or more")
             check_templates(self.template, "pmpo")
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
@@ -78,22 +76,21 @@ class PMPO(Method):
         )
         self.segments = cut(image.blocks, min(config.prompts, image.blocks))
         self.texts = ClassTexts(clip, class_names, config.template)
-        self.names = clip.tokenizer.tokenize_names(class_names)
-        self.names.check_fits(text.context, config.length)
+        self.names = prompts.tokenize_names(clip, class_names, config.length)
         self.text_prompts = self._start(clip)
         self.to_image = nn.ModuleList(nn.Linear(text.width, image.width) for _ in self.segments)
 
     def _start(self, clip: CLIP) -> nn.Parameter:
         count, length, words = len(self.segments), self.config.length, self.config.initial_words
         if not words:
-            return random_prompt(count, length, clip.config.text.width)
-        start = prompt_from_words(clip, words, length).detach()
+            return prompts.draw(count, length, clip.config.text.width)
+        start = prompts.from_words(clip, words, length).detach()
         noise = torch.randn(count, *start.shape).to(start.device)
         return nn.Parameter(start + self.config.noise * noise)
 
     @classmethod
     def recipe(cls, shots: int) -> Recipe:
-        """SGD, the same for every number of shots."""
+        """SGD as MaPLe's."""
         return Recipe(epochs=5, batch_size=4, lr=0.0035)
 
     def prepare(self, clip: CLIP, examples: Examples) -> None:
@@ -106,11 +103,11 @@ class PMPO(Method):
         return clip.logits(image, self._encode_classes(clip))
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """The classes and the image prompt of every block."""
+        """Keep the class features and the image prompt of every block."""
         return StaticPrompts.of(clip, self._encode_classes(clip), self.image_prompts())
 
     def image_prompts(self) -> dict[int, ImagePrompt]:
-        """What is written before each block of the image tower."""
+        """The prompt before each block of the image tower."""
         owners = zip(self.segments, self.to_image, self.text_prompts, strict=True)
         written = [(blocks, linear(prompt)) for blocks, linear, prompt in owners]
         return {block: prompt for blocks, prompt in written for block in blocks}
@@ -125,11 +122,6 @@ class PMPO(Method):
 
 
 def cut(blocks: int, segments: int) -> list[range]:
-    """All blocks in order, in segments whose lengths differ by at most one.
-
-    Args:
-        blocks: how many there are.
-        segments: how many to make, at most as many.
-    """
+    """Cut the blocks, in order, into at most as many segments of (nearly) equal length."""
     bounds = [number * blocks // segments for number in range(segments + 1)]
     return [range(start, stop) for start, stop in pairwise(bounds)]

@@ -1,5 +1,4 @@
-"""A tower with prompts written before its blocks, where the two towers have nothing to say to one
-another: what every method of that kind and its frozen form share."""
+"""Forward passes of one tower with prompts written before its blocks, independent of the other."""
 
 from collections.abc import Mapping
 
@@ -10,6 +9,7 @@ from torch import Tensor
 from crossprompt.clip.model import CLIP
 from crossprompt.clip.text_engine import TextTokens, TokenizedTexts
 from crossprompt.utils.shapes import (
+    ClassFeatures,
     ImageFeatures,
     ImagePrompt,
     Images,
@@ -19,7 +19,9 @@ from crossprompt.utils.shapes import (
 )
 
 PromptedTokens = Float[Tensor, "batch prompted_tokens image_width"]
-"""States of the image tower with prompt tokens after those that were there."""
+"""Image tokens, then prompt tokens."""
+WordPrompt = Float[Tensor, "length text_width"]
+"""Prompt tokens of the text tower, the same for all classes."""
 
 
 def append(tokens: ImageTokens, prompt: ImagePrompt) -> PromptedTokens:
@@ -41,8 +43,8 @@ def encode_prompted_images(
     Args:
         clip: the frozen backbone.
         images: ``[batch, 3, side, side]``.
-        prompts: block to the prompt ``[length, image_width]`` that stands after the patches when
-            that block begins, in place of what stood there; at 0 it enters with them.
+        prompts: block to the prompt ``[length, image_width]`` that replaces the tokens after the
+            patches before that block; at 0 it is appended to them.
     """
     tokens = clip.image.embed(images)
     own = tokens.shape[1]
@@ -63,10 +65,10 @@ def encode_prompted_texts(
 
     Args:
         clip: the frozen backbone.
-        texts: what stands after the prompts.
-        prompts: block to the prompts ``[groups, length, text_width]`` that stand after the
-            start-of-text token when that block begins, in place of what stood there; at 0 they
-            enter with the words, and there must be one if there is any.
+        texts: the tokens after the prompts.
+        prompts: block to the prompts ``[groups, length, text_width]`` that replace the tokens after
+            the start-of-text token before that block; at 0, which must be there if any is, they
+            are inserted.
     """
     text = clip.text.embed(texts)
     return encode_embedded_texts(clip, text.insert(prompts[0]) if prompts else text, prompts)
@@ -75,16 +77,24 @@ def encode_prompted_texts(
 def encode_embedded_texts(
     clip: CLIP, text: TextTokens, prompts: Mapping[int, TextPrompt]
 ) -> TextFeatures:
-    """The text tower from words to features, ``[groups, texts, embed]``.
-
-    Args:
-        clip: the frozen backbone.
-        text: embedded, with the prompt of block 0 among the words.
-        prompts: as for ``encode_prompted_texts``; that of block 0 is not looked at.
-    """
+    """``encode_prompted_texts`` of embedded texts, which contain the prompt of block 0."""
     text = clip.text.enter(text)
     for depth, block in enumerate(clip.text.blocks):
         if depth and depth in prompts:
             text = text.write(prompts[depth])
         text = block(text)
     return clip.text.pool(text)
+
+
+def encode_classes(
+    clip: CLIP, names: TokenizedTexts, prompts: Mapping[int, WordPrompt]
+) -> ClassFeatures:
+    """Features of class names after prompts that all of them share, not normalized.
+
+    Args:
+        clip: the frozen backbone.
+        names: the tokenized class names.
+        prompts: block to the prompt ``[length, text_width]``, as for ``encode_prompted_texts``.
+    """
+    groups = {depth: prompt[None] for depth, prompt in prompts.items()}
+    return encode_prompted_texts(clip, names, groups)[0]

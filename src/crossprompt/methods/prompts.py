@@ -1,34 +1,32 @@
-"""Prompt tokens: where they start from."""
+"""Prompt tokens: initial values, and checks of the settings that describe them."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
 from crossprompt.clip.model import CLIP
+from crossprompt.clip.text_engine import TokenizedTexts
 from crossprompt.errors import RequestError
-from crossprompt.utils.config import require
+from crossprompt.utils.config import Settings, require
 
 DEVIATION = 0.02
-"""Standard deviation that random prompts are drawn with."""
-
+"""Standard deviation of random prompts."""
 WORDS_AT_MOST = 4
-"""The longest deep prompt that may start from words: longer ones start at random, as published."""
+"""Length of the longest deep prompt that may start from words; longer ones start at random, as
+published."""
 
 
-def random_prompt(*shape: int) -> nn.Parameter:
+def draw(*shape: int) -> nn.Parameter:
     """Prompt tokens of a shape, drawn from N(0, 0.02^2)."""
     return nn.Parameter(DEVIATION * torch.randn(*shape))
 
 
-def prompt_from_words(clip: CLIP, words: str, length: int) -> nn.Parameter:
+def from_words(clip: CLIP, words: str, length: int) -> nn.Parameter:
     """The embeddings of the first ``length`` tokens of ``words``: ``[length, text_width]``.
 
-    Args:
-        clip: for its tokenizer and embeddings.
-        words: any text.
-        length: tokens of the prompt.
-
     Raises:
-        RequestError: the words have fewer tokens than ``length``.
+        RequestError: the words have fewer tokens.
     """
     ids = clip.tokenizer.encode(words)
     if len(ids) < length:
@@ -40,19 +38,14 @@ def prompt_from_words(clip: CLIP, words: str, length: int) -> nn.Parameter:
     return nn.Parameter(clip.text.words.weight[index].detach().float().clone())
 
 
-def first_text_prompt(clip: CLIP, words: str, length: int) -> nn.Parameter:
-    """``prompt_from_words``, or a random prompt where the words are an empty text."""
+def from_words_or_draw(clip: CLIP, words: str | None, length: int) -> nn.Parameter:
+    """``from_words``, or a random prompt if the words are empty."""
     width = clip.config.text.width
-    return prompt_from_words(clip, words, length) if words else random_prompt(length, width)
+    return from_words(clip, words, length) if words else draw(length, width)
 
 
-def prompt_ending_in_words(clip: CLIP, words: str, length: int) -> nn.Parameter:
+def ending_in_words(clip: CLIP, words: str, length: int) -> nn.Parameter:
     """Zeros, then the embeddings of all tokens of ``words``: ``[length, text_width]``.
-
-    Args:
-        clip: for its tokenizer and embeddings.
-        words: any text.
-        length: tokens of the prompt.
 
     Raises:
         RequestError: the words have more tokens than ``length``.
@@ -63,32 +56,35 @@ def prompt_ending_in_words(clip: CLIP, words: str, length: int) -> nn.Parameter:
             f"initial_words {words!r} are {count} tokens but the prompt has length {length}; give "
             "fewer words, a greater length, or no words for a random start"
         )
-    ending = prompt_from_words(clip, words, count).detach()
+    ending = from_words(clip, words, count).detach()
     return nn.Parameter(torch.cat([ending.new_zeros(length - count, ending.shape[1]), ending]))
 
 
-def deep_prompts(first: nn.Parameter, depth: int) -> nn.ParameterList:
-    """A prompt for each of the first blocks, all of one shape.
+def deep(first: nn.Parameter, depth: int) -> nn.ParameterList:
+    """A prompt for each of the first ``depth`` blocks: ``first``, then random ones of its shape."""
+    return nn.ParameterList([first, *(draw(*first.shape) for _ in range(1, depth))])
+
+
+def tokenize_names(clip: CLIP, class_names: Sequence[str], length: int) -> TokenizedTexts:
+    """The tokens of the class names; ``RequestError`` if one is too long after so many tokens."""
+    names = clip.tokenizer.tokenize_names(class_names)
+    names.check_fits(clip.config.text.context, length)
+    return names
+
+
+def limit_depth(owner: str, clip: CLIP, depth: int, default: int) -> int:
+    """The number of prompted blocks: the depth, or all blocks if the default depth exceeds them.
 
     Args:
-        first: what enters before block 0.
-        depth: how many; those of the later blocks are random.
-    """
-    return nn.ParameterList([first, *(random_prompt(*first.shape) for _ in range(1, depth))])
-
-
-def depth_within(owner: str, depth: int, default: int, blocks: int) -> int:
-    """How many blocks are prompted: the depth, or all of a backbone that has fewer by default.
-
-    Args:
-        owner: whose setting the depth is.
-        depth: as the user has it.
-        default: the depth where none was chosen.
-        blocks: of the towers, the fewer of both.
+        owner: the method, for errors.
+        clip: the backbone; the tower with fewer blocks counts.
+        depth: the setting.
+        default: its default.
 
     Raises:
-        RequestError: a depth that was chosen goes beyond the blocks.
+        RequestError: a depth other than the default exceeds the blocks.
     """
+    blocks = min(clip.config.image.blocks, clip.config.text.blocks)
     require(
         depth <= blocks or depth == default,
         f"{owner}: depth is {depth} but this backbone has {blocks} blocks, so part of it would be "
@@ -97,14 +93,22 @@ def depth_within(owner: str, depth: int, default: int, blocks: int) -> int:
     return min(depth, blocks)
 
 
-def check_words(owner: str, words: str | None, length: int) -> None:
-    """Raise ``RequestError`` where words are given for a prompt that is too long to take them.
+def check_at_least(owner: str, config: Settings, **smallest: int) -> None:
+    """Raise ``RequestError`` if a setting is below its smallest value; None passes.
 
     Args:
-        owner: whose setting they are.
-        words: what the prompt is to start from, if anything.
-        length: tokens of the prompt.
+        owner: the method, for errors.
+        config: its settings.
+        smallest: name of a setting to its smallest value.
     """
+    for name, limit in smallest.items():
+        value = getattr(config, name)
+        fine = value is None or value >= limit
+        require(fine, f"{owner}: {name} is {value}, expected {limit} or more")
+
+
+def check_words(owner: str, words: str | None, length: int) -> None:
+    """Raise ``RequestError`` if a prompt is too long to start from the given words."""
     require(
         words is None or length <= WORDS_AT_MOST,
         f"{owner}: initial_words is set but length is {length}; only a prompt of at most "

@@ -1,4 +1,4 @@
-"""PromptSRC: IVLP, held near the frozen CLIP by the loss, and averaged over its training.
+"""PromptSRC: IVLP with a loss that keeps it near the frozen CLIP, averaged over its epochs.
 
 Khattak et al., ICCV 2023, https://arxiv.org/abs/2307.06948. The loss is cross-entropy plus 25 times
 the mean absolute difference of prompted and frozen text features, 10 times that of the image
@@ -13,10 +13,10 @@ by the number of logits. Deviations from it:
   CLIP; theirs is the normalized mean of unnormalized features.
 * One Gaussian for all data sets, theirs for six of eleven: mean 30 and deviation 30, of 50 epochs.
   Theirs are 45 and 5 for StanfordCars, Flowers102, FGVCAircraft, DTD and EuroSAT.
-* What is learned is kept in fp32 throughout; there it is fp16.
+* Trainable parameters are fp32; there they are fp16.
 
-Their other settings: from base to new classes 20 epochs with mean 15 and deviation 1; from ImageNet
-to other data sets 20 epochs with mean 6, deviation 10 and depth 3.
+Their other settings: base-to-new 20 epochs with mean 15 and deviation 1; from ImageNet to other
+data sets 20 epochs with mean 6, deviation 10 and depth 3.
 """
 
 import math
@@ -27,16 +27,11 @@ import torch
 from torch.nn.functional import cross_entropy, kl_div, l1_loss, log_softmax, normalize
 
 from crossprompt.clip.model import CLIP
+from crossprompt.methods import prompts
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen, StaticPrompts
-from crossprompt.methods.prompted import encode_prompted_images, encode_prompted_texts
-from crossprompt.methods.prompts import (
-    deep_prompts,
-    depth_within,
-    first_text_prompt,
-    random_prompt,
-)
+from crossprompt.methods.prompted import encode_classes, encode_prompted_images
 from crossprompt.methods.templates import ClassTexts, check_templates
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Images, Labels, Logits, Scalar
@@ -46,7 +41,7 @@ class PromptSRC(Method):
     """Prompting with self-regulating constraints."""
 
     name = "promptsrc"
-    summary = "IVLP, held near what CLIP knows and averaged over its training"
+    summary = "IVLP, kept near the frozen CLIP by its loss and averaged over its epochs"
     paper = "Khattak et al., ICCV 2023, arXiv 2307.06948"
     fidelity = "faithful"
 
@@ -57,31 +52,29 @@ class PromptSRC(Method):
         length: int = 4
         """Prompt tokens in each tower."""
         depth: int = 9
-        """Number of blocks, counted from the first, that have a prompt of their own in each
-        tower."""
+        """Number of blocks, counted from the first, that have their own prompt in each tower."""
         initial_words: str = "a photo of a"
         """Words whose first tokens, as many as the length, the first text prompt starts from; an
         empty text lets it start at random, as all others do."""
         text_weight: float = 25.0
-        """Of the distance from the frozen text features."""
+        """Weight of the distance from the frozen text features."""
         image_weight: float = 10.0
-        """Of the distance from the frozen image features."""
+        """Weight of the distance from the frozen image features."""
         logits_weight: float = 1.0
-        """Of the divergence from the frozen logits."""
+        """Weight of the divergence from the frozen logits."""
         ensemble: tuple[str, ...] = ("imagenet-60",)
-        """What the frozen texts are the mean of: sentences with {} in place of the class name;
-        imagenet stands for CLIP's eighty of ImageNet, imagenet-60 for the first sixty."""
+        """Templates of the frozen texts, sentences with {} in place of the class name; imagenet
+        stands for CLIP's eighty of ImageNet, imagenet-60 for the first sixty."""
         gaussian_mean: float = 30.0
-        """Epoch whose prompts count most in the result."""
+        """Epoch with the largest weight in the result."""
         gaussian_std: float = 30.0
-        """How many epochs from there a prompt counts 0.61 times as much."""
+        """Standard deviation of the weights, in epochs."""
 
         def __post_init__(self) -> None:
-            require(self.length >= 1, f"promptsrc: length is {self.length}, expected 1 or more")
-            require(self.depth >= 1, f"promptsrc: depth is {self.depth}, expected 1 or more")
-            for name in ("text_weight", "image_weight", "logits_weight"):
-                value = getattr(self, name)
-                require(value >= 0, f"promptsrc: {name} is {value}, expected 0 or more")
+            prompts.check_at_least(
+                "promptsrc", self, length=1, depth=1, text_weight=0, image_weight=0
+            )
+            prompts.check_at_least("promptsrc", self, logits_weight=0)
             deviation = self.gaussian_std
             require(deviation > 0, f"promptsrc: gaussian_std is {deviation}, expected more than 0")
             check_templates(self.ensemble, "promptsrc", "ensemble")
@@ -89,19 +82,18 @@ class PromptSRC(Method):
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
         super().__init__(clip, class_names, config)
         self.config: PromptSRC.Config = config
-        image, text = clip.config.image, clip.config.text
-        blocks = min(image.blocks, text.blocks)
-        depth = depth_within("promptsrc", config.depth, type(config).depth, blocks)
+        depth = prompts.limit_depth("promptsrc", clip, config.depth, type(config).depth)
         self.known_texts = ClassTexts(clip, class_names, config.ensemble)
-        self.names = clip.tokenizer.tokenize_names(class_names)
-        self.names.check_fits(text.context, config.length)
-        first = first_text_prompt(clip, config.initial_words, config.length)
-        self.text_prompts = deep_prompts(first, depth)
-        self.image_prompts = deep_prompts(random_prompt(config.length, image.width), depth)
+        self.names = prompts.tokenize_names(clip, class_names, config.length)
+        first = prompts.from_words_or_draw(clip, config.initial_words, config.length)
+        self.text_prompts = prompts.deep(first, depth)
+        self.image_prompts = prompts.deep(
+            prompts.draw(config.length, clip.config.image.width), depth
+        )
 
     @classmethod
     def recipe(cls, shots: int) -> Recipe:
-        """SGD as published, the same for every number of shots."""
+        """SGD as published."""
         return Recipe(epochs=50, batch_size=4, lr=0.0025)
 
     def prepare(self, clip: CLIP, examples: Examples) -> None:
@@ -113,7 +105,7 @@ class PromptSRC(Method):
         return clip.logits(self._encode_images(clip, images), self._encode_classes(clip))
 
     def loss(self, clip: CLIP, images: Images, labels: Labels) -> Scalar:
-        """Cross-entropy, and what has changed of texts, images and logits."""
+        """Cross-entropy, and the distances from the frozen texts, images and logits."""
         image, text = self._encode_images(clip, images), self._encode_classes(clip)
         with torch.no_grad():
             known_image, known_text = clip.encode_images(images), self.known_texts.features(clip)
@@ -132,11 +124,11 @@ class PromptSRC(Method):
         )
 
     def epoch_weights(self, epochs: int) -> Sequence[float]:
-        """A Gaussian of the epoch, which is counted from 1."""
+        """A Gaussian of the epoch."""
         return gaussian_weights(epochs, self.config.gaussian_mean, self.config.gaussian_std)
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """The image prompts, and the prompted classes' features."""
+        """Keep the image prompts and the prompted class features."""
         image_prompts = dict(enumerate(self.image_prompts))
         return StaticPrompts.of(clip, self._encode_classes(clip), image_prompts)
 
@@ -144,29 +136,17 @@ class PromptSRC(Method):
         return encode_prompted_images(clip, images, dict(enumerate(self.image_prompts)))
 
     def _encode_classes(self, clip: CLIP) -> ClassFeatures:
-        text_prompts = {depth: prompt[None] for depth, prompt in enumerate(self.text_prompts)}
-        return encode_prompted_texts(clip, self.names, text_prompts)[0]
+        return encode_classes(clip, self.names, dict(enumerate(self.text_prompts)))
 
 
 def distance(features: ClassFeatures, known: ClassFeatures) -> Scalar:
-    """The mean absolute difference of features of length 1.
-
-    Args:
-        features: ``[classes, embed]``, or of images ``[batch, embed]``; of any length.
-        known: of the same shape.
-    """
+    """The mean absolute difference of the normalized features."""
     return l1_loss(normalize(features.float(), dim=-1), normalize(known.float(), dim=-1))
 
 
 def gaussian_weights(epochs: int, mean: float, deviation: float) -> list[float]:
-    """What each epoch, counted from 1, weighs in a mean; their sum is 1.
-
-    Args:
-        epochs: in all.
-        mean: epoch that weighs most.
-        deviation: of the Gaussian, in epochs.
-    """
+    """The weight of each epoch, counted from 1, in a mean; their sum is 1."""
     exponents = [-0.5 * ((epoch - mean) / deviation) ** 2 for epoch in range(1, epochs + 1)]
-    highest = max(exponents)  # far from the mean all would be zero
+    highest = max(exponents)  # far from the mean all would underflow
     weights = [math.exp(exponent - highest) for exponent in exponents]
     return [weight / sum(weights) for weight in weights]

@@ -1,4 +1,4 @@
-"""TaskRes: a residual is learned on every class's text feature.
+"""TaskRes: a trainable residual is added to every class's text feature.
 
 Yu et al., CVPR 2023, https://arxiv.org/abs/2211.10277. Deviations from the authors' public code:
 
@@ -27,7 +27,7 @@ from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Logits
 
 
 class TaskRes(FeatureMethod):
-    """Class texts plus a learned residual, which knows nothing of the text tower."""
+    """Class text features plus a trainable residual."""
 
     name = "taskres"
     summary = "a residual on every class's text feature"
@@ -55,12 +55,12 @@ class TaskRes(FeatureMethod):
 
     @classmethod
     def class_specific_parameters(cls, config: FeatureMethod.Config) -> str | None:
-        """Its residuals."""
+        """The residuals are class-specific."""
         return "a residual for every class"
 
     @classmethod
     def recipe(cls, shots: int) -> Recipe:
-        """Adam, longer with more shots, as published."""
+        """Adam as published, longer with more shots."""
         epochs = 100 if shots <= 4 else 200
         return Recipe(epochs=epochs, batch_size=256, lr=0.002, optimizer="adam", views=10)
 
@@ -73,7 +73,7 @@ class TaskRes(FeatureMethod):
         return clip.logits(features, self._classes(clip))
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """The classes; the image tower is as it was."""
+        """The class features; the image tower is unchanged."""
         return StaticPrompts.of(clip, self._classes(clip))
 
     def _classes(self, clip: CLIP) -> ClassFeatures:

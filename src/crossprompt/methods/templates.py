@@ -1,16 +1,19 @@
-"""Sentences that describe each class, from a file, in place of a template for all."""
+"""Hand-written class texts: templates for all classes, or sentences about each from a file."""
 
-import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from msgspec import Meta, ValidationError, convert
 from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
 from crossprompt.clip.text_engine import TokenizedTexts
 from crossprompt.errors import RequestError
 from crossprompt.utils.config import require
+from crossprompt.utils.json_file import read_json
 from crossprompt.utils.shapes import ClassFeatures
 from crossprompt.utils.text import nearest
 
@@ -40,25 +43,21 @@ a photo of a cool {}. | a photo of a small {}. | a tattoo of the {}.
 """
 
 IMAGENET_TEMPLATES = tuple(template.strip() for template in _TEXT.split("|"))
-"""Sentences with {} in place of the class name."""
-
+"""CLIP's eighty templates for ImageNet."""
 
 PHOTO = ("a photo of a {}.",)
 """The template where the data set has no other."""
 ENSEMBLES = {"imagenet": IMAGENET_TEMPLATES, "imagenet-60": IMAGENET_TEMPLATES[:60]}
-"""Words that stand for many templates."""
+"""Names of many templates."""
 AT_ONCE = 256
-"""Texts that are encoded at once, or as many as there are classes: more takes memory, not time."""
+"""Texts per forward pass, or as many as there are classes: more takes memory, not time."""
+LARGEST = 2**28
+"""Bytes of a file of descriptions: a thousand classes with 50 sentences each take 5 MB."""
+Sentences = Annotated[list[Annotated[str, Meta(pattern=r"\S")]], Meta(min_length=1)]
 
 
 def check_templates(templates: Sequence[str], owner: str, setting: str = "template") -> None:
-    """Raise ``RequestError`` unless each has one place for the class name, or stands for many.
-
-    Args:
-        templates: as the user has them.
-        owner: whose setting it is.
-        setting: its name.
-    """
+    """Raise ``RequestError`` unless each has one place for the class name, or names an ensemble."""
     require(len(templates) > 0, f"{owner}: {setting} is empty, expected at least one")
     for template in templates:
         require(
@@ -69,17 +68,37 @@ def check_templates(templates: Sequence[str], owner: str, setting: str = "templa
 
 
 def spell_out(templates: Sequence[str]) -> list[str]:
-    """Sentences, where a word stands for many."""
+    """The templates, with those of an ensemble in place of its name."""
     return [text for template in templates for text in ENSEMBLES.get(template, (template,))]
 
 
-class ClassTexts:
-    """One feature per class, from one template or the mean of several.
+class TextFeatureCache(ABC):
+    """One feature per class from hand-written texts, encoded on request or once by ``keep``."""
+
+    _kept: ClassFeatures | None = None
+
+    def keep(self, clip: CLIP) -> None:
+        """Encode now, once for all training steps; the features are no part of a checkpoint."""
+        self._kept = self._encode(clip)
+
+    def features(self, clip: CLIP) -> ClassFeatures:
+        """``[classes, embed]`` in fp32, not normalized."""
+        return self._encode(clip) if self._kept is None else self._kept
+
+    @abstractmethod
+    def _encode(self, clip: CLIP) -> ClassFeatures: ...
+
+
+class ClassTexts(TextFeatureCache):
+    """Class features from one template or the mean of several.
+
+    Of several templates, the direction is the mean of their normalized features, the length the
+    mean of their lengths.
 
     Args:
         clip: for its tokenizer.
         class_names: in the order of the labels.
-        templates: sentences with {} in place of the class name, or words of ``ENSEMBLES``.
+        templates: sentences with {} in place of the class name, or names of ``ENSEMBLES``.
     """
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], templates: Sequence[str]) -> None:
@@ -94,20 +113,6 @@ class ClassTexts:
             for part in parts
         ]
         self._classes = len(names)
-        self._kept: ClassFeatures | None = None
-
-    def keep(self, clip: CLIP) -> ClassFeatures:
-        """Encode now, once for all steps of a training; what is kept is no part of a checkpoint."""
-        self._kept = self._encode(clip)
-        return self._kept
-
-    def features(self, clip: CLIP) -> ClassFeatures:
-        """Those kept, if there are any: ``[classes, embed]`` in fp32, not normalized.
-
-        Of several templates, the direction is the mean of their normalized features, the length
-        the mean of their lengths.
-        """
-        return self._encode(clip) if self._kept is None else self._kept
 
     @torch.no_grad()
     def _encode(self, clip: CLIP) -> ClassFeatures:
@@ -117,15 +122,10 @@ class ClassTexts:
         return normalize((features / lengths).sum(0), dim=-1) * lengths.mean(0)
 
 
-LARGEST = 2**28
-"""Bytes of a file: a thousand classes with 50 sentences each take 5 MB."""
+class Descriptions(TextFeatureCache):
+    """Class features from sentences about each class: the mean of their normalized features.
 
-
-class Descriptions:
-    """One feature per class, from sentences about it; stands in for ``ClassTexts``.
-
-    A saved classifier needs no texts, so that a file that is gone matters only when they are
-    encoded.
+    A saved classifier needs no texts, so a missing file is an error only when they are encoded.
 
     Args:
         clip: for its tokenizer.
@@ -133,31 +133,18 @@ class Descriptions:
         path: a JSON file with an object: class name to sentences.
 
     Raises:
-        RequestError: the file holds something else, or nothing of a class.
+        RequestError: the file holds something else, or no sentence about a class.
     """
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], path: Path) -> None:
         self._path = path
         self._texts: list[TokenizedTexts] | None = None
-        if path.is_file():  # of anything else, such as a device, there may be no end
+        if path.is_file():  # anything else, such as a device, may have no end
             sentences = read_descriptions(path, class_names)
             self._texts = [
                 clip.tokenizer.tokenize_texts(own, [f"{name}: {text}" for text in own])
                 for name, own in zip(class_names, sentences, strict=True)
             ]
-        self._kept: ClassFeatures | None = None
-
-    def keep(self, clip: CLIP) -> ClassFeatures:
-        """Encode now, once for all steps of a training; what is kept is no part of a checkpoint."""
-        self._kept = self._encode(clip)
-        return self._kept
-
-    def features(self, clip: CLIP) -> ClassFeatures:
-        """Those kept, if there are any: ``[classes, embed]`` in fp32, of length 1.
-
-        Each is the mean of the sentences' normalized features, normalized again.
-        """
-        return self._encode(clip) if self._kept is None else self._kept
 
     @torch.no_grad()
     def _encode(self, clip: CLIP) -> ClassFeatures:
@@ -170,31 +157,21 @@ class Descriptions:
 
 
 def read_descriptions(path: Path, class_names: Sequence[str]) -> list[list[str]]:
-    """The sentences about every class, in the order of the names.
-
-    Args:
-        path: of a JSON file.
-        class_names: whose sentences are wanted; others in the file are not looked at.
+    """The sentences about every class, in the order of the names; other classes are ignored.
 
     Raises:
         RequestError: it is no such file, or a class has no sentence in it.
     """
-    if (size := path.stat().st_size) > LARGEST:
-        raise RequestError(f"{path} has {size} bytes, expected {LARGEST} at most")
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RequestError(f"{path} cannot be read as JSON: {error}") from error
     expected = 'expected {"class name": ["a sentence", …], …}'
-    if not isinstance(found, dict):
-        raise RequestError(f"{path} holds a {type(found).__name__}, {expected}")
+    found = read_json(path, dict, expected, LARGEST)
+    described = []
     for name in class_names:
         if name not in found:
             near = nearest(name, found)
             hint = f"; it describes {near!r}" if near else ""
             raise RequestError(f"{path} does not describe the class {name!r}{hint}")
-        own = found[name]
-        fine = isinstance(own, list) and own and all(isinstance(x, str) and x.strip() for x in own)
-        if not fine:
-            raise RequestError(f"{path}: {name!r} has {own!r:.60}, {expected}")
-    return [found[name] for name in class_names]
+        try:
+            described.append(convert(found[name], Sentences))
+        except ValidationError as error:
+            raise RequestError(f"{path}: {name!r} ({error}); {expected}") from None
+    return described

@@ -1,4 +1,4 @@
-"""Tip-Adapter: the training images' features are a cache that is asked beside the class texts.
+"""Tip-Adapter: a cache of the training images' features votes beside the class texts.
 
 Zhang et al., ECCV 2022, https://arxiv.org/abs/2207.09519. The score of an image feature f is
 
@@ -9,9 +9,8 @@ random crops of each) and values V (their labels, one-hot). Deviations from the 
 code:
 
 * ``scale`` is the backbone's own exp(logit_scale), which is their 100 for CLIP's checkpoints.
-* Everywhere the same grid is searched for alpha and beta, the authors' for most data sets; theirs
-  is wider for a few.
-* Without validation images alpha and beta are what the authors' search starts from.
+* One search grid for alpha and beta, the authors' for most data sets; theirs is wider for a few.
+* Without validation images alpha and beta are the start values of the authors' search.
 """
 
 from dataclasses import dataclass
@@ -42,5 +41,5 @@ class TipAdapter(CacheMethod):
         return Recipe(epochs=0, batch_size=256, lr=0.0)
 
     def hold(self, keys: Keys) -> None:
-        """Keys are features, and stay."""
+        """Set the keys, which are not trained."""
         self.register_buffer("keys", keys)

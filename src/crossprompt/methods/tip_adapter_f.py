@@ -1,10 +1,10 @@
-"""Tip-Adapter-F: Tip-Adapter whose cache keys are then trained.
+"""Tip-Adapter-F: Tip-Adapter with trained cache keys.
 
 Zhang et al., ECCV 2022, https://arxiv.org/abs/2207.09519. Deviations from the authors' public code,
 beside those of ``tip_adapter.py``:
 
-* The last epoch's keys are taken. The authors' code keeps the epoch that is best on the *test*
-  images (main.py:95); where that is mended, a result may lie below the published one.
+* The last epoch's keys are taken. The authors' code takes the epoch that is best on the *test*
+  images (main.py:95), so a result may lie below the published one.
 * The crops of ten epochs are drawn and encoded once and shown in turn, which takes seconds; theirs
   are drawn anew in each of the twenty (``--views 0``).
 * 20 epochs everywhere; the authors' code has 100 for EuroSAT.
@@ -37,7 +37,7 @@ class TipAdapterF(CacheMethod):
 
     @classmethod
     def recipe(cls, shots: int) -> Recipe:
-        """AdamW with PyTorch's weight decay, along a cosine from step to step."""
+        """AdamW with PyTorch's weight decay and a cosine schedule per step."""
         return Recipe(
             epochs=20,
             batch_size=256,
@@ -51,9 +51,9 @@ class TipAdapterF(CacheMethod):
         )
 
     def count_parameters(self, shots: int) -> int:
-        """A key for every training image."""
+        """One key for every training image."""
         return shots * len(self.class_names) * self.keys.shape[1]
 
     def hold(self, keys: Keys) -> None:
-        """Keys begin as features, and are trained."""
+        """Set the keys, which are trained."""
         self.keys = nn.Parameter(keys)

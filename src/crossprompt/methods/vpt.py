@@ -1,32 +1,31 @@
-"""VPT: learned tokens beside the image's patches, before every block or before the first alone.
+"""VPT: trainable tokens after the image's patches, before every block or only the first.
 
 Jia et al., ECCV 2022, https://arxiv.org/abs/2203.12119. The paper trains it with a classification
 head on vision models; this is the form in which it is compared on CLIP, in the code of MaPLe
 (https://github.com/muzairkhattak/multimodal-prompt-learning, trainers/vpt.py and
-configs/trainers/VPT): no head but the class texts, no dropout, a start of N(0, 0.02^2), tokens
-after the patches, and the recipe. Deviations from that code: none but that the text is the data
-set's template, where it is "a photo of a" for all.
+configs/trainers/VPT): no head but the class texts, no dropout, initial values from N(0, 0.02^2),
+tokens after the patches, and the recipe. Deviation from that code: the class text is the data set's
+template, there "a photo of a" for all.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crossprompt.clip.model import CLIP
+from crossprompt.methods import prompts
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen, StaticPrompts
 from crossprompt.methods.prompted import encode_prompted_images
-from crossprompt.methods.prompts import deep_prompts, random_prompt
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
-from crossprompt.utils.config import require
 from crossprompt.utils.shapes import Images, Logits
 
 
 class VPT(Method):
-    """Visual prompt tuning: the image tower is prompted, the text tower never."""
+    """Visual prompt tuning: prompts in the image tower only."""
 
     name = "vpt"
-    summary = "learned tokens beside the image's patches, before every block"
+    summary = "trainable tokens beside the image's patches, before every block"
     paper = "Jia et al., ECCV 2022, arXiv 2203.12119"
     fidelity = "faithful"
 
@@ -37,25 +36,24 @@ class VPT(Method):
         length: int = 8
         """Prompt tokens beside the patches."""
         deep: bool = True
-        """A prompt of its own before every block, in place of what became of the last one, or one
-        before the first block alone (VPT-shallow)."""
+        """A separate prompt before every block, or one before the first alone (VPT-shallow)."""
         template: tuple[str, ...] = PHOTO
         """One or more sentences with {} in place of the class name."""
 
         def __post_init__(self) -> None:
-            require(self.length >= 1, f"vpt: length is {self.length}, expected 1 or more")
+            prompts.check_at_least("vpt", self, length=1)
             check_templates(self.template, "vpt")
 
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
         super().__init__(clip, class_names, config)
         self.config: VPT.Config = config
         self.texts = ClassTexts(clip, class_names, config.template)
-        first = random_prompt(config.length, clip.config.image.width)
-        self.image_prompts = deep_prompts(first, clip.config.image.blocks if config.deep else 1)
+        first = prompts.draw(config.length, clip.config.image.width)
+        self.image_prompts = prompts.deep(first, clip.config.image.blocks if config.deep else 1)
 
     @classmethod
     def recipe(cls, shots: int) -> Recipe:
-        """SGD as in MaPLe's code, the same for every number of shots."""
+        """SGD as in MaPLe's code."""
         return Recipe(epochs=5, batch_size=4, lr=0.0025)
 
     def prepare(self, clip: CLIP, examples: Examples) -> None:

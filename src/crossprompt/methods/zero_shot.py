@@ -1,4 +1,4 @@
-"""Zero-shot CLIP: the class names in hand-written sentences.
+"""Zero-shot CLIP: image features are compared with the class names in hand-written sentences.
 
 Radford et al., ICML 2021, https://arxiv.org/abs/2103.00020, section 3.1: with several templates,
 the classifier is the normalized mean of the normalized features.
@@ -16,10 +16,10 @@ from crossprompt.utils.shapes import ImageFeatures, Logits
 
 
 class ZeroShot(FeatureMethod):
-    """Hand-written templates, nothing learned."""
+    """Hand-written templates, no trainable parameters."""
 
     name = "zero_shot"
-    summary = "nothing learned: the class names in hand-written templates"
+    summary = "nothing trained: the class names in hand-written templates"
     paper = "Radford et al., ICML 2021, arXiv 2103.00020"
     fidelity = "faithful"
 

@@ -24,12 +24,7 @@ STATE, LOG = "state.safetensors", "log.jsonl"
 
 
 class Averaging:
-    """Weighted mean of the parameters over the epochs; see ``Method.epoch_weights``.
-
-    Args:
-        method: whose parameters are averaged, where it has weights.
-        epochs: in all.
-    """
+    """Weighted mean of the parameters over the epochs; see ``Method.epoch_weights``."""
 
     def __init__(self, method: Method, epochs: int) -> None:
         self.method = method
@@ -84,9 +79,6 @@ class Checkpoint:
 
     def begin(self, resume: bool) -> list[EpochReport]:
         """Load the last checkpoint, or remove what an earlier training left.
-
-        Args:
-            resume: load the last checkpoint, if there is one.
 
         Returns:
             The reports of the finished epochs.

@@ -76,10 +76,6 @@ class TrainConfig(Settings):
     def recipe_of(self, method: type[Method], shots: int) -> Recipe:
         """The method's recipe with the settings of this config.
 
-        Args:
-            method: to be trained.
-            shots: training images of a class.
-
         Raises:
             RequestError: a setting would be ignored.
         """
@@ -103,10 +99,6 @@ class TrainConfig(Settings):
     def recipe_for(self, method: type[Method], images: Sequence[Item]) -> Recipe:
         """The recipe for given training images, its length in epochs.
 
-        Args:
-            method: to be trained.
-            images: labelled training images.
-
         Raises:
             RequestError: there is no image, a setting would be ignored, or the processes cannot
                 share a batch evenly.
@@ -127,7 +119,7 @@ class FitConfig:
     """Name of a data set, a folder or a CSV file."""
     method: str = "dcp"
     backbone: str = "tiny"
-    """What ``load_clip`` takes."""
+    """As ``load_clip`` takes it."""
     shots: int | None = 16
     """Training images per class; None for all."""
     seed: int = 1
@@ -143,7 +135,7 @@ class FitConfig:
     skip_bad_images: bool = False
     device: str = "auto"
     dtype: str = "auto"
-    """Of the frozen towers."""
+    """Dtype of the frozen towers."""
 
     def train_config(self) -> TrainConfig:
         """The config of the training, with the run's seed."""

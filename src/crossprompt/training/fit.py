@@ -72,14 +72,7 @@ def fit_data(
     folder: RunFolder | None = None,
     reporter: Reporter | None = None,
 ) -> tuple[Classifier, dict[str, Result]]:
-    """Train, freeze, evaluate and save on data that is loaded already; see ``fit``.
-
-    Args:
-        config: of the run; its ``data`` is only a name here.
-        data: the whole data set.
-        folder: of the run; None to write nothing.
-        reporter: receives notes and progress.
-    """
+    """Train, freeze, evaluate and save on data that is loaded already; see ``fit``."""
     reporter = reporter or Silent()
     config.check()
     device = distributed.join(config.device)
@@ -108,14 +101,6 @@ def resolve(
     reporter: Reporter,
 ) -> Run:
     """Derive the recipe, read every image once, and record what the result depends on.
-
-    Args:
-        config: of the run.
-        data: the whole data set.
-        few: drawn from it.
-        clip: the frozen backbone.
-        method: untrained.
-        reporter: receives notes and progress.
 
     Raises:
         RequestError: an image cannot be read, or a setting does not go with the images.
@@ -151,13 +136,6 @@ def finish(
     **more: Any,
 ) -> tuple[Classifier, dict[str, Result]]:
     """Freeze a trained method, evaluate it on every test set of the data, and save it.
-
-    Args:
-        run: after its training.
-        reports: of the training.
-        folder: for the classifier; None to write nothing.
-        reporter: receives progress.
-        more: saved with the classifier.
 
     Returns:
         The classifier, and its results on the first process.

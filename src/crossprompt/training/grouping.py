@@ -34,9 +34,6 @@ def choose_groups(cosines: Cosines) -> Groups:
 
     Up to 8 tasks all partitions are compared, with more those of agglomerative clustering (average
     linkage of 1 - cosine).
-
-    Args:
-        cosines: symmetric.
     """
     tasks = cosines.shape[0]
     partitions = partition(tasks) if tasks <= EXHAUSTIVE else cluster(cosines)
@@ -49,10 +46,6 @@ def affinity(groups: Groups, cosines: Cosines) -> float:
     For each task the mean cosine with the others of its group (0 if it is alone), minus that with
     the nearest other group (0 if there is none). The mean within the groups alone would always be
     highest for the closest pairs.
-
-    Args:
-        groups: a partition of the tasks.
-        cosines: of all tasks.
     """
     rows = cosines.tolist()
     total = 0.0

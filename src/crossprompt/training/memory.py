@@ -135,13 +135,7 @@ def _apply(clip: CLIP, recompute: Recompute) -> None:
 
 
 def count_kept(loss: Callable[[], Tensor], method: nn.Module, clip: CLIP) -> Kept:
-    """Count the bytes that the gradient of a loss needs, without keeping them.
-
-    Args:
-        loss: of a training step.
-        method: to be trained; its tensors are there anyway and not counted.
-        clip: the frozen backbone, likewise.
-    """
+    """Count the bytes that the gradient of a loss needs, without keeping them."""
     towers = (clip.image.blocks, clip.text.blocks)
     image, text = (Tower([0] * len(blocks), [0] * len(blocks)) for blocks in towers)
     counter = _Counter(Kept(image, text))
@@ -169,9 +163,9 @@ class _Counter:
         def enter(module: nn.Module, arguments: tuple[Any, ...]) -> None:
             if not torch.is_grad_enabled():
                 return  # nothing of it is kept
-            states = getattr(arguments[0], "states", arguments[0])
-            tower.inputs[number] += states.numel() * states.element_size()
-            tower.tokens = max(tower.tokens, states.shape[:-1].numel())
+            activations = getattr(arguments[0], "activations", arguments[0])
+            tower.inputs[number] += activations.numel() * activations.element_size()
+            tower.tokens = max(tower.tokens, activations.shape[:-1].numel())
             self.place = (tower, number)
 
         def leave(*_: object) -> None:

@@ -89,13 +89,6 @@ def fit_tasks(
 ) -> dict[str, tuple[Classifier, dict[str, Result]]]:
     """Train several data sets together; see ``fit``.
 
-    Args:
-        config: of the run.
-        output: run folder with a folder for each classifier; None to write nothing.
-        resume: continue the run in the folder.
-        overwrite: replace what is in the folder.
-        reporter: receives notes and progress.
-
     Returns:
         By data set the classifier, and its result on every test set.
 
@@ -111,15 +104,13 @@ def fit_tasks(
     )
     folder = None if output is None else open_run(output, resume=resume, overwrite=overwrite)
     clip = config.jobs[0].load_backbone(device)
-    whole = [job.load_data() for job in config.jobs]
-    few = [job.draw(data) for job, data in zip(config.jobs, whole, strict=True)]
-    methods = [job.build_method(clip, data) for job, data in zip(config.jobs, few, strict=True)]
-    tasks = [
-        Task.of(name, resolve(job, all_images, drawn, clip, method, reporter))
-        for name, job, all_images, drawn, method in zip(
-            config.names, config.jobs, whole, few, methods, strict=True
-        )
-    ]
+    parts = []
+    for job in config.jobs:  # all of them before the images are read, which may take minutes
+        data = job.load_data()
+        few = job.draw(data)
+        parts.append((job, data, few, clip, job.build_method(clip, few)))
+    runs = [resolve(*part, reporter) for part in parts]
+    tasks = [Task.of(name, run) for name, run in zip(config.names, runs, strict=True)]
     grouping = _earlier_grouping(folder, config.names)
     if grouping is None:
         grouping = group(tasks, reporter.count("Comparing data sets"))

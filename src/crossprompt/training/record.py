@@ -28,15 +28,8 @@ def build_record(
 ) -> dict[str, Any]:
     """Collect everything that a bit-identical result depends on, as plain values.
 
-    Activation checkpointing is left out: it changes no bit, and a run may be resumed on a machine
-    with less memory.
-
-    Args:
-        method: with its config and class names.
-        clip: the frozen backbone.
-        recipe: of the training.
-        seed: of everything random.
-        more: known to the caller only, for example ``data``, which identifies the images.
+    Activation checkpointing is left out: it changes no bit (texts in parts agree to rounding), and
+    a run may be resumed on a machine with less memory.
     """
     record = {
         "method": method.name,
@@ -70,11 +63,6 @@ def recipe_to_json(recipe: Recipe, seed: int) -> dict[str, Any]:
 
 def check_record(place: object, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Compare the record of a run that is to be resumed with that of the present one.
-
-    Args:
-        place: names the run in an error.
-        earlier: as read from its file.
-        now: of the present run.
 
     Raises:
         RequestError: they differ.

@@ -47,11 +47,6 @@ class RunFolder:
     def begin(self, config: Any, record: Mapping[str, Any], data: Dataset | None) -> list[str]:
         """Write ``run.json``; if the run resumes, compare the record with the one that is there.
 
-        Args:
-            config: of the run, a dataclass.
-            record: see ``build_record``.
-            data: with the few-shot selection; None where it is kept elsewhere.
-
         Returns:
             Notes for the user.
 
@@ -81,11 +76,6 @@ class RunFolder:
 
 def open_run(path: Path, *, resume: bool = False, overwrite: bool = False) -> RunFolder:
     """Inspect a run's folder; nothing in it is changed yet.
-
-    Args:
-        path: the folder, which need not exist.
-        resume: continue the run in it; without one, begin.
-        overwrite: replace what is in it.
 
     Raises:
         RequestError: it holds a run or a classifier and neither ``resume`` nor ``overwrite`` was

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.utils import parameters_to_vector
 
-from crossprompt.methods.mmap import MmAP, Source
+from crossprompt.methods.mmap import MmAP
 from crossprompt.training.batches import BatchSampler
 from crossprompt.training.checkpoint import Checkpoint
 from crossprompt.training.grouping import Cosines, Groups, mean_cosines
@@ -48,11 +49,7 @@ class Task:
 
 
 class TaskSampler:
-    """A batch of every task for each step; an epoch passes once over the largest task.
-
-    Args:
-        tasks: smaller ones begin anew within an epoch.
-    """
+    """A batch of every task for each step; within an epoch small tasks begin anew."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.samplers = [task.sampler for task in tasks]
@@ -72,12 +69,7 @@ class TaskSampler:
 
 
 class SharedPrompts(nn.Module):
-    """Trainable parameters of several tasks, each tensor once.
-
-    Args:
-        tasks: whose methods are made to share the prompts of their groups.
-        groups: positions of tasks.
-    """
+    """Trainable parameters of several tasks, each tensor once; groups get one shared prompt."""
 
     def __init__(self, tasks: Sequence[Task], groups: Groups) -> None:
         super().__init__()
@@ -97,16 +89,7 @@ def train_tasks(
     resume: bool = False,
     on_step: Callable[[StepReport], None] | None = None,
 ) -> list[EpochReport]:
-    """Train the tasks' methods in place, by the recipe of the first; see ``run_epochs``.
-
-    Args:
-        tasks: in turn.
-        groups: positions of tasks that share a prompt.
-        record: of everything that the result depends on.
-        folder: for ``log.jsonl`` and a checkpoint after each epoch.
-        resume: continue from the checkpoint in ``folder``.
-        on_step: called after every step.
-    """
+    """Train the tasks' methods in place, by the recipe of the first; see ``run_epochs``."""
 
     def backward(batches: Sequence[Batch]) -> float:
         """One task after the other, so that only one task's activations are held at a time."""
@@ -126,27 +109,27 @@ def train_tasks(
 def compare_tasks(
     tasks: Sequence[Task], progress: Callable[[int, int], None] | None = None
 ) -> Cosines:
-    """Compare tasks by the gradients of a prompt that all share, after a short warm-up.
-
-    Args:
-        tasks: their methods stay as they are.
-        progress: called with (steps done, steps in all).
-    """
+    """Compare tasks by the gradients of a prompt that all share, after a short warm-up of it."""
     sharing = [replace(task, method=_without_group(task)) for task in tasks]
     prompt = sharing[0].method.task
     for task in sharing:
         task.method.task = prompt
-    optimizer = build_optimizer(sharing[0].method, tasks[0].run.recipe)
+    parameters = list(prompt.parameters())
+    optimizer = build_optimizer(prompt, tasks[0].run.recipe)
     sampler = TaskSampler(sharing)
     steps = (batches for epoch in count(1) for batches in sampler.epoch(epoch))
     compared = []
     for number, batches in enumerate(islice(steps, WARM_UP + MEASURED)):
-        gradients = [_gradient(task, batch) for task, batch in zip(sharing, batches, strict=True)]
+        gradients = [
+            torch.autograd.grad(task.loss(batch), parameters)
+            for task, batch in zip(sharing, batches, strict=True)
+        ]
         if number < WARM_UP:
-            _set_gradient(prompt, torch.stack(gradients).mean(0))
+            for parameter, parts in zip(parameters, zip(*gradients, strict=True), strict=True):
+                parameter.grad = torch.stack(parts).mean(0)
             optimizer.step()
         else:
-            compared.append(gradients)
+            compared.append([parameters_to_vector(parts) for parts in gradients])
         if progress is not None:
             progress(number + 1, WARM_UP + MEASURED)
     return mean_cosines(compared)
@@ -154,18 +137,4 @@ def compare_tasks(
 
 def _without_group(task: Task) -> MmAP:
     options = {**task.method.config.to_json(), "group_length": 0}
-    seed = task.run.config.seed
-    return MmAP.build(task.run.clip, task.method.class_names, options, seed)
-
-
-def _gradient(task: Task, batch: Batch) -> Tensor:
-    """Gradient of a task's loss by the shared prompt, flat."""
-    gradients = torch.autograd.grad(task.loss(batch), list(task.method.task.parameters()))
-    return torch.cat([x.flatten() for x in gradients])
-
-
-def _set_gradient(prompt: Source, gradient: Tensor) -> None:
-    parameters = list(prompt.parameters())
-    parts = gradient.split([x.numel() for x in parameters])
-    for parameter, part in zip(parameters, parts, strict=True):
-        parameter.grad = part.view_as(parameter)
+    return MmAP.build(task.run.clip, task.method.class_names, options, task.run.config.seed)

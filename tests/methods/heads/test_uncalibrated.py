@@ -42,7 +42,7 @@ def test_inference_for_study_needs_no_calibration_and_cannot_be_saved(
     clip: CLIP, method: Method, tmp_path: Path, inference: Inference
 ) -> None:
     classifier = freeze(method, clip, inference=inference)
-    with pytest.raises(RequestError, match=f"inference '{inference}' is for study and cannot be"):
+    with pytest.raises(RequestError, match=f"'{inference}'"):
         classifier.save(tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
@@ -56,7 +56,7 @@ def test_the_result_says_how_it_was_answered(clip: CLIP, method: Method, tmp_pat
 
 @pytest.mark.parametrize("form", [PerBatch, PerImage])
 def test_it_is_never_rebuilt(clip: CLIP, form: type[PerBatch] | type[PerImage]) -> None:
-    with pytest.raises(ValueError, match="for study and is not saved"):
+    with pytest.raises(ValueError, match="not saved"):
         form.from_state({}, clip, 4)
 
 

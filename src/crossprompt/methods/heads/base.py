@@ -1,4 +1,4 @@
-"""What every frozen form is, and how a saved one is checked."""
+"""The interface of frozen forms, and the check of a saved one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
@@ -13,10 +13,15 @@ from crossprompt.utils.tensor_file import Headers
 
 
 class Frozen(nn.Module, ABC):
-    """Scores images with the frozen image tower and constants, which its ``state_dict`` holds."""
+    """Scores images with the frozen backbone and constants, which its ``state_dict`` holds."""
 
     form: ClassVar[str]
-    """What a saved classifier calls it."""
+    """Name in a saved classifier."""
+
+    def hold(self, **tensors: Tensor) -> None:
+        """Register detached fp32 copies as buffers."""
+        for name, tensor in tensors.items():
+            self.register_buffer(name, constant(tensor))
 
     @abstractmethod
     def forward(self, clip: CLIP, images: Images) -> Logits:
@@ -24,10 +29,10 @@ class Frozen(nn.Module, ABC):
 
     @classmethod
     def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
-        """``ValueError`` names a key, type or shape of a saved state that is wrong.
+        """Raise ``ValueError`` naming a key, type or shape of a saved state that is wrong.
 
         Args:
-            found: the state, or what a file says of it.
+            found: the state, or the header of its file.
             clip: the backbone that it has to fit.
             classes: their number.
         """
@@ -35,7 +40,7 @@ class Frozen(nn.Module, ABC):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "Frozen":
-        """Rebuild from a saved state, which is checked."""
+        """Check a saved state and rebuild the form from it."""
         cls.check_state(state, clip, classes)
         return cls._rebuild(state, clip)
 
@@ -45,10 +50,10 @@ class Frozen(nn.Module, ABC):
 
 
 class FeatureHead(Frozen):
-    """A frozen form that takes CLIP's own image features."""
+    """A frozen form on unmodified CLIP image features."""
 
     plain = True
-    """Whether it takes them as they are, so that they can be computed once for all."""
+    """True if the features are unmodified, so that all classifiers can share them."""
 
     @abstractmethod
     def score(self, features: ImageFeatures) -> Logits:
@@ -60,12 +65,12 @@ class FeatureHead(Frozen):
 
 
 def constant(x: Tensor) -> Tensor:
-    """A copy in fp32 that no training reaches."""
+    """Detached fp32 copy."""
     return x.detach().float().clone()
 
 
 def length_of(state: Headers, key: str) -> int:
-    """How many rows a tensor of a saved state has; 0 where there is no such tensor."""
+    """Number of rows of a saved tensor; 0 if there is none."""
     return state[key].shape[0] if key in state and state[key].ndim else 0
 
 
@@ -74,12 +79,12 @@ def check_tensors(
     expected: Mapping[str, tuple[int, ...]],
     whole: Collection[str] = (),
 ) -> None:
-    """Compare tensors with the shapes they must have; ``ValueError`` names what is wrong.
+    """Raise ``ValueError`` naming keys that are missing, unexpected, or of wrong shape or type.
 
     Args:
-        found: by key, or what a file says of them.
+        found: the tensors, or the header of their file.
         expected: shape of every key.
-        whole: the keys that hold whole numbers, as int64; all others are fp32.
+        whole: the keys of int64 tensors; all others are fp32.
     """
     missing, unexpected = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
     if missing or unexpected:
@@ -101,11 +106,11 @@ def _shortened(keys: list[str]) -> str:
 
 @runtime_checkable
 class ScoresFeatures(Protocol):
-    """A frozen form that may do with CLIP's own image features."""
+    """A frozen form that may work on unmodified CLIP image features."""
 
     @property
     def plain(self) -> bool:
-        """Whether it does."""
+        """True if it works on unmodified features."""
 
     def score(self, features: ImageFeatures) -> Logits:
         """Score image features, which need not be normalized."""

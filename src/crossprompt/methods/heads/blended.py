@@ -1,4 +1,4 @@
-"""The form of HiCroPL: every image is encoded twice, with the prompts and without."""
+"""Frozen HiCroPL: every image is encoded twice, with the prompts and without."""
 
 from collections.abc import Mapping
 
@@ -12,14 +12,14 @@ from crossprompt.utils.shapes import Images, Logits, Rows
 from crossprompt.utils.tensor_file import Headers
 
 PREFIX = "prompted."
-"""What the keys of a saved state begin with."""
+"""Prefix of the keys of a saved state."""
 
 
 class Blended(Frozen):
-    """Cosine of class weights with the sum of two image features, prompted and CLIP's own.
+    """Cosine of class weights and the sum of two image features, prompted and unprompted.
 
     Args:
-        prompted: the image prompts, and the class weights that the sum is compared with.
+        prompted: the image prompts and the class weights.
     """
 
     form = "blended"
@@ -29,13 +29,13 @@ class Blended(Frozen):
         self.prompted = prompted
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images, each alike in any batch; two passes of the image tower."""
+        """Score images by two passes of the image tower."""
         features = blend(self.prompted.encode(clip, images), clip.encode_images(images))
         return self.prompted.score(features)
 
     @classmethod
     def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
-        """Compare with what the backbone and the classes ask for."""
+        """Check keys, types and shapes."""
         if strays := sorted(key for key in found if not key.startswith(PREFIX)):
             raise ValueError(f"unexpected {', '.join(strays[:3])}; all keys begin with {PREFIX}")
         own = {key.removeprefix(PREFIX): value for key, value in found.items()}

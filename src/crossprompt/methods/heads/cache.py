@@ -1,30 +1,28 @@
-"""The form of Tip-Adapter: the training images' features are asked, beside the class texts."""
+"""Frozen Tip-Adapter: the training images' features vote beside the class texts."""
 
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
-from crossprompt.methods.heads.base import FeatureHead, check_tensors, constant, length_of
+from crossprompt.methods.heads.base import FeatureHead, check_tensors, length_of
 from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Logits, Scalar
 from crossprompt.utils.tensor_file import Headers
 
 Keys = Float[Tensor, "keys embed"]
-"""Features that are asked for."""
 Values = Float[Tensor, "keys classes"]
-"""What each of them says."""
 
 
 class Cache(FeatureHead):
-    """Cosine with the class texts, and what the keys that are near say.
+    """Cosine with the class texts, plus the values of near keys.
 
     Args:
         class_weights: ``[classes, embed]``, of length 1.
         scale: factor of the cosines.
         keys: ``[keys, embed]``.
         values: ``[keys, classes]``.
-        alpha: weight of what the keys say.
-        beta: how fast a key falls silent with distance.
+        alpha: weight of the cache.
+        beta: decay of a key's weight with distance.
     """
 
     form = "cache"
@@ -45,34 +43,30 @@ class Cache(FeatureHead):
         beta: Scalar,
     ) -> None:
         super().__init__()
-        self.register_buffer("class_weights", constant(class_weights))
-        self.register_buffer("scale", constant(scale))
-        self.register_buffer("keys", constant(keys))
-        self.register_buffer("values", constant(values))
-        self.register_buffer("alpha", constant(alpha))
-        self.register_buffer("beta", constant(beta))
+        self.hold(class_weights=class_weights, scale=scale)
+        self.hold(keys=keys, values=values, alpha=alpha, beta=beta)
 
     def score(self, features: ImageFeatures) -> Logits:
-        """Score image features, which need not be normalized."""
+        """Score image features, normalized or not."""
         features = normalize(features.float(), dim=-1)
         texts = self.scale * features @ self.class_weights.T
         return texts + self.alpha * ask(features, self.keys, self.values, self.beta)
 
     @classmethod
     def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
-        """Compare with what the backbone and the classes ask for."""
+        """Check keys, types and shapes."""
         keys, embed = length_of(found, "keys"), clip.config.embed
         shapes = {"class_weights": (classes, embed), "scale": (), "alpha": (), "beta": ()}
         check_tensors(found, {**shapes, "keys": (keys, embed), "values": (keys, classes)})
 
 
 def ask(features: ImageFeatures, keys: Keys, values: Values, beta: Scalar) -> Logits:
-    """The values of all keys, each weighted by how near it is: exp(-beta (1 - f k)).
+    """The sum of all values, weighted by the keys' proximity: exp(-beta (1 - f k)).
 
     Args:
         features: ``[batch, embed]``, of length 1.
         keys: ``[keys, embed]``.
         values: ``[keys, classes]``.
-        beta: how fast a key falls silent with distance.
+        beta: decay of a key's weight with distance.
     """
     return (-beta * (1 - features @ keys.T)).exp() @ values

@@ -1,4 +1,4 @@
-"""The form of CoCoOp: every image has its own prompt, so the classes are encoded for it alone."""
+"""Frozen CoCoOp: every image has its own prompt, so the classes are encoded for each image."""
 
 from collections.abc import Mapping
 
@@ -9,28 +9,28 @@ from torch.nn.functional import linear, normalize, relu
 
 from crossprompt.clip.model import CLIP
 from crossprompt.clip.text_engine import TokenizedTexts
-from crossprompt.methods.heads.base import Frozen, check_tensors, constant, length_of
+from crossprompt.methods.heads.base import Frozen, check_tensors, length_of
 from crossprompt.methods.prompted import encode_prompted_texts
 from crossprompt.utils.shapes import ImageFeatures, Images, Logits, TextPrompt
 from crossprompt.utils.tensor_file import Headers
 
 MOST_TOKENS = 4096
-"""Text tokens that are worked on at once, or those of one image if it has more."""
+"""Text tokens per forward pass, or those of one image if it has more."""
 PADDING = -1
-"""Stands behind the tokens of the shorter names."""
+"""Id after the tokens of the shorter names."""
 
 NameTokens = Int[Tensor, "classes longest"]
-"""The ids of every class's text without the prompt, from its start to its end, then padding."""
+"""Ids of every class's text without the prompt, from its start to its end, then padding."""
 Down = tuple[Float[Tensor, "hidden embed"], Float[Tensor, " hidden"]]
-"""Weight and bias, from the feature to the bottleneck."""
+"""Weight and bias of the layer from the feature to the bottleneck."""
 Up = tuple[Float[Tensor, "text_width hidden"], Float[Tensor, " text_width"]]
-"""And to the width of the text tower's tokens."""
+"""Weight and bias of the layer from the bottleneck to the text tower's width."""
 
 
 class Conditional(Frozen):
-    """A prompt that a small network shifts by each image's feature, before the class names.
+    """A prompt before the class names that a small network shifts by each image's feature.
 
-    It is the one form for which CLIP's text tower runs, for every image and class.
+    It is the one form that runs the text tower, for every image and class.
 
     Args:
         name_tokens: ``[classes, longest]``, see ``tokens_of``.
@@ -39,7 +39,7 @@ class Conditional(Frozen):
         up: its second.
 
     Raises:
-        ValueError: the tokens are those of no text.
+        ValueError: the tokens are not those of texts.
     """
 
     form = "conditional"
@@ -60,15 +60,13 @@ class Conditional(Frozen):
         super().__init__()
         self.names = names_of(name_tokens)
         self.register_buffer("name_tokens", name_tokens.clone())
-        self.register_buffer("text_prompt", constant(text_prompt))
-        for name, (weight, bias) in (("down", down), ("up", up)):
-            self.register_buffer(f"{name}_weight", constant(weight))
-            self.register_buffer(f"{name}_bias", constant(bias))
+        self.hold(text_prompt=text_prompt, down_weight=down[0], down_bias=down[1])
+        self.hold(up_weight=up[0], up_bias=up[1])
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images, as many at a time as the text tower has room for."""
+        """Score images, ``MOST_TOKENS`` text tokens at a time."""
         features = clip.encode_images(images)
-        if torch.compiler.is_exporting():  # a graph cannot be cut at a number of images
+        if torch.compiler.is_exporting():  # an exported graph has no loop over parts
             return self._score(clip, features)
         tokens = self.text_prompt.shape[0] + len(self.names.shared)
         tokens += sum(len(own) for own in self.names.own)
@@ -81,7 +79,7 @@ class Conditional(Frozen):
 
     @classmethod
     def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
-        """Compare with what the backbone and the classes ask for."""
+        """Check keys, types and shapes."""
         embed, text = clip.config.embed, clip.config.text
         length, hidden = length_of(found, "text_prompt"), length_of(found, "down_bias")
         tokens = found.get("name_tokens")
@@ -113,7 +111,7 @@ def shift(
     """Each image's prompt: all tokens moved alike, by what the network makes of its feature.
 
     Args:
-        prompt: what is moved.
+        prompt: ``[length, text_width]``.
         features: ``[batch, embed]``, not normalized.
         down: the network's first layer.
         up: its second.
@@ -129,7 +127,7 @@ def score(
 
     Args:
         clip: the frozen backbone.
-        names: what stands after the prompts.
+        names: the tokens after the prompts.
         features: ``[batch, embed]``, not normalized.
         prompts: ``[batch, length, text_width]``, one for each image.
     """
@@ -139,13 +137,13 @@ def score(
 
 
 def tokens_of(names: TokenizedTexts) -> NameTokens:
-    """Texts as a tensor that can be saved."""
+    """Texts as a tensor, for saving."""
     rows = [torch.tensor([*names.shared, *own]) for own in names.own]
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PADDING)
 
 
 def names_of(tokens: NameTokens) -> TokenizedTexts:
-    """The texts of such a tensor, which share their first token.
+    """The texts of a tensor of ``tokens_of``.
 
     Raises:
         ValueError: a row is not ids, at least a start and an end, and then padding.

@@ -1,4 +1,4 @@
-"""The form of CLIP-LoRA: the image tower with other projections to queries, keys and values."""
+"""Frozen CLIP-LoRA: the image tower with merged query, key and value projections."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,26 +8,26 @@ from torch.nn.functional import normalize
 
 from crossprompt.clip.blocks import ALL, Attention, Project
 from crossprompt.clip.model import CLIP
-from crossprompt.methods.heads.base import Frozen, check_tensors, constant
+from crossprompt.methods.heads.base import Frozen, check_tensors
 from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Images, Logits, Scalar
 from crossprompt.utils.tensor_file import Headers
 
 Down = Float[Tensor, "blocks 3 rank width"]
-"""First factors of what is added to the three projections of every block."""
+"""First factors of the changes to the three projections of every block."""
 Up = Float[Tensor, "blocks 3 width rank"]
-"""Their second factors."""
+"""Second factors of the changes."""
 Weight = Float[Tensor, "outputs width"]
-"""To queries, keys and values, one below the other."""
+"""The projections to queries, keys and values, stacked."""
 
 
 class Merged(Frozen):
-    """The class texts, and the image tower with changes of low rank to its attention.
+    """The class features, and the image tower with low-rank changes to its attention.
 
-    The changes are added to the weights once, so an image takes as long as without them. CLIP's own
-    weights stay as they are: those that change are held beside them.
+    The changes are merged into copies of the weights once, so an image takes as long as without
+    them; CLIP's own weights stay as they are.
 
     Args:
-        clip: the backbone, to whose weights the changes are added.
+        clip: the backbone.
         down: ``[blocks, 3, rank, width]``.
         up: ``[blocks, 3, width, rank]``.
         class_weights: ``[classes, embed]``, of length 1.
@@ -44,24 +44,21 @@ class Merged(Frozen):
         self, clip: CLIP, down: Down, up: Up, class_weights: ClassFeatures, scale: Scalar
     ) -> None:
         super().__init__()
-        self.register_buffer("down", constant(down))
-        self.register_buffer("up", constant(up))
-        self.register_buffer("class_weights", constant(class_weights))
-        self.register_buffer("scale", constant(scale))
+        self.hold(down=down, up=up, class_weights=class_weights, scale=scale)
         for number, factors in enumerate(zip(self.down, self.up, strict=True)):
             own = clip.image.get_parameter(f"blocks.{number}.attention.qkv.weight")
             weight = merge(own, *factors)
             self.register_buffer(f"weight_{number}", weight, persistent=False)
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images, each alike in any batch."""
+        """Score images."""
         weights = [getattr(self, f"weight_{number}") for number in range(self.down.shape[0])]
         features = encode_images(clip, images, [project_by(weight) for weight in weights])
         return self.scale * normalize(features.float(), dim=-1) @ self.class_weights.T
 
     @classmethod
     def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
-        """Compare with what the backbone and the classes ask for."""
+        """Check keys, types and shapes."""
         image, down = clip.config.image, found.get("down")
         rank = down.shape[2] if down is not None and down.ndim == 4 else 0
         shapes: dict[str, tuple[int, ...]] = {
@@ -80,13 +77,13 @@ class Merged(Frozen):
 def merge(
     weight: Weight, down: Float[Tensor, "3 rank width"], up: Float[Tensor, "3 width rank"]
 ) -> Weight:
-    """The weight of a block with its changes added, in its own dtype and on its device."""
+    """A block's weight plus its change, in its own dtype and on its device."""
     change = (up @ down).flatten(0, 1).to(weight.device)
     return (weight.detach().float() + change).to(weight.dtype)
 
 
 def project_by(weight: Weight) -> Project:
-    """Queries, keys and values by another weight than the attention's own."""
+    """A projection with another weight than the attention's own."""
 
     def project(attention: Attention, x: Tensor, parts: slice = ALL) -> Tensor:
         return attention.project(x, parts, weight)
@@ -100,7 +97,7 @@ def encode_images(clip: CLIP, images: Images, projects: Sequence[Project]) -> Im
     Args:
         clip: the frozen backbone.
         images: ``[batch, 3, side, side]``.
-        projects: for every block, what makes its queries, keys and values.
+        projects: the query, key and value projection of every block.
     """
     tokens = clip.image.enter(clip.image.embed(images))
     for block, project in zip(clip.image.blocks, projects, strict=True):

@@ -1,4 +1,4 @@
-"""The form of every method whose prompts do not depend on the image."""
+"""Frozen form of every method whose prompts do not depend on the image."""
 
 from collections.abc import Mapping
 
@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
-from crossprompt.methods.heads.base import Frozen, check_tensors, constant
-from crossprompt.methods.prompted import encode_prompted_images
+from crossprompt.methods.heads.base import Frozen, check_tensors
+from crossprompt.methods.prompted import WordPrompt, encode_prompted_images
 from crossprompt.utils.shapes import (
     ClassFeatures,
     ImageFeatures,
@@ -20,26 +20,23 @@ from crossprompt.utils.shapes import (
 from crossprompt.utils.tensor_file import Headers
 
 PROMPT, TEXT_PROMPT = "image_prompt_", "text_prompt_"
-"""What the keys of prompts begin with, before the block's number."""
-
-WordPrompt = Float[Tensor, "length text_width"]
-"""A prompt of the text tower, the same for all classes."""
+"""Prefixes of the keys of prompts; the block's number follows."""
 
 
 class StaticPrompts(Frozen):
     """Constant image prompts, then one weight per class.
 
-    Every method whose prompts do not depend on the image ends here: cosine with class features
-    times the scale for prompt methods, a linear layer on the normalized feature for a probe.
+    The score is the scaled cosine with class features for prompt methods, and a linear layer on the
+    normalized feature for the linear probe.
 
     Args:
-        image_prompts: block to the prompt ``[length, image_width]`` that is written before it; at
-            0 it is appended.
+        image_prompts: block to its prompt ``[length, image_width]``, as ``encode_prompted_images``
+            takes them.
         class_weights: ``[classes, embed]``.
         scale: factor of the products of features and class weights.
-        bias: ``[classes]``, zero where left out.
-        text_prompts: block to the prompt that the class weights were computed with, where other
-            classes could not be given weights without it; no image is scored with it.
+        bias: ``[classes]``, zero by default.
+        text_prompts: block to the calibrated prompt of the text tower, saved to compute the weights
+            of other classes; no image is scored with it.
     """
 
     form = "static-prompts"
@@ -57,14 +54,10 @@ class StaticPrompts(Frozen):
     ) -> None:
         super().__init__()
         self.depths = sorted(image_prompts)
-        for depth in self.depths:
-            self.register_buffer(f"{PROMPT}{depth}", constant(image_prompts[depth]))
-        self.register_buffer("class_weights", constant(class_weights))
-        self.register_buffer("scale", constant(scale))
+        self.hold(**{f"{PROMPT}{depth}": image_prompts[depth] for depth in self.depths})
         bias = class_weights.new_zeros(class_weights.shape[0]) if bias is None else bias
-        self.register_buffer("bias", constant(bias))
-        for depth, prompt in (text_prompts or {}).items():
-            self.register_buffer(f"{TEXT_PROMPT}{depth}", constant(prompt))
+        self.hold(class_weights=class_weights, scale=scale, bias=bias)
+        self.hold(**{f"{TEXT_PROMPT}{depth}": x for depth, x in (text_prompts or {}).items()})
 
     @classmethod
     def of(
@@ -74,40 +67,40 @@ class StaticPrompts(Frozen):
         image_prompts: Mapping[int, ImagePrompt] | None = None,
         text_prompts: Mapping[int, WordPrompt] | None = None,
     ) -> "StaticPrompts":
-        """The form of a prompt method, from its class features and prompts."""
+        """From the class features and prompts of a prompt method."""
         scale, weights = clip.logit_scale.float().exp(), normalize(classes.float(), dim=-1)
         return cls(image_prompts or {}, weights, scale, text_prompts=text_prompts)
 
     @property
     def image_prompts(self) -> dict[int, ImagePrompt]:
-        """Block to what is written before it."""
+        """Block to its image prompt."""
         return _prompts(dict(self.named_buffers()), PROMPT)
 
     @property
     def text_prompts(self) -> dict[int, WordPrompt]:
-        """Block to what was written before it when the classes were encoded, if that was kept."""
+        """Block to its calibrated text prompt, if saved."""
         return _prompts(dict(self.named_buffers()), TEXT_PROMPT)
 
     @property
     def plain(self) -> bool:
-        """Whether images enter as CLIP's own features, which can then be computed once for all."""
+        """True without image prompts: it then scores unmodified CLIP features."""
         return not self.depths
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images, each alike in any batch."""
+        """Score images."""
         return self.score(self.encode(clip, images))
 
     def score(self, features: ImageFeatures) -> Logits:
-        """Score image features, which need not be normalized."""
+        """Score image features, normalized or not."""
         return self.scale * normalize(features.float(), dim=-1) @ self.class_weights.T + self.bias
 
     def encode(self, clip: CLIP, images: Images) -> ImageFeatures:
-        """The image tower with the constant prompts written before its blocks."""
+        """Features of prompted images."""
         return encode_prompted_images(clip, images, self.image_prompts)
 
     @classmethod
     def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
-        """Compare with what the backbone and the classes ask for."""
+        """Check keys, types and shapes."""
         shapes: dict[str, tuple[int, ...]] = {}
         for start, tower in ((PROMPT, clip.config.image), (TEXT_PROMPT, clip.config.text)):
             possible = {f"{start}{depth}" for depth in range(tower.blocks)}
@@ -119,7 +112,7 @@ class StaticPrompts(Frozen):
 
     @classmethod
     def rebuild(cls, state: Mapping[str, Tensor]) -> "StaticPrompts":
-        """From a state that has been checked."""
+        """From a checked state."""
         weights = (state["class_weights"], state["scale"], state["bias"])
         return cls(_prompts(state, PROMPT), *weights, _prompts(state, TEXT_PROMPT))
 
@@ -129,6 +122,6 @@ class StaticPrompts(Frozen):
 
 
 def _prompts(state: Mapping[str, Tensor], start: str) -> dict[int, Tensor]:
-    """Block to prompt, of the keys that begin so."""
+    """Block to prompt, from the keys with a prefix."""
     found = {key: value for key, value in state.items() if key.startswith(start)}
     return {int(key.removeprefix(start)): found[key] for key in sorted(found)}

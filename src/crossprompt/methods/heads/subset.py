@@ -1,4 +1,4 @@
-"""A classifier that is asked to tell apart only some of its classes."""
+"""A classifier restricted to some of its classes."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from crossprompt.utils.shapes import ImageFeatures, Images, Logits
 
 
 class ClassSubset(Frozen):
-    """Another frozen form's scores of some classes.
+    """Some columns of another frozen form's scores.
 
     Args:
         frozen: scores all classes.
-        columns: which of them to keep, in the new order.
+        columns: the classes, in the new order.
     """
 
     form = "some-classes"
@@ -28,7 +28,7 @@ class ClassSubset(Frozen):
 
     @property
     def plain(self) -> bool:
-        """Whether the other form scores CLIP's own image features."""
+        """True if the other form scores unmodified CLIP image features."""
         return isinstance(self.frozen, ScoresFeatures) and self.frozen.plain
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
@@ -36,6 +36,6 @@ class ClassSubset(Frozen):
         return self.frozen(clip, images)[:, self.columns]
 
     def score(self, features: ImageFeatures) -> Logits:
-        """Score image features, where the other form does."""
+        """Score image features."""
         assert isinstance(self.frozen, ScoresFeatures)
         return self.frozen.score(features)[:, self.columns]

@@ -1,7 +1,7 @@
-"""Inference as it was published: prompts from the test images themselves. For study, never saved.
+"""Batch-dependent inference as in the authors' code, for experiments only; it cannot be saved.
 
-As released, DCP averages its image prompts over the test batch, so that the answer for an image
-depends on which images happen to share its batch.
+As released, DCP averages its image prompts over the test batch, so that the prediction for an image
+depends on the other images in its batch.
 """
 
 import torch
@@ -13,7 +13,7 @@ from crossprompt.utils.shapes import Images, Logits
 
 
 class PerBatch(Frozen):
-    """The method as it stands: an image is scored together with its batch.
+    """Scores an image with the prompts of its batch.
 
     Args:
         method: trained.
@@ -31,18 +31,10 @@ class PerBatch(Frozen):
         return logits
 
 
-class PerImage(Frozen):
-    """Every image its own batch: slow, but without neighbors.
-
-    Args:
-        method: trained.
-    """
+class PerImage(PerBatch):
+    """Scores every image as its own batch: slow, but independent of other images."""
 
     form = "per-image"
-
-    def __init__(self, method: Method) -> None:
-        super().__init__()
-        self.method = method
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
         """Score each image by its own prompts."""
