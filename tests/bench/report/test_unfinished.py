@@ -7,9 +7,7 @@ import pytest
 
 from crossprompt.bench.report import Report, build_report, read_results, to_json
 from crossprompt.bench.report.entries import MISSING
-from crossprompt.bench.report.html import html
-from crossprompt.bench.report.latex import latex
-from crossprompt.bench.report.markdown import markdown
+from crossprompt.bench.report.write import html, latex, markdown
 from crossprompt.errors import RequestError
 from tests.bench.report.lines import entry, line, shown, write_entries, write_lines
 
@@ -59,7 +57,7 @@ def test_the_reasons_are_listed(tmp_path: Path) -> None:
         ("dcp", "few-shot", "emoji", "1: 1 shot, seed 1", "missing", ""),
         ("mmap", "few-shot", "emoji", "2: 1, 8 shots, seed 1", "not applicable", "it never does"),
     ]
-    for text in (html(found), markdown(found, {}), latex(listed)):
+    for text in (html(found), markdown(found), latex(listed)):
         assert "out of luck" in text
     assert '<table id="unfinished" class="words">' in html(found)
     assert r"\begin{tabular}{l" + 5 * r"p{0.15\linewidth}" + "}" in latex(listed)
@@ -104,11 +102,11 @@ def test_failed_sources_and_targets_are_told_in_tables_of_shifts(tmp_path: Path)
 
 @pytest.mark.parametrize("change", [{"state": "lost"}, {"cell": {"protocol": "few-shot"}}])
 def test_a_malformed_entry_is_an_error_that_names_the_file(tmp_path: Path, change) -> None:
-    with pytest.raises(RequestError, match=r"outcomes\.jsonl: an entry"):
+    with pytest.raises(RequestError, match=r"outcomes\.jsonl"):
         report(tmp_path, [line()], [entry(line(seed=2)) | change])
 
 
 def test_no_heading_of_the_report_is_empty(tmp_path: Path) -> None:
     found = report(tmp_path, FAILED, ENTRIES)
     assert "<h3></h3>" not in html(found)
-    assert "###" not in [line.strip() for line in markdown(found, {}).splitlines()]
+    assert "###" not in [line.strip() for line in markdown(found).splitlines()]
