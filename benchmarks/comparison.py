@@ -80,7 +80,7 @@ class Comparison:
         for title, methods in FAMILIES.items():
             members = {name: curves[name] for name, x in self.methods.items() if x in methods}
             if members:
-                found.append(Panel(title, "shots", self.shots, members, levels))
+                found.append(Panel(title, "shots", pd.DataFrame(members).T, levels))
         return found
 
     def _costs(self) -> str:

@@ -6,25 +6,12 @@ from typing import Any
 
 import pandas as pd
 
+from crossprompt.bench.report import protocols
 from crossprompt.bench.report.entries import FEWER_SEEDS, MISSING, ONE_SEED, Measured
 from crossprompt.bench.report.inference import inference
 from crossprompt.bench.report.load import STATES, Results, count_shots
-from crossprompt.bench.report.protocols import (
-    base_to_new,
-    cross_dataset,
-    domain_shift,
-    few_shot,
-    per_class,
-)
 from crossprompt.bench.report.series import arrange, canonical, seeds_of
-from crossprompt.bench.report.tables import (
-    Card,
-    Group,
-    Section,
-    Table,
-    section,
-    with_unique_names,
-)
+from crossprompt.bench.report.tables import Card, Group, Section, Table, section, with_unique_names
 
 
 @dataclass(frozen=True)
@@ -58,12 +45,12 @@ def build_report(results: Results) -> Report:
     scores = arrange(records, results.unfinished)
     runs = scores[scores.main]
     sections = [
-        few_shot(scores),
-        domain_shift(scores),
-        base_to_new(scores),
-        cross_dataset(scores),
+        protocols.few_shot(scores),
+        protocols.domain_shift(scores),
+        protocols.base_to_new(scores),
+        protocols.cross_dataset(scores),
         inference(records),
-        per_class(scores),
+        protocols.per_class(scores),
         reasons(scores),
     ]
     states = results.unfinished.state.value_counts(sort=False)

@@ -48,6 +48,9 @@ class Measured:
         """The deviation in points."""
         return f"{100 * self.deviation:.2f}"
 
+    def __str__(self) -> str:
+        return f"{self.number()} ± {self.spread()}{self.mark}"
+
 
 @dataclass(frozen=True)
 class Quoted:
@@ -56,18 +59,17 @@ class Quoted:
     percent: float
     digits: int = 2
 
+    def __str__(self) -> str:
+        return f"{self.percent:.{self.digits}f}"
+
 
 Entry: TypeAlias = Measured | Quoted | str | None
 """None where nothing was run."""
 
 
 def plain(entry: Entry) -> str:
-    """As text: mean ± deviation, in per cent."""
-    if isinstance(entry, Measured):
-        return f"{entry.number()} ± {entry.spread()}{entry.mark}"
-    if isinstance(entry, Quoted):
-        return f"{entry.percent:.{entry.digits}f}"
-    return MISSING if entry is None else entry
+    """As text."""
+    return MISSING if entry is None else str(entry)
 
 
 def over_seeds(seeds: Mapping[int, float], expected: int, *, signed: bool = False) -> Measured:
@@ -76,12 +78,9 @@ def over_seeds(seeds: Mapping[int, float], expected: int, *, signed: bool = Fals
 
 
 def measure(scores: pd.DataFrame, by: Sequence[str], expected: int) -> dict[Any, Measured]:
-    """Accuracy of every group over its seeds.
+    """Accuracy of every group over its seeds, of ``expected`` that the protocol has.
 
-    Args:
-        scores: rows with ``seed`` and ``accuracy``.
-        by: columns; a key of the answer holds their values, and is no tuple if there is only one.
-        expected: number of seeds that the protocol has.
+    A key holds the values of the columns ``by``, and is no tuple if there is only one.
     """
     groups = scores.sort_values("seed").groupby(list(by), sort=False)[["seed", "accuracy"]]
     return {
@@ -93,14 +92,7 @@ def measure(scores: pd.DataFrame, by: Sequence[str], expected: int) -> dict[Any,
 def average(
     scores: pd.DataFrame, column: str, names: Sequence[str], by: Sequence[str]
 ) -> pd.DataFrame:
-    """Mean over test sets of each seed that has all of them.
-
-    Args:
-        scores: rows with ``seed`` and ``accuracy``.
-        column: where the test set stands.
-        names: the test sets.
-        by: columns that are kept beside ``seed``.
-    """
+    """Mean of each seed over the test sets ``names`` in a column, where it has all of them."""
     groups = scores[scores[column].isin(names)].groupby([*by, "seed"], sort=False)
     found = groups.accuracy.agg(list).reset_index()
     complete = found[found.accuracy.map(len) == len(names)]

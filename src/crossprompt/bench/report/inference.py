@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from crossprompt.bench.grid import ORDERS
-from crossprompt.bench.report.entries import Entry, Measured, measure, minus
+from crossprompt.bench.report.entries import Entry, measure, minus
 from crossprompt.bench.report.load import count_shots
 from crossprompt.bench.report.plots import Panel, save
 from crossprompt.bench.report.series import arrange, seeds_of
-from crossprompt.bench.report.tables import Card, Group, Section, Table, body_of, section, slug
+from crossprompt.bench.report.tables import Card, Group, Section, Table, body_of, section
 from crossprompt.errors import RequestError
 
 ALIKE = ("calibrated", "per-image")
@@ -18,8 +18,7 @@ ALIKE = ("calibrated", "per-image")
 
 def inference(records: pd.DataFrame) -> Section | None:
     """The section, if a method answered in more modes than ``calibrated``."""
-    cards = [_card(title, found) for title, found in studies(records).items()]
-    return section("inference", cards)
+    return section("inference", [_card(*study) for study in studies(records).items()])
 
 
 def plot_inference(records: pd.DataFrame, path: Path) -> None:
@@ -32,7 +31,7 @@ def plot_inference(records: pd.DataFrame, path: Path) -> None:
     Raises:
         RequestError: no run answered in batches.
     """
-    panels = [panel_of(title, found) for title, found in studies(records).items()]
+    panels = [panel_of(*study) for study in studies(records).items()]
     drawn = [panel for panel in panels if panel is not None]
     if not drawn:
         raise RequestError(
@@ -57,18 +56,12 @@ def studies(records: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def panel_of(title: str, scores: pd.DataFrame) -> Panel | None:
     """Accuracy against the size of the batch, a curve per order; None if no batch was tried."""
     main, seeds = scores[scores.main], scores.seed.nunique()
-    numbers = measure(main, ["batch_order", "test_batch_size"], seeds)
-    curves: dict[str, dict[int, Measured]] = {}
-    for order in ORDERS:
-        points = {size: numbers[found, size] for found, size in sorted(numbers) if found == order}
-        if points:
-            curves[f"batch, {order}"] = points
-    if not curves:
-        return None
+    batches = measure(main, ["batch_order", "test_batch_size"], seeds)
     modes = measure(main, ["rule"], seeds)
     levels = {mode: modes[mode] for mode in ALIKE if mode in modes}
-    sizes = sorted({size for points in curves.values() for size in points})
-    return Panel(title, "test images in a batch", sizes, curves, levels)
+    sizes = sorted({size for _, size in batches})
+    body = body_of("order", ORDERS, sizes, batches).rename("batch, {}".format)
+    return Panel(title, "test images in a batch", body, levels) if batches else None
 
 
 def _card(title: str, scores: pd.DataFrame) -> Card:
@@ -81,7 +74,7 @@ def _card(title: str, scores: pd.DataFrame) -> Card:
     }
     differences["calibrated", last] = ""
     table = Table(
-        name=slug("inference", title),
+        name=f"inference {title}",
         caption=f"Accuracy (%) by rule of inference, {title}",
         groups=(Group(body_of("rule", rules, [*sets, last], differences, numbers)),),
         seeds=seeds,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import matplotlib
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -45,18 +46,24 @@ class Panel:
 
     title: str
     axis: str
-    ticks: Sequence[int]
-    curves: Mapping[str, Mapping[int, Measured]]
-    """Label to place on the axis to number, at least one curve."""
+    body: pd.DataFrame
+    """Label to place on the axis to number; what is not measured is left out."""
     levels: Mapping[str, Measured] = field(default_factory=dict)
     """Label to a number that does not depend on the axis: a line across, behind the curves."""
 
     @property
+    def curves(self) -> dict[str, dict[int, Measured]]:
+        curves = {
+            str(label): {x: y for x, y in row.items() if isinstance(y, Measured)}
+            for label, row in self.body.iterrows()
+        }
+        return {label: points for label, points in curves.items() if points}
+
+    @property
     def description(self) -> str:
         """Text for those who cannot see it."""
-        return (
-            f"Accuracy in per cent against {self.axis}, {self.title}: {', '.join(styles([self]))}."
-        )
+        labels = ", ".join(styles([self]))
+        return f"Accuracy in per cent against {self.axis}, {self.title}: {labels}."
 
 
 STYLE = ("color", "marker", "linestyle")
@@ -78,13 +85,7 @@ def styles(panels: Sequence[Panel]) -> dict[str, Style]:
 
 
 def svg(panel: Panel, name: str, looks: Mapping[str, Style]) -> str:
-    """Picture to stand in the page: in the page's colors, without a title or a legend.
-
-    Args:
-        panel: what to draw.
-        name: unique in the page; begins every id.
-        looks: label to style.
-    """
+    """Picture in the colors of the page, without a title or a legend; ``name`` begins every id."""
     with _drawing():
         figure = Figure(figsize=(4.8, 3.0), layout="constrained")
         _draw(figure.subplots(), panel, looks)
@@ -100,13 +101,7 @@ def svg(panel: Panel, name: str, looks: Mapping[str, Style]) -> str:
 
 
 def save(panels: Sequence[Panel], path: Path, *, one_scale: bool = False) -> None:
-    """Draw all panels in one picture with one legend.
-
-    Args:
-        panels: at least one.
-        path: of the picture; its ending says which format.
-        one_scale: whether heights compare between panels.
-    """
+    """Draw all panels in one picture with one legend; ``one_scale`` makes heights comparable."""
     looks = styles(panels)
     columns = 2 if len(panels) == 4 else min(len(panels), 3)
     rows = -(-len(panels) // columns)
@@ -135,9 +130,9 @@ def _draw(axes: Axes, panel: Panel, looks: Mapping[str, Style]) -> None:
         low, high = (100 * (value.mean + sign * value.deviation) for sign in (-1, 1))
         axes.axhspan(low, high, color=look["color"], alpha=0.12, linewidth=0)
         axes.axhline(100 * value.mean, label=label, linewidth=1.4, **look)
-    middle = (len(panel.curves) - 1) / 2
-    for place, (label, points) in enumerate(panel.curves.items()):
-        shift = 2 ** (DODGE * (place - middle))
+    curves = panel.curves
+    for place, (label, points) in enumerate(curves.items()):
+        shift = 2 ** (DODGE * (place - (len(curves) - 1) / 2))
         axes.errorbar(
             [x * shift for x in points],
             [100 * value.mean for value in points.values()],
@@ -151,7 +146,7 @@ def _draw(axes: Axes, panel: Panel, looks: Mapping[str, Style]) -> None:
         )
     axes.set_xscale("log", base=2)
     axes.minorticks_off()
-    axes.set_xticks(panel.ticks, list(map(str, panel.ticks)))
+    axes.set_xticks(list(panel.body.columns), list(map(str, panel.body.columns)))
     axes.set(xlabel=panel.axis, ylabel="accuracy (%)")
     axes.margins(x=0.06)
     axes.grid(axis="y", alpha=0.18)

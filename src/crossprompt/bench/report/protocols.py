@@ -1,6 +1,6 @@
 """The sections of the protocols: accuracies of series as tables and pictures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -19,12 +19,12 @@ from crossprompt.bench.report.tables import (
     average_note,
     body_of,
     section,
-    slug,
 )
 
 HALVES = ["base", "new", "harmonic mean"]
 MAIN = "test"
 """Name of the test images of the data set trained on."""
+CAPTIONS = {"few-shot": "Few-shot accuracy", "base-to-new": "Base to new"}
 SHIFTS = {
     "domain-generalisation": ("Domain generalisation", "shifted", "shifted sets"),
     "few-shot": ("Shifted test sets", "shifted", "shifted sets"),
@@ -35,43 +35,17 @@ SHIFTS = {
 
 def few_shot(scores: pd.DataFrame) -> Section | None:
     """Accuracy against shots, for every data set and on average."""
-    ours, cards = _with_sources(scores), []
-    shots = sorted(ours[ours.main].shots.unique())
-    for title, groups, notes in _per_dataset("few-shot", ours, ours[ours.main], "shots", shots):
-        body = groups[0].body
-        table = Table(
-            name=slug("few-shot", title),
-            caption=f"Few-shot accuracy (%), {title}",
-            groups=(Group(body.rename(columns=count_shots)), *groups[1:]),
-            notes=notes,
-            seeds=seeds_of(ours[ours.main]),
-        )
-        curves = {
-            str(name): {x: y for x, y in row.items() if isinstance(y, Measured)}
-            for name, row in body.iterrows()
-        }
-        panel = Panel(
-            title, "shots", shots, {name: curve for name, curve in curves.items() if curve}
-        )
-        cards.append(Card(title, (table,), panel if panel.curves else None, bool(notes)))
-    return section("few-shot", cards)
+    ours = _with_sources(scores)
+    return section("few-shot", list(_per_dataset("few-shot", ours, ours[ours.main], "shots")))
 
 
 def base_to_new(scores: pd.DataFrame) -> Section | None:
     """Accuracy on the classes trained on, on the others, and the harmonic mean of both."""
-    ours, cards = of_protocol(scores, "base-to-new"), []
+    ours = of_protocol(scores, "base-to-new")
+    cards: list[Card] = []
     for shots in sorted(finished(ours).shots.unique(), reverse=True):
         found = ours[ours.shots == shots]
-        tables = _per_dataset("base-to-new", found, finished(found), "test", HALVES, shots == 16)
-        for title, groups, notes in tables:
-            table = Table(
-                name=slug("base-to-new", title, str(shots)),
-                caption=f"Base to new (%), {title}, {count_shots(shots)}",
-                groups=groups,
-                notes=notes,
-                seeds=seeds_of(finished(found)),
-            )
-            cards.append(Card(f"{title}, {count_shots(shots)}", (table,), wide=bool(notes)))
+        cards += _per_dataset("base-to-new", found, finished(found), "test")
     return section("base-to-new", cards)
 
 
@@ -107,45 +81,53 @@ def _with_sources(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _per_dataset(
-    protocol: str,
-    ours: pd.DataFrame,
-    scores: pd.DataFrame,
-    by: str,
-    columns: list[Any],
-    quote: bool = True,
-) -> Iterator[tuple[str, tuple[Group, ...], tuple[str, ...]]]:
-    """Titles, rows and notes of a table for each data set, after that of their average.
+    protocol: str, ours: pd.DataFrame, scores: pd.DataFrame, by: str
+) -> Iterator[Card]:
+    """A card for each data set, after that of their average.
 
     Args:
         protocol: of the runs.
         ours: all runs, also those without a result.
         scores: what is shown of them.
-        by: what the columns are: ``shots`` or ``test``.
-        columns: its values; a harmonic mean is computed.
-        quote: whether published numbers are of these runs.
+        by: what the columns are: ``shots`` or ``test``; those of the second have the same shots.
     """
-    names, seeds, keys = ours.series.unique(), scores.seed.nunique(), ["series", by]
+    names, seeds, keys = ours.series.unique(), seeds_of(scores), ["series", by]
+    shots = sorted(scores.shots.unique())
+    columns = shots if by == "shots" else HALVES
     # what was trained on several data sets together has no others, and lacks none
     alone = scores[scores.joint == ""]
     anywhere = alone.groupby("series")[by].agg(set)
     here = alone.groupby(["dataset", "series"])[by].agg(set)
-    lacking: dict[str, list[str]] = {}
-    tables = []
+
+    def card(title: str, body: pd.DataFrame, note: str = "", quoted: Iterable[Group] = ()) -> Card:
+        where = f"{title}" if by == "shots" else f"{title}, {count_shots(*shots)}"
+        table = Table(
+            name=f"{protocol} {title}" if by == "shots" else f"{protocol} {title} {shots[0]}",
+            caption=f"{CAPTIONS[protocol]} (%), {where}",
+            groups=(Group(body.rename(columns=count_shots) if by == "shots" else body), *quoted),
+            notes=(note,) if note else (),
+            seeds=seeds,
+        )
+        panel = Panel(title, "shots", body) if by == "shots" else None
+        return Card(where, (table,), panel if panel and panel.curves else None, wide=bool(note))
+
+    cards, lacking = [], {}
     for dataset, found in scores.groupby("dataset"):
-        numbers = _with_harmonic(measure(found, keys, seeds))
+        numbers = _with_harmonic(measure(found, keys, len(seeds)))
         status = states(ours[ours.dataset == dataset], keys if by == "shots" else ["series"])
-        tables.append((dataset, (Group(body_of("method", names, columns, numbers, status)),), ()))
+        cards.append(card(str(dataset), body_of("method", names, columns, numbers, status)))
         lacking[str(dataset)] = [
             f"{name} at {count_shots(*sorted(missing))}" if by == "shots" else name
             for name in names
             if (missing := anywhere.get(name, set()) - here.get((dataset, name), set()))
         ]
     shared, note = average_note(lacking, "data sets")
-    quoted = published(protocol, scores, columns, shared) if quote else ()
-    if len(tables) > 1 or quoted:
-        numbers = _with_harmonic(measure(average(scores, "dataset", shared, keys), keys, seeds))
-        yield "average", (Group(body_of("method", names, columns, numbers)), *quoted), (note,)
-    yield from tables
+    quoted = published(protocol, scores, columns, shared) if by == "shots" or shots == [16] else ()
+    if len(cards) > 1 or quoted:
+        whole = average(scores, "dataset", shared, keys)
+        numbers = _with_harmonic(measure(whole, keys, len(seeds)))
+        yield card("average", body_of("method", names, columns, numbers), note, quoted)
+    yield from cards
 
 
 def _with_harmonic(numbers: dict[Any, Measured]) -> dict[Any, Measured]:
@@ -197,7 +179,7 @@ def _transfer(
     asked = [dataset, *others, tuple(shared)]
     quoted = published(protocol, scores, asked, [dataset]) if shots == 16 else ()
     return Table(
-        name=slug(protocol, "shift" if protocol == "few-shot" else "", dataset, str(shots)),
+        name=f"{protocol}{' shift' * (protocol == 'few-shot')} {dataset} {shots}",
         caption=f"{caption} (%), trained on {dataset}, {count_shots(shots)}",
         groups=(Group(body.set_axis([f"{dataset} (source)", *others, last], axis=1)), *quoted),
         notes=(note,),
@@ -220,7 +202,7 @@ def _classes(scores: pd.DataFrame, protocol: str) -> Iterator[Table]:
             numbers = measure(labels.assign(accuracy=shares), keys, len(seeds))
             body = body_of("class", labels.label.unique(), found.series.unique(), numbers)
             yield Table(
-                name=slug("per-class", protocol, str(dataset), str(test)),
+                name=f"per-class {protocol} {dataset} {test}",
                 caption=f"Accuracy of every class (%), {protocol} on {dataset}, "
                 f"{count_shots(found.shots.iat[0])}, {test} images",
                 groups=(Group(body),),

@@ -40,7 +40,7 @@ class Table:
     """Entries under a caption."""
 
     name: str
-    """Name of its file, unique in the report."""
+    """Name of its file, in the report a unique one."""
     caption: str
     groups: tuple[Group, ...]
     """Ours first."""
@@ -67,16 +67,13 @@ class Table:
         """Rows of every group. Bold is the highest mean as it is shown, if at least two differ."""
         ours = pd.DataFrame(self.groups[0].body.to_numpy()).map(_shown).astype(float)
         best = ours.eq(ours.max()) & (ours.nunique() > 1) & self.best
+        marks = best.to_numpy().tolist()
+        marks += [[False] * best.shape[1]] * sum(len(group.body) for group in self.groups[1:])
+        found = iter(marks)
         return [
             [
-                Row(
-                    str(label),
-                    tuple(entries),
-                    tuple(best.loc[place] if group is self.groups[0] else len(entries) * [False]),
-                )
-                for place, (label, entries) in enumerate(
-                    zip(group.body.index, group.body.to_numpy(), strict=True)
-                )
+                Row(str(label), tuple(entries), tuple(next(found)))
+                for label, entries in zip(group.body.index, group.body.to_numpy(), strict=True)
             ]
             for group in self.groups
         ]
@@ -130,14 +127,7 @@ def section(name: str, cards: Sequence[Card]) -> Section | None:
 def body_of(
     corner: str, rows: Iterable[str], columns: Iterable[Any], *entries: Mapping[Any, Entry]
 ) -> pd.DataFrame:
-    """Body of a table.
-
-    Args:
-        corner: heading of the labels.
-        rows: their labels.
-        columns: their keys.
-        entries: row and column, or row alone, to entry; the first that there is counts.
-    """
+    """Body of a table; of several mappings by row and column, or by row alone, the first counts."""
 
     def entry(row: str, column: Any) -> Entry:
         places = ((row, column), row)
@@ -151,12 +141,7 @@ def body_of(
 
 
 def average_note(lacking: Mapping[str, Sequence[str]], what: str) -> tuple[list[str], str]:
-    """Test sets that all series have, and a note that names them and the others.
-
-    Args:
-        lacking: every test set, with the series that have no result there.
-        what: plural of the kind of test set.
-    """
+    """Test sets that no series lacks, and a note that names them and the others."""
     names = [name for name, who in lacking.items() if not who]
     listed = f"{len(names)} of {len(lacking)} {what}: {', '.join(names) or 'none'}."
     left = [f"{name} (not run: {', '.join(who)})" for name, who in lacking.items() if who]
@@ -164,18 +149,13 @@ def average_note(lacking: Mapping[str, Sequence[str]], what: str) -> tuple[list[
     return names, f"The average is over {listed}{more if left else ''}"
 
 
-def slug(*words: str) -> str:
-    """Name for a file: lower-case ASCII letters, digits and hyphens."""
-    text = re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower())
-    return text.strip("-") or "table"
-
-
 def with_unique_names(sections: Iterable[Section]) -> list[Section]:
-    """Sections whose tables have a number behind the name where two would share it."""
+    """Sections whose tables have unique names of lower-case ASCII letters, digits and hyphens."""
     taken: set[str] = set()
 
     def renamed(table: Table) -> Table:
-        names = chain([table.name], (f"{table.name}-{number}" for number in count(2)))
+        slug = re.sub(r"[^a-z0-9]+", "-", table.name.lower()).strip("-") or "table"
+        names = chain([slug], (f"{slug}-{number}" for number in count(2)))
         name = next(name for name in names if name not in taken)
         taken.add(name)
         return replace(table, name=name)

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from crossprompt.bench.report.build import Report, legend
@@ -67,37 +67,29 @@ def write_report(
 def html(report: Report) -> str:
     """One page that needs nothing else; every text in it is escaped."""
     looks = {section.name: styles(section.panels) for section in report.sections}
-    environment = _environment("html")
-    # drawn by us, and without any text of the lines
-    environment.filters["svg"] = lambda panel, name, section: Markup(
-        svg(panel, name, looks[section])
-    )
-    return environment.get_template("report.html").render(
-        report=report, marks=legend(report.tables), looks=looks, markers=MARKERS, dashes=DASHES
+    return _template("report.html").render(
+        report=report,
+        marks=legend(report.tables),
+        looks=looks,
+        # drawn by us, and without any text of the lines
+        picture=lambda panel, name, section: Markup(svg(panel, name, looks[section])),
+        markers=MARKERS,
+        dashes=DASHES,
     )
 
 
 def markdown(report: Report) -> str:
     """One file, with a picture called like its section for each that has panels."""
-    template = _environment("markdown").get_template("report.md")
-    return template.render(report=report, marks=legend(report.tables)).rstrip() + "\n"
+    return _template("report.md").render(report=report, marks=legend(report.tables)).rstrip() + "\n"
 
 
 def latex(table: Table) -> str:
     """A file to ``\\input``: a floating table, or a longtable where there are many rows."""
     long, columns = len(table.rows) > ROWS, len(table.header) - 1
-    text = (
-        _environment("latex")
-        .get_template("table.tex")
-        .render(
-            table=table,
-            first=LONG if long else FIRST,
-            long=long,
-            column=rf"p{{{0.75 / columns:.2f}\linewidth}}" if table.words else "r",
-            marks=legend([table]),
-        )
-    )
-    return text.rstrip() + "\n"
+    column = rf"p{{{0.75 / columns:.2f}\linewidth}}" if table.words else "r"
+    first, marks = LONG if long else FIRST, legend([table])
+    values = {"table": table, "first": first, "long": long, "column": column, "marks": marks}
+    return _template("table.tex").render(values).rstrip() + "\n"
 
 
 def escape_latex(text: str) -> str:
@@ -147,15 +139,14 @@ def _write(path: Path, text: str) -> Path:
 
 
 @cache
-def _environment(form: str) -> Environment:
-    """Templates with their filters; those of LaTeX have ``<< >>`` and ``<% %>`` for the braces."""
+def _template(name: str) -> Template:
+    """Template with its filters; that of LaTeX has ``<< >>`` and ``<% %>`` in place of braces."""
+    form = name.rpartition(".")[2]
     brackets: dict[str, Any] = {
-        "block_start_string": "<%",
-        "block_end_string": "%>",
         "variable_start_string": "<<",
         "variable_end_string": ">>",
-        "comment_start_string": "<#",
-        "comment_end_string": "#>",
+        "block_start_string": "<%",
+        "block_end_string": "%>",
     }
     environment = Environment(
         loader=PackageLoader("crossprompt.bench.report"),
@@ -163,7 +154,7 @@ def _environment(form: str) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        **(brackets if form == "latex" else {}),
+        **(brackets if form == "tex" else {}),
     )
     environment.filters |= {
         "grid": _grid,
@@ -173,8 +164,7 @@ def _environment(form: str) -> Environment:
         "seeds": _every_seed,
         "tex": escape_latex,
     }
-    environment.tests["measured"] = lambda entry: isinstance(entry, Measured)
-    return environment
+    return environment.get_template(name)
 
 
 def _every_seed(entry: Entry, expected: tuple[int, ...]) -> str:
