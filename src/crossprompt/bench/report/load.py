@@ -133,21 +133,13 @@ def read_results(folder: Path) -> Results:
 
 
 def parse(line: bytes, where: str) -> Record:
-    """Decode one line of ``lines.jsonl``.
-
-    Raises:
-        RequestError: it is damaged, or of another format or version; ``where`` is named.
-    """
+    """Decode one line of ``lines.jsonl``; an error names ``where`` it stands."""
     advice = "remove the line, and crossprompt bench computes its cell anew"
     return decode_json(line, Record, where, advice)
 
 
 def read_unfinished(folder: Path) -> list[Unfinished]:
-    """Decode ``outcomes.jsonl``.
-
-    Raises:
-        RequestError: an entry is malformed.
-    """
+    """Decode ``outcomes.jsonl``."""
     outcomes = Outcomes(folder)
     try:
         return msgspec.convert(list(outcomes.read().values()), list[Unfinished])

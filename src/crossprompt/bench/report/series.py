@@ -1,7 +1,7 @@
 """Series: runs that differ only in protocol, data set, shots and seed, under one name."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -35,7 +35,7 @@ def arrange(
     scores["main"] = ~scores.duplicated(["run", "dataset"])
     if unfinished is not None:
         scores = pd.concat([scores, unfinished.assign(joint="", main=False)], ignore_index=True)
-    scores["rule"] = [rule_of(row) for row in scores.itertuples()]
+    scores["rule"] = [_rule(row) for row in scores.itertuples()]
     rows = sorted(scores.itertuples(), key=_order)
     keys = [_key(row, across_inference) for row in rows]
     first = dict(zip(reversed(keys), reversed(rows), strict=True))
@@ -60,13 +60,6 @@ def seeds_of(scores: pd.DataFrame) -> tuple[int, ...]:
     return tuple(sorted(scores.seed.unique()))
 
 
-def rule_of(run: Any) -> str:
-    """Inference mode in words."""
-    if run.inference == "batch":
-        return f"batch of {run.test_batch_size}, {run.batch_order}"
-    return str(run.inference)
-
-
 def canonical(value: Any) -> str:
     """JSON, the same for equal values."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
@@ -78,13 +71,17 @@ def _split_joint(scores: pd.DataFrame) -> pd.DataFrame:
     joint = (parts == scores.dataset) & (scores.test_dataset != scores.dataset)
     scores["joint"] = scores.dataset.where(joint, "")
     scores["dataset"] = scores.test_dataset.where(joint, scores.dataset)
-    scores["data_fingerprint"] = [
-        row.data_fingerprint.split(JOINT)[row.joint.split(JOINT).index(row.dataset)]
-        if row.joint
-        else row.data_fingerprint
-        for row in scores.itertuples()
-    ]
+    for row in scores[joint].itertuples():
+        place = row.joint.split(JOINT).index(row.dataset)
+        scores.at[row.Index, "data_fingerprint"] = row.data_fingerprint.split(JOINT)[place]
     return scores
+
+
+def _rule(run: Any) -> str:
+    """Inference mode in words."""
+    if run.inference == "batch":
+        return f"batch of {run.test_batch_size}, {run.batch_order}"
+    return str(run.inference)
 
 
 def _order(run: Any) -> tuple[Any, ...]:
@@ -107,14 +104,18 @@ def _key(run: Any, across_inference: bool) -> str:
 def _names(runs: Sequence[Any], across_inference: bool) -> list[str]:
     """One name each: the method, and those settings in which it differs from the others."""
     backbones, dtypes = {run.backbone for run in runs}, {run.dtype for run in runs}
+    given = [
+        {name: _word(value) for name, value in {**run.options, **run.training}.items()}
+        for run in runs
+    ]
     names = []
-    for run in runs:
-        same_method = [_given(other) for other in runs if other.method == run.method]
+    for run, settings in zip(runs, given, strict=True):
+        others = [x for other, x in zip(runs, given, strict=True) if other.method == run.method]
         words = [run.method]
         words += [
-            f"{name}={_word(value)}"
-            for name, value in _given(run).items()
-            if any(_differs(other, name, value) for other in same_method)
+            f"{name}={word}"
+            for name, word in settings.items()
+            if any(other.get(name) != word for other in others)
         ]
         words += [f"({run.joint} together)"] if run.joint else []
         words += [run.backbone] if len(backbones) > 1 else []
@@ -122,15 +123,6 @@ def _names(runs: Sequence[Any], across_inference: bool) -> list[str]:
         words += [f"({run.rule})"] * (not across_inference and run.rule != "calibrated")
         names.append(" ".join(words))
     return names
-
-
-def _given(run: Any) -> dict[str, Any]:
-    """Settings that differ from the defaults and from the recipe."""
-    return {**run.options, **run.training}
-
-
-def _differs(other: Mapping[str, Any], name: str, value: Any) -> bool:
-    return name not in other or canonical(other[name]) != canonical(value)
 
 
 def _word(value: Any) -> str:
