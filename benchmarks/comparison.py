@@ -26,7 +26,7 @@ FAMILIES = {
     "one tower or both, apart": ["vpt", "ivlp", "promptsrc", "clip_lora"],
     "both towers, coupled": ["maple", "dcp", "hicropl", "pmpo", "mmap"],
 }
-"""What is changed, to the methods: a panel each. The last two change the image tower."""
+"""Methods by what they change, a panel each; the last two change the image tower."""
 REFERENCE = "zero_shot"
 """Drawn across every panel."""
 

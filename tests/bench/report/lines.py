@@ -72,7 +72,7 @@ def line(
 
 
 def batch(size: int, order: str) -> dict[str, Any]:
-    """Of a cell that answers as released."""
+    """Settings of a run that answers in batches, as the authors' code does."""
     return {"inference": "batch", "test_batch_size": size, "batch_order": order}
 
 
@@ -138,7 +138,7 @@ def _result(name: str, dataset: str, accuracy: float, classes: Iterable[str]) ->
 METHODS = {"zero_shot": (0.52, 0.0), "coop": (0.50, 0.055), "dcp": (0.53, 0.065)}
 """Accuracy without training, and what a doubling of the shots adds."""
 DATASETS = {"caltech101": 0.12, "dtd": -0.05, "eurosat": 0.0}
-"""What they add."""
+"""Accuracy that they add."""
 
 
 def sample(

@@ -43,8 +43,8 @@ def expected(lines: list[dict[str, Any]]) -> dict[str, dict[str, list[str]]]:
         for shots in (1, 2, 4, 8):
             sets = [scores[method, shots, name] for name in ("test", *SHIFTED)]
             average = {seed: mean(found[seed] for found in sets[1:]) for seed in sets[0]}
-            words = "1 shot" if shots == 1 else f"{shots} shots"
-            caption = f"Shifted test sets (%), trained on emoji, {words}"
+            plural = "" if shots == 1 else "s"
+            caption = f"Shifted test sets (%), trained on emoji, {shots} shot{plural}"
             tables[caption][method] = [text(seeds) for seeds in (*sets, average)]
     for test, name, method in classes:
         caption = f"Accuracy of every class (%), few-shot on emoji, 8 shots, {test} images"

@@ -1,4 +1,4 @@
-"""The page in a real browser: it is drawn, fits, asks for nothing and complains of nothing."""
+"""The page in a real browser: it is drawn, fits, requests nothing and raises no error."""
 
 import re
 import shutil
@@ -22,14 +22,14 @@ class Tab:
 
     def __init__(self, page: Page) -> None:
         self.page, self.ask = page, page.evaluate
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
         self.requests: list[str] = []
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda message: self.errors.append(message.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda request: self.requests.append(request.url))
 
     def open(self, path: Path, width: int = 1280, scheme: str = "light") -> None:
-        self.complaints.clear()
+        self.errors.clear()
         self.requests.clear()
         self.look(width, scheme)
         self.page.goto(path.resolve().as_uri())
@@ -56,20 +56,20 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(build_report(results), folder, ["html"])["html"][0]
 
 
-def test_the_browser_notices_what_a_page_must_not_do(browser: Tab, tmp_path: Path) -> None:
+def test_requests_and_errors_of_a_page_are_noticed(browser: Tab, tmp_path: Path) -> None:
     bad = tmp_path / "bad.html"
     bad.write_text('<img src="http://127.0.0.1:9/x.png"><script>nothing.here()</script>', "utf-8")
     browser.open(bad)
     assert "http://127.0.0.1:9/x.png" in browser.requests
-    assert any("nothing is not defined" in text for text in browser.complaints)
+    assert any("nothing is not defined" in text for text in browser.errors)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
-def test_the_page_fits_asks_for_nothing_and_does_not_complain(
+def test_the_page_fits_requests_nothing_and_raises_no_error(
     browser: Tab, page: Path, width: int, scheme: str
 ) -> None:
     browser.open(page, width, scheme)
-    assert browser.complaints == []
+    assert browser.errors == []
     assert browser.requests == [page.resolve().as_uri()]
     assert browser.ask("document.documentElement.scrollWidth") <= width
     browser.ask("document.querySelectorAll('details').forEach(found => { found.open = true })")
@@ -148,13 +148,13 @@ def test_numbers_in_the_page_are_those_of_the_lines(browser: Tab, page: Path) ->
     assert not re.search(r"(?<!\d)0\.00 ±", cells)
 
 
-def test_even_what_slipped_in_could_not_ask_for_anything(browser: Tab, page: Path) -> None:
+def test_the_page_blocks_requests_of_injected_content(browser: Tab, page: Path) -> None:
     browser.open(page)
     browser.ask(
         "document.body.append(Object.assign(new Image(), {src: 'http://127.0.0.1:9/x.png'}))"
     )
     browser.ask("new Promise(done => setTimeout(done, 200))")
-    assert any("Content Security Policy" in text for text in browser.complaints)
+    assert any("Content Security Policy" in text for text in browser.errors)
 
 
 def test_odd_texts_are_shown_as_they_are(browser: Tab, page: Path) -> None:

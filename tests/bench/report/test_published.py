@@ -52,7 +52,7 @@ def test_they_are_not_shown_beside_data_that_they_are_not_of() -> None:
     assert LABEL not in html(report)
 
 
-def test_what_keeps_them_from_comparing_is_said() -> None:
+def test_notes_say_why_they_do_not_compare() -> None:
     (group, _) = table_of("few-shot-average", line("dtd", shots=16)).groups[1:]
     text = " ".join(group.notes)
     assert "measured with another backbone (tiny) do not compare" in text

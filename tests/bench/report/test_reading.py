@@ -41,7 +41,7 @@ def test_a_torn_last_line_is_left_out_with_a_note(tmp_path: Path, torn: bytes) -
     assert "(line 2) has no end" in note
 
 
-def test_of_two_lines_of_one_cell_the_last_counts_with_a_note(tmp_path: Path) -> None:
+def test_of_two_lines_of_one_run_the_last_counts_with_a_note(tmp_path: Path) -> None:
     lines = [line(accuracy=0.1), line(seed=2, accuracy=0.2), line(accuracy=0.3)]
     results = read_results(write_lines(tmp_path, lines))
     found = {row.seed: row.results[0].accuracy for row in results.records.itertuples()}
@@ -51,7 +51,7 @@ def test_of_two_lines_of_one_cell_the_last_counts_with_a_note(tmp_path: Path) ->
     assert "dcp on emoji, 8 shots, seed 1" in note
 
 
-def test_lines_that_differ_only_in_their_targets_are_different_cells(tmp_path: Path) -> None:
+def test_lines_that_differ_only_in_their_targets_are_different_runs(tmp_path: Path) -> None:
     given = {"protocol": "cross-dataset", "dataset": "emoji"}
     lines = [
         line(accuracy={"test": 0.5, "dtd": 0.3}, targets=["dtd"], **given),
@@ -132,7 +132,7 @@ def test_a_folder_without_finished_runs_is_an_error(tmp_path: Path) -> None:
         read_results(tmp_path)
 
 
-def test_what_bears_one_name_but_is_not_one_thing_is_told(tmp_path: Path) -> None:
+def test_different_weights_or_data_under_one_name_are_noted(tmp_path: Path) -> None:
     lines = [line(), line(seed=2, weights_hash="beef" * 16), line("dtd", data_fingerprint="0a")]
     lines += [line("dtd", seed=2, data_fingerprint="0b", **batch(4, "sorted"))]
     weights, data = read_results(write_lines(tmp_path, lines)).notes

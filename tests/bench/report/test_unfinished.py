@@ -1,4 +1,4 @@
-"""Cells that were asked for and have no result stand in the report with what became of them."""
+"""Requested runs without a result stand in the report with their status."""
 
 from pathlib import Path
 from typing import Any
@@ -64,13 +64,13 @@ def test_the_reasons_are_listed(tmp_path: Path) -> None:
     assert to_json(found)["tables"][-1]["name"] == "unfinished"
 
 
-def test_what_all_is_finished_has_no_list(tmp_path: Path) -> None:
+def test_a_finished_grid_has_no_list(tmp_path: Path) -> None:
     found = report(tmp_path, [line()], [entry(line())])
     assert "unfinished" not in [section.name for section in found.sections]
     assert "failed cells" not in dict(found.facts)
 
 
-def test_what_does_not_apply_takes_no_part_in_an_average(tmp_path: Path) -> None:
+def test_runs_that_do_not_apply_take_no_part_in_an_average(tmp_path: Path) -> None:
     given: dict[str, Any] = {"protocol": "base-to-new", "accuracy": {"base": 0.8, "new": 0.4}}
     lines = [line("a", **given), line("b", **given)]
     entries = [
@@ -85,7 +85,7 @@ def test_what_does_not_apply_takes_no_part_in_an_average(tmp_path: Path) -> None
     assert average["linear_probe"] == 3 * [MISSING]
 
 
-def test_failed_sources_and_targets_are_told_in_tables_of_shifts(tmp_path: Path) -> None:
+def test_tables_of_shifts_show_failed_sources_and_targets(tmp_path: Path) -> None:
     given: dict[str, Any] = {"protocol": "cross-dataset", "shots": 16}
     lines = [line(accuracy={"test": 0.5, "dtd": 0.3, "cars": 0.1}, **given)]
     lines += [line(method="coop", accuracy={"test": 0.5, "dtd": 0.3}, targets=["dtd"], **given)]

@@ -21,7 +21,7 @@ class Description:
     name: str
     facts: tuple[tuple[str, str], ...]
     settings: tuple[tuple[str, Mapping[str, Any]], ...]
-    """Runs in words, with the settings that they have in common; the seed is left out."""
+    """Protocol, data sets and shots of runs, with their common settings without the seed."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def reasons(scores: pd.DataFrame) -> Section | None:
         seeds=seeds_of(found),
         best=False,
         every_seed=False,
-        words=True,
+        sentences=True,
     )
     return section("unfinished", [Card("", (table,), wide=True)] if rows else [])
 

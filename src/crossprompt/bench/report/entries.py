@@ -13,7 +13,7 @@ from crossprompt.bench.stats import deviation
 MISSING = "\u2013"
 """Stands where nothing was run."""
 ONE_SEED, FEWER_SEEDS = "*", "†"
-"""Behind a number whose deviation is not known, or that comes from fewer seeds than others."""
+"""Marks behind a number of one seed, and of fewer seeds than others."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Measured:
     seeds: Mapping[int, float]
     """Seed to its number, ascending."""
     fewer: bool = False
-    """Whether other numbers of the report come from more seeds."""
+    """Other numbers of the report come from more seeds."""
     signed: bool = False
-    """Whether it is a difference."""
+    """A difference, shown with its sign."""
 
     @property
     def deviation(self) -> float:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 import pandas as pd
 
-from crossprompt.bench.cell_status import ASKED, FAILED, NOT_APPLICABLE, Outcomes
+from crossprompt.bench.cell_status import Outcomes
 from crossprompt.bench.grid import ORDERS
 from crossprompt.bench.grid import Cell as GridCell
 from crossprompt.bench.protocols import PROTOCOLS
@@ -19,7 +19,7 @@ from crossprompt.utils.json_file import decode_json
 from crossprompt.utils.text import one_line
 
 INFERENCE: tuple[str, ...] = get_args(Inference)
-STATES = {FAILED: "failed", ASKED: "missing", NOT_APPLICABLE: "not applicable"}
+STATES = {"failed": "failed", "asked": "missing", "not applicable": "not applicable"}
 """Status of a run without a result, as the report calls it; the first of several counts."""
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -194,7 +194,7 @@ def disagreements(records: pd.DataFrame) -> list[str]:
 
 
 def count_shots(*shots: int) -> str:
-    """Training images per class in words."""
+    """Number of training images per class, as text."""
     return f"{', '.join(map(str, shots))} {'shot' if shots == (1,) else 'shots'}"
 
 

@@ -67,7 +67,7 @@ class Panel:
 
 
 STYLE = ("color", "marker", "linestyle")
-"""What tells curves apart, as matplotlib calls it."""
+"""Properties that distinguish curves, as matplotlib calls them."""
 Style: TypeAlias = dict[str, Any]
 
 

@@ -176,8 +176,8 @@ def _transfer(
     status = states(found, ["series"])
     status |= {(name, last): None for name in names}
     body = body_of("method", found.series.unique(), [MAIN, *others, last], numbers, status)
-    asked = [dataset, *others, tuple(shared)]
-    quoted = published(protocol, scores, asked, [dataset]) if shots == 16 else ()
+    quotable = [dataset, *others, tuple(shared)]
+    quoted = published(protocol, scores, quotable, [dataset]) if shots == 16 else ()
     return Table(
         name=f"{protocol}{' shift' * (protocol == 'few-shot')} {dataset} {shots}",
         caption=f"{caption} (%), trained on {dataset}, {count_shots(shots)}",
@@ -189,7 +189,7 @@ def _transfer(
 
 
 def _classes(scores: pd.DataFrame, protocol: str) -> Iterator[Table]:
-    """A table for each data set and test set whose classes are told apart."""
+    """A table for each data set and test set with accuracies of classes."""
     for dataset, found in scores.groupby("dataset"):
         found = found[found.shots == found.shots.max()]
         for test, rows in found.groupby("test", sort=False):

@@ -26,8 +26,8 @@ def arrange(
         across_inference: whether runs that differ only in the inference mode are one series.
 
     Returns:
-        The columns of ``to_scores`` with ``series`` (a name), ``rule`` (the inference mode in
-        words), ``main`` (whether the row is of the run's first test set) and ``joint`` (the data
+        The columns of ``to_scores`` with ``series`` (a name), ``rule`` (the inference mode as
+        text), ``main`` (whether the row is of the run's first test set) and ``joint`` (the data
         sets that were trained together, if so).
     """
     scores = to_scores(records).drop_duplicates(["run", "test_dataset", "test"])
@@ -78,7 +78,7 @@ def _split_joint(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rule(run: Any) -> str:
-    """Inference mode in words."""
+    """Inference mode as text."""
     if run.inference == "batch":
         return f"batch of {run.test_batch_size}, {run.batch_order}"
     return str(run.inference)

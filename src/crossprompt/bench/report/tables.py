@@ -32,7 +32,7 @@ class Row:
     label: str
     entries: tuple[Entry, ...]
     best: tuple[bool, ...]
-    """Whether an entry is the highest mean of its column."""
+    """True for the highest mean of a column."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class Table:
     seeds: tuple[int, ...] = ()
     """Seeds of the numbers, ascending."""
     best: bool = True
-    """Whether the highest mean of every column is marked."""
+    """Mark the highest mean of every column."""
     folded: bool = False
-    """Whether it is shown only on demand."""
+    """Show it only on demand."""
     every_seed: bool = True
-    """Whether the page also has every seed's numbers."""
-    words: bool = False
-    """Whether its entries are sentences, which run over several lines."""
+    """Show every seed's numbers on the page, too."""
+    sentences: bool = False
+    """Let entries run over several lines."""
 
     @property
     def header(self) -> list[str]:
@@ -120,8 +120,8 @@ class Section:
 def section(name: str, cards: Sequence[Card]) -> Section | None:
     """Section with the title and the text of ``sections.toml``; None if there are no cards."""
     file = files("crossprompt.bench.report").joinpath("templates", "sections.toml")
-    words = tomllib.loads(file.read_text("utf-8"))[name]
-    return Section(name, words["title"], words["text"], tuple(cards)) if cards else None
+    texts = tomllib.loads(file.read_text("utf-8"))[name]
+    return Section(name, texts["title"], texts["text"], tuple(cards)) if cards else None
 
 
 def body_of(

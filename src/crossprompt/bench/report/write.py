@@ -86,7 +86,7 @@ def markdown(report: Report) -> str:
 def latex(table: Table) -> str:
     """A file to ``\\input``: a floating table, or a longtable where there are many rows."""
     long, columns = len(table.rows) > ROWS, len(table.header) - 1
-    column = rf"p{{{0.75 / columns:.2f}\linewidth}}" if table.words else "r"
+    column = rf"p{{{0.75 / columns:.2f}\linewidth}}" if table.sentences else "r"
     first, marks = LONG if long else FIRST, legend([table])
     values = {"table": table, "first": first, "long": long, "column": column, "marks": marks}
     return _template("table.tex").render(values).rstrip() + "\n"
