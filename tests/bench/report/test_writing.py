@@ -19,7 +19,6 @@ from crossprompt.bench.report.write import (
 )
 from crossprompt.errors import RequestError
 from tests.bench.report.lines import (
-    SMALL,
     batch,
     line,
     records_of,
@@ -102,7 +101,8 @@ def test_every_format_is_written_and_an_old_table_is_removed(tmp_path: Path) -> 
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "old.tex").write_text(f"{FIRST}\n", "utf-8")
     (tmp_path / "tables" / "mine.tex").write_text("% by hand\n", "utf-8")
-    written = write_report(report_of(*SMALL), tmp_path)
+    batches = line(accuracy=0.6, **batch(4, "sorted"))
+    written = write_report(report_of(line(), line(seed=2, accuracy=0.6), batches), tmp_path)
     assert set(written) == {"html", "markdown", "latex"}
     for paths in written.values():
         assert all(path.stat().st_size > 100 for path in paths)

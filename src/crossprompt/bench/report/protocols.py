@@ -89,40 +89,40 @@ def _per_dataset(
         protocol: of the runs.
         ours: all runs, also those without a result.
         scores: what is shown of them.
-        by: what the columns are: ``shots`` or ``test``; those of the second have the same shots.
+        by: the columns: ``shots``, or ``test`` of runs with the same shots.
     """
     names, seeds, keys = ours.series.unique(), seeds_of(scores), ["series", by]
-    shots = sorted(scores.shots.unique())
-    columns = shots if by == "shots" else HALVES
+    few, shots = by == "shots", sorted(scores.shots.unique())
+    columns = shots if few else HALVES
+
+    def card(title: str, body: pd.DataFrame, note: str = "", quoted: Iterable[Group] = ()) -> Card:
+        where = title if few else f"{title}, {count_shots(*shots)}"
+        table = Table(
+            name=f"{protocol} {title}" if few else f"{protocol} {title} {shots[0]}",
+            caption=f"{CAPTIONS[protocol]} (%), {where}",
+            groups=(Group(body.rename(columns=count_shots) if few else body), *quoted),
+            notes=(note,) if note else (),
+            seeds=seeds,
+        )
+        panel = Panel(title, "shots", body) if few else None
+        return Card(where, (table,), panel if panel and panel.curves else None, wide=bool(note))
+
     # what was trained on several data sets together has no others, and lacks none
     alone = scores[scores.joint == ""]
     anywhere = alone.groupby("series")[by].agg(set)
     here = alone.groupby(["dataset", "series"])[by].agg(set)
-
-    def card(title: str, body: pd.DataFrame, note: str = "", quoted: Iterable[Group] = ()) -> Card:
-        where = f"{title}" if by == "shots" else f"{title}, {count_shots(*shots)}"
-        table = Table(
-            name=f"{protocol} {title}" if by == "shots" else f"{protocol} {title} {shots[0]}",
-            caption=f"{CAPTIONS[protocol]} (%), {where}",
-            groups=(Group(body.rename(columns=count_shots) if by == "shots" else body), *quoted),
-            notes=(note,) if note else (),
-            seeds=seeds,
-        )
-        panel = Panel(title, "shots", body) if by == "shots" else None
-        return Card(where, (table,), panel if panel and panel.curves else None, wide=bool(note))
-
     cards, lacking = [], {}
     for dataset, found in scores.groupby("dataset"):
         numbers = _with_harmonic(measure(found, keys, len(seeds)))
-        status = states(ours[ours.dataset == dataset], keys if by == "shots" else ["series"])
+        status = states(ours[ours.dataset == dataset], keys if few else ["series"])
         cards.append(card(str(dataset), body_of("method", names, columns, numbers, status)))
         lacking[str(dataset)] = [
-            f"{name} at {count_shots(*sorted(missing))}" if by == "shots" else name
+            f"{name} at {count_shots(*sorted(missing))}" if few else name
             for name in names
             if (missing := anywhere.get(name, set()) - here.get((dataset, name), set()))
         ]
     shared, note = average_note(lacking, "data sets")
-    quoted = published(protocol, scores, columns, shared) if by == "shots" or shots == [16] else ()
+    quoted = published(protocol, scores, columns, shared) if few or shots == [16] else ()
     if len(cards) > 1 or quoted:
         whole = average(scores, "dataset", shared, keys)
         numbers = _with_harmonic(measure(whole, keys, len(seeds)))
