@@ -19,13 +19,9 @@ Column: TypeAlias = str | int | tuple[str, ...]
 def published(
     protocol: str, scores: pd.DataFrame, columns: Sequence[Column], averaged: Sequence[str]
 ) -> tuple[Group, ...]:
-    """Groups of rows for a table, none where no data set of ours is one of theirs.
+    """Groups of rows for a table, none where no data set of ``scores`` is one of theirs.
 
-    Args:
-        protocol: of the table.
-        scores: rows that were measured for it.
-        columns: of the table.
-        averaged: the data sets that our numbers are of, or the average of.
+    ``averaged`` are the data sets that our numbers are of, or the average of.
     """
     known = quotations().get(protocol)
     if known is None or not set(scores.dataset) & set(known["datasets"]):

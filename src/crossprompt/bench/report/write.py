@@ -42,15 +42,7 @@ LATEX = {character: f"\\{character}" for character in "{}$&#%_"} | {
 def write_report(
     report: Report, folder: Path, formats: Collection[str] = FORMATS
 ) -> dict[str, list[Path]]:
-    """Write the files of each format.
-
-    Args:
-        report: what to write.
-        folder: where to, made if it is not there.
-        formats: some of ``FORMATS``.
-
-    Returns:
-        Format to its files.
+    """Write the files of some of ``FORMATS``; returns their paths by format.
 
     Raises:
         RequestError: ``folder`` is a file or cannot be written in, or there is no such format.
