@@ -7,16 +7,17 @@ Every folder holds one way to train the methods, on one data set. Its tables go 
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from benchmarks import document
-from crossprompt.bench.report import pictures
-from crossprompt.bench.report.entries import MISSING, Measured, measured
-from crossprompt.bench.report.panels import Curve, Level, Panel
-from crossprompt.bench.report.reading import read_results
-from crossprompt.bench.report.records import PROTOCOLS, Record
-from crossprompt.bench.report.series import Series, group
+from crossprompt.bench.report import plots, read_results
+from crossprompt.bench.report.entries import MISSING, Measured, measure
+from crossprompt.bench.report.load import count_shots
+from crossprompt.bench.report.plots import Panel
+from crossprompt.bench.report.series import arrange
 from crossprompt.methods import METHODS
 
 FAMILIES = {
@@ -25,7 +26,7 @@ FAMILIES = {
     "one tower or both, apart": ["vpt", "ivlp", "promptsrc", "clip_lora"],
     "both towers, coupled": ["maple", "dcp", "hicropl", "pmpo", "mmap"],
 }
-"""What is changed, to the methods: a panel each. The last two change the image tower."""
+"""Methods by what they change, a panel each; the last two change the image tower."""
 REFERENCE = "zero_shot"
 """Drawn across every panel."""
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         grid = Comparison(read_results(folder).records)
         written = document.insert(written, folder.name, grid.tables())
         picture = f"{chosen.output.stem}-{folder.name}.png"
-        pictures.save(grid.panels(), chosen.output.with_name(picture), one_scale=True)
+        plots.save(grid.panels(), chosen.output.with_name(picture), one_scale=True)
     chosen.output.write_text(written, "utf-8")
 
 
@@ -50,97 +51,90 @@ class Comparison:
     """Methods that were trained in one way, on one data set.
 
     Args:
-        records: few-shot cells.
+        records: few-shot runs.
     """
 
-    def __init__(self, records: Sequence[Record]) -> None:
-        self.series = group(records)
-        self.shots = sorted({record.cell.shots or 0 for record in records})
-        self.seeds = sorted({record.cell.seed for record in records})
-        self.tests = list(dict.fromkeys(o.name for r in records for o in r.outcomes))
-        (self.dataset,) = {record.cell.dataset for record in records}
+    def __init__(self, records: pd.DataFrame) -> None:
+        self.scores = arrange(records)
+        self.shots = sorted(records.shots.unique())
+        self.tests = list(self.scores.test.unique())
+        self.methods = dict(zip(self.scores.series, self.scores.method, strict=True))
+        self.numbers = measure(self.scores, ["series", "shots", "test"], records.seed.nunique())
 
     def tables(self) -> str:
-        """What each method costs, and how well it does on every test set."""
+        """The cost of each method, and its accuracy on every test set."""
         parts = [self._costs()]
         parts += [f"**{name}**\n\n{self._accuracies(name)}" for name in self.tests]
         return "\n\n".join(parts)
 
     def panels(self) -> list[Panel]:
         """Accuracy against shots on the first test set, a panel for every family of methods."""
-        ticks = tuple((float(shots), str(shots)) for shots in self.shots)
+        curves = {name: self._curve(name) for name in self.methods}
+        last = self.shots[-1]
+        levels = {
+            name: curves[name][last]
+            for name, method in self.methods.items()
+            if method == REFERENCE and last in curves[name]
+        }
         found = []
         for title, methods in FAMILIES.items():
-            members = [one for one in self.series if one.cell.method in methods]
+            members = {name: curves[name] for name, x in self.methods.items() if x in methods}
             if members:
-                curves = tuple(self._curve(one) for one in members)
-                found.append(Panel(title, "shots", ticks, curves, self._levels()))
+                found.append(Panel(title, "shots", pd.DataFrame(members).T, levels))
         return found
 
     def _costs(self) -> str:
-        """At the most shots: numbers learned, seconds of the fastest seed, and bytes."""
+        """Trained parameters, seconds of the fastest seed, and bytes, at the most shots."""
         header = ["method", "fidelity", "learned", "training (s)", "classifier (kB)"]
+        runs = self.scores[self.scores.main & (self.scores.shots == self.shots[-1])]
         rows = []
-        for one in self.series:
-            records = list(self._of(one, self.shots[-1]).values())
+        for name, method in self.methods.items():
+            found = runs[runs.series == name]
             # the seeds do the same work: the fastest was disturbed least
-            seconds = min((record.seconds["train"] for record in records), default=None)
+            seconds = min((run["train"] for run in found.seconds), default=None)
             rows.append(
                 [
-                    one.name,
-                    METHODS[one.cell.method].fidelity,
-                    _same(records, lambda record: record.trained_parameters),
+                    name,
+                    METHODS[method].fidelity,
+                    _range(found.trained_parameters),
                     MISSING if seconds is None else f"{seconds:.1f}",
-                    _same(records, lambda record: round(record.classifier_bytes / 1000)),
+                    _range([round(size / 1000) for size in found.classifier_bytes]),
                 ]
             )
         return document.markdown(header, rows)
 
     def _accuracies(self, test: str) -> str:
-        header = ["method", *(f"{n} shot{'s' * (n > 1)}" for n in self.shots)]
-        columns = {
-            one.name: [self._accuracy(one, shots, test) for shots in self.shots]
-            for one in self.series
+        header = ["method", *map(count_shots, self.shots)]
+        rows = {name: self._curve(name, test) for name in self.methods}
+        best = {
+            shots: max((row[shots].mean for row in rows.values() if shots in row), default=None)
+            for shots in self.shots
         }
-        best = [
-            max((number.mean for number in column if number), default=None)
-            for column in zip(*columns.values(), strict=True)
-        ]
-        rows = [
-            [name, *(_in_words(number, top) for number, top in zip(row, best, strict=True))]
-            for name, row in columns.items()
-        ]
-        return document.markdown(header, rows)
+        return document.markdown(
+            header,
+            [
+                [name, *(_format(row.get(shots), best[shots]) for shots in self.shots)]
+                for name, row in rows.items()
+            ],
+        )
 
-    def _accuracy(self, one: Series, shots: int, test: str) -> Measured | None:
-        found = {seed: record.outcome(test) for seed, record in self._of(one, shots).items()}
-        return measured({seed: o.accuracy for seed, o in found.items() if o}, self.seeds)
-
-    def _of(self, one: Series, shots: int) -> Mapping[int, Record]:
-        return one.of(PROTOCOLS[0], self.dataset, shots)
-
-    def _curve(self, one: Series) -> Curve:
-        numbers = [(shots, self._accuracy(one, shots, self.tests[0])) for shots in self.shots]
-        return Curve(one.name, tuple((float(shots), number) for shots, number in numbers if number))
-
-    def _levels(self) -> tuple[Level, ...]:
-        found = [one for one in self.series if one.cell.method == REFERENCE]
-        numbers = [(one.name, self._accuracy(one, self.shots[-1], self.tests[0])) for one in found]
-        return tuple(Level(name, number) for name, number in numbers if number)
+    def _curve(self, name: str, test: str | None = None) -> dict[int, Measured]:
+        """Shots to accuracy on a test set, by default the first."""
+        where = [(shots, (name, shots, test or self.tests[0])) for shots in self.shots]
+        return {shots: self.numbers[key] for shots, key in where if key in self.numbers}
 
 
-def _same(records: Sequence[Record], value: Callable[[Record], int]) -> str:
-    """What all seeds have in common, or its range."""
-    found = sorted({value(record) for record in records})
+def _range(values: Sequence[int] | pd.Series) -> str:
+    """Smallest and largest value, once where they are the same."""
+    found = sorted(values)
     return " to ".join(f"{number:,}" for number in dict.fromkeys([*found[:1], *found[-1:]]))
 
 
-def _in_words(number: Measured | None, top: float | None) -> str:
+def _format(number: Measured | None, best: float | None) -> str:
     if number is None:
         return MISSING
-    text = f"{100 * number.mean:.1f} ± {100 * number.deviation:.1f}"
-    text += number.mark
-    return f"**{text}**" if number.mean == top else text
+    text = f"{100 * number.mean:.1f} ± {100 * number.deviation:.1f}{number.mark}"
+    return f"**{text}**" if number.mean == best else text
 
 
 if __name__ == "__main__":

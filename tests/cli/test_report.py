@@ -49,7 +49,7 @@ def test_the_numbers_can_be_read_by_a_program(results: Path, capsys) -> None:
     assert row == {"label": "dcp", "entries": [entry]}
 
 
-def test_notes_are_told_on_standard_error(results: Path, capsys) -> None:
+def test_notes_are_written_to_standard_error(results: Path, capsys) -> None:
     with (results / "lines.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"format"')
     assert main(["report", str(results), "--format", "html"]) == 0
@@ -62,7 +62,7 @@ def test_a_malformed_line_is_one_line_and_exit_code_2(results: Path, capsys) -> 
         file.write("nonsense\n")
     assert main(["report", str(results)]) == 2
     shown = capsys.readouterr().err
-    assert f"{results / 'lines.jsonl'}, line 3 is not JSON" in shown
+    assert f"{results / 'lines.jsonl'}, line 3" in shown
     assert shown.count("\n") == 1
     assert not (results / "report").exists()
 
@@ -70,8 +70,9 @@ def test_a_malformed_line_is_one_line_and_exit_code_2(results: Path, capsys) -> 
 def test_the_report_says_when_its_packages_are_missing(results: Path, monkeypatch, capsys) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
     assert main(["report", str(results)]) == 2
-    told = "jinja2, which is not installed; pip install 'crossprompt[report]'"
-    assert told in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "jinja2" in shown
+    assert "crossprompt[report]" in shown
 
 
 def test_the_formats_on_offer_are_those_that_can_be_written() -> None:

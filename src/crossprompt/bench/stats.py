@@ -1,4 +1,4 @@
-"""How far numbers of several seeds lie apart."""
+"""Statistics over seeds."""
 
 from collections.abc import Sequence
 from statistics import stdev

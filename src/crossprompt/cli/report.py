@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 
 def run(options: argparse.Namespace) -> int:
-    """Read the lines, write the report, and say where it is."""
-    require_extra("report", ["jinja2", "matplotlib"], "the report")
+    """Read the results, write the report, and print the paths of its files."""
+    require_extra("report", ["jinja2", "matplotlib", "pandas"], "the report")
     from crossprompt.bench.report import build_report, read_results, to_json, write_report
 
     results = read_results(options.results)

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from crossprompt.bench.cell_status import OUTCOMES
-from crossprompt.bench.report.content import Report, build_report
+from crossprompt.bench.report.build import Report, build_report
 from crossprompt.bench.report.entries import plain
-from crossprompt.bench.report.reading import Results
-from crossprompt.bench.report.records import parse
+from crossprompt.bench.report.load import Record, Results, Unfinished, parse, to_frame
 from crossprompt.bench.report.tables import Table
 from crossprompt.bench.results import LINES
 
@@ -71,7 +72,7 @@ def line(
 
 
 def batch(size: int, order: str) -> dict[str, Any]:
-    """Of a cell that answers as released."""
+    """Settings of a run that answers in batches, as the authors' code does."""
     return {"inference": "batch", "test_batch_size": size, "batch_order": order}
 
 
@@ -95,10 +96,14 @@ def write_entries(folder: Path, entries: Iterable[Mapping[str, Any]]) -> None:
     (folder / OUTCOMES).write_text(text, "utf-8")
 
 
+def records_of(*lines: Mapping[str, Any]) -> pd.DataFrame:
+    """These lines alone, as they are read."""
+    return to_frame([parse(json.dumps(value).encode(), "a line") for value in lines], Record)
+
+
 def report_of(*lines: Mapping[str, Any]) -> Report:
     """The report of these lines alone."""
-    records = [parse(json.dumps(value).encode(), "a line") for value in lines]
-    return build_report(Results(tuple(records), ()))
+    return build_report(Results(records_of(*lines), to_frame([], Unfinished)))
 
 
 def table_of(name: str, *lines: Mapping[str, Any]) -> Table:
@@ -110,7 +115,7 @@ def table_of(name: str, *lines: Mapping[str, Any]) -> Table:
 
 def shown(table: Table) -> dict[str, list[str]]:
     """Row to what is read in it, our own rows alone."""
-    return {row.label: [plain(entry) for entry in row.entries] for row in table.groups[0].rows}
+    return {row.label: [plain(entry) for entry in row.entries] for row in table.by_group[0]}
 
 
 def _result(name: str, dataset: str, accuracy: float, classes: Iterable[str]) -> dict[str, Any]:
@@ -133,7 +138,7 @@ def _result(name: str, dataset: str, accuracy: float, classes: Iterable[str]) ->
 METHODS = {"zero_shot": (0.52, 0.0), "coop": (0.50, 0.055), "dcp": (0.53, 0.065)}
 """Accuracy without training, and what a doubling of the shots adds."""
 DATASETS = {"caltech101": 0.12, "dtd": -0.05, "eurosat": 0.0}
-"""What they add."""
+"""Accuracy that they add."""
 
 
 def sample(

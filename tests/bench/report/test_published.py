@@ -8,11 +8,9 @@ import pytest
 from crossprompt.bench.protocols import PROTOCOLS, SHIFTED_DATASETS
 from crossprompt.bench.report import to_json
 from crossprompt.bench.report.entries import Measured, plain
-from crossprompt.bench.report.html import html
-from crossprompt.bench.report.latex import latex
-from crossprompt.bench.report.markdown import markdown
 from crossprompt.bench.report.published import quotations
 from crossprompt.bench.report.tables import Table
+from crossprompt.bench.report.write import html, latex, markdown
 from crossprompt.bench.studies import BACKBONE, FEW_SHOT
 from tests.bench.report.lines import SMALL, line, report_of, table_of
 
@@ -20,7 +18,7 @@ LABEL = "published, ViT-B/16, not measured here"
 
 
 def quoted(table: Table) -> dict[str, list[str]]:
-    rows = [row for group in table.groups[1:] for row in group.rows]
+    rows = [row for rows in table.by_group[1:] for row in rows]
     return {row.label: [plain(entry) for entry in row.entries] for row in rows}
 
 
@@ -54,7 +52,7 @@ def test_they_are_not_shown_beside_data_that_they_are_not_of() -> None:
     assert LABEL not in html(report)
 
 
-def test_what_keeps_them_from_comparing_is_said() -> None:
+def test_notes_say_why_they_do_not_compare() -> None:
     (group, _) = table_of("few-shot-average", line("dtd", shots=16)).groups[1:]
     text = " ".join(group.notes)
     assert "measured with another backbone (tiny) do not compare" in text
@@ -78,8 +76,8 @@ def test_they_are_labelled_in_every_format_and_are_never_ours() -> None:
     for table in labelled:
         assert all(str(group.title).startswith(LABEL) for group in table.groups[1:])
         assert LABEL in latex(table)
-        assert not any(table.is_best(row, 0) for group in table.groups[1:] for row in group.rows)
-    assert html(report).count(LABEL) == markdown(report, {}).count(LABEL) == 4
+        assert not any(row.best[0] for rows in table.by_group[1:] for row in rows)
+    assert html(report).count(LABEL) == markdown(report).count(LABEL) == 4
     for found in to_json(report)["tables"]:
         for group in found["groups"]:
             entries = [entry for row in group["rows"] for entry in row["entries"]]

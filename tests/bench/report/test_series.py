@@ -1,18 +1,15 @@
-"""Cells are grouped into series whose names say only what tells them apart."""
+"""Runs are grouped into series whose names say only what tells them apart."""
 
-import json
 from typing import Any
 
 import pytest
 
-from crossprompt.bench.report.records import parse
-from crossprompt.bench.report.series import group
-from tests.bench.report.lines import batch, line
+from crossprompt.bench.report.series import arrange
+from tests.bench.report.lines import batch, line, records_of
 
 
 def names(*lines: dict[str, Any], **options: bool) -> list[str]:
-    records = [parse(json.dumps(value).encode(), "a line") for value in lines]
-    return [series.name for series in group(records, **options)]
+    return list(arrange(records_of(*lines), **options).series.unique())
 
 
 @pytest.mark.parametrize(
@@ -57,4 +54,4 @@ def test_a_name_says_only_what_differs(lines: list[dict[str, Any]], expected: li
 
 def test_one_training_that_answers_by_several_rules_is_one_series() -> None:
     lines = [line(**batch(4, "listed")), line(), line(options={"variant": "released"})]
-    assert names(*lines, answers_alone=True) == ["dcp", "dcp variant=released"]
+    assert names(*lines, across_inference=True) == ["dcp", "dcp variant=released"]

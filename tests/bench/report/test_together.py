@@ -1,9 +1,11 @@
-"""What was learned from several data sets together stands beside each of them."""
+"""Runs on several data sets that were trained together have a row beside each of them."""
 
+from pathlib import Path
 from typing import Any
 
+from crossprompt.bench.report import read_results
 from crossprompt.bench.report.entries import MISSING
-from tests.bench.report.lines import line, report_of, shown, table_of
+from tests.bench.report.lines import line, report_of, shown, table_of, write_lines
 
 
 def together(first: float, second: float, **others: Any) -> dict[str, Any]:
@@ -16,7 +18,7 @@ def together(first: float, second: float, **others: Any) -> dict[str, Any]:
 ALONE = [line(name, method, 0.5) for name in "abc" for method in ("mmap", "coop")]
 
 
-def test_each_data_set_has_a_row_of_what_was_learned_together() -> None:
+def test_each_data_set_has_a_row_of_the_joint_run() -> None:
     lines = [*ALONE, together(0.6, 0.8), together(0.7, 0.9, seed=2)]
     for name, expected in {"a": "65.00 ± 7.07", "b": "85.00 ± 7.07"}.items():
         found = shown(table_of(f"few-shot-{name}", *lines))
@@ -38,3 +40,7 @@ def test_it_keeps_no_data_set_out_of_the_average_of_the_others() -> None:
     both = [value for value in ALONE if value["cell"]["dataset"] != "c"]
     found = shown(table_of("few-shot-average", *both, together(0.6, 0.8)))
     assert found["mmap (a+b together)"] == ["70.00 ± 0.00*"]
+
+
+def test_test_sets_of_the_same_name_are_not_taken_for_one(tmp_path: Path) -> None:
+    assert read_results(write_lines(tmp_path, [together(0.6, 0.8)])).notes == ()

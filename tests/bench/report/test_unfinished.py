@@ -1,4 +1,4 @@
-"""Cells that were asked for and have no result stand in the report with what became of them."""
+"""Requested runs without a result stand in the report with their status."""
 
 from pathlib import Path
 from typing import Any
@@ -7,9 +7,7 @@ import pytest
 
 from crossprompt.bench.report import Report, build_report, read_results, to_json
 from crossprompt.bench.report.entries import MISSING
-from crossprompt.bench.report.html import html
-from crossprompt.bench.report.latex import latex
-from crossprompt.bench.report.markdown import markdown
+from crossprompt.bench.report.write import html, latex, markdown
 from crossprompt.errors import RequestError
 from tests.bench.report.lines import entry, line, shown, write_entries, write_lines
 
@@ -59,20 +57,20 @@ def test_the_reasons_are_listed(tmp_path: Path) -> None:
         ("dcp", "few-shot", "emoji", "1: 1 shot, seed 1", "missing", ""),
         ("mmap", "few-shot", "emoji", "2: 1, 8 shots, seed 1", "not applicable", "it never does"),
     ]
-    for text in (html(found), markdown(found, {}), latex(listed)):
+    for text in (html(found), markdown(found), latex(listed)):
         assert "out of luck" in text
     assert '<table id="unfinished" class="words">' in html(found)
     assert r"\begin{tabular}{l" + 5 * r"p{0.15\linewidth}" + "}" in latex(listed)
     assert to_json(found)["tables"][-1]["name"] == "unfinished"
 
 
-def test_what_all_is_finished_has_no_list(tmp_path: Path) -> None:
+def test_a_finished_grid_has_no_list(tmp_path: Path) -> None:
     found = report(tmp_path, [line()], [entry(line())])
     assert "unfinished" not in [section.name for section in found.sections]
     assert "failed cells" not in dict(found.facts)
 
 
-def test_what_does_not_apply_takes_no_part_in_an_average(tmp_path: Path) -> None:
+def test_runs_that_do_not_apply_take_no_part_in_an_average(tmp_path: Path) -> None:
     given: dict[str, Any] = {"protocol": "base-to-new", "accuracy": {"base": 0.8, "new": 0.4}}
     lines = [line("a", **given), line("b", **given)]
     entries = [
@@ -87,7 +85,7 @@ def test_what_does_not_apply_takes_no_part_in_an_average(tmp_path: Path) -> None
     assert average["linear_probe"] == 3 * [MISSING]
 
 
-def test_failed_sources_and_targets_are_told_in_tables_of_shifts(tmp_path: Path) -> None:
+def test_tables_of_shifts_show_failed_sources_and_targets(tmp_path: Path) -> None:
     given: dict[str, Any] = {"protocol": "cross-dataset", "shots": 16}
     lines = [line(accuracy={"test": 0.5, "dtd": 0.3, "cars": 0.1}, **given)]
     lines += [line(method="coop", accuracy={"test": 0.5, "dtd": 0.3}, targets=["dtd"], **given)]
@@ -104,11 +102,11 @@ def test_failed_sources_and_targets_are_told_in_tables_of_shifts(tmp_path: Path)
 
 @pytest.mark.parametrize("change", [{"state": "lost"}, {"cell": {"protocol": "few-shot"}}])
 def test_a_malformed_entry_is_an_error_that_names_the_file(tmp_path: Path, change) -> None:
-    with pytest.raises(RequestError, match=r"outcomes\.jsonl: an entry"):
+    with pytest.raises(RequestError, match=r"outcomes\.jsonl"):
         report(tmp_path, [line()], [entry(line(seed=2)) | change])
 
 
 def test_no_heading_of_the_report_is_empty(tmp_path: Path) -> None:
     found = report(tmp_path, FAILED, ENTRIES)
     assert "<h3></h3>" not in html(found)
-    assert "###" not in [line.strip() for line in markdown(found, {}).splitlines()]
+    assert "###" not in [line.strip() for line in markdown(found).splitlines()]

@@ -1,8 +1,8 @@
-"""Tables and pictures of the lines that ``crossprompt bench`` wrote; needs the extra ``report``."""
+"""Report of the runs that ``crossprompt bench`` finished; needs the extra ``report``."""
 
-from crossprompt.bench.report.content import Report, build_report
-from crossprompt.bench.report.pictures import plot_inference
-from crossprompt.bench.report.reading import Results, read_results
+from crossprompt.bench.report.build import Report, build_report
+from crossprompt.bench.report.inference import plot_inference
+from crossprompt.bench.report.load import Results, read_results
 from crossprompt.bench.report.write import FORMATS, to_json, write_report
 
 __all__ = [

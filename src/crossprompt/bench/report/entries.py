@@ -1,32 +1,32 @@
-"""What stands in a table: measured over seeds, quoted from a paper, text, or nothing."""
+"""Entries of a table: measured over seeds, quoted from a paper, text, or nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import pandas as pd
+
+from crossprompt.bench.report.load import STATES
 from crossprompt.bench.stats import deviation
 
-DIGITS = 2
-"""Of a percentage, after the point."""
 MISSING = "\u2013"
 """Stands where nothing was run."""
 ONE_SEED, FEWER_SEEDS = "*", "†"
-"""Behind a number whose deviation is not known, or that comes from fewer seeds than others."""
+"""Marks behind a number of one seed, and of fewer seeds than others."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A number over seeds, 0 to 1."""
+    """Mean of an accuracy, or of a difference, over seeds; 0 to 1."""
 
     mean: float
-    """Over the seeds, unless it is said otherwise."""
     seeds: Mapping[int, float]
-    """Seed to its number."""
+    """Seed to its number, ascending."""
     fewer: bool = False
-    """Whether other numbers of the report come from more seeds."""
+    """Other numbers of the report come from more seeds."""
     signed: bool = False
-    """Whether it is a difference."""
+    """A difference, shown with its sign."""
 
     @property
     def deviation(self) -> float:
@@ -35,104 +35,91 @@ class Measured:
 
     @property
     def mark(self) -> str:
-        """What warns of it."""
         if len(self.seeds) == 1:
             return ONE_SEED
         return FEWER_SEEDS if self.fewer else ""
 
-    def number(self) -> str:
-        """The mean in per cent."""
-        return f"{100 * self.mean:{'+' if self.signed else ''}.{DIGITS}f}"
+    def number(self, seed: int | None = None) -> str:
+        """The mean in per cent, or the number of one seed."""
+        value = self.mean if seed is None else self.seeds[seed]
+        return f"{100 * value:{'+' if self.signed else ''}.2f}"
 
     def spread(self) -> str:
         """The deviation in points."""
-        return f"{100 * self.deviation:.{DIGITS}f}"
+        return f"{100 * self.deviation:.2f}"
+
+    def __str__(self) -> str:
+        return f"{self.number()} ± {self.spread()}{self.mark}"
 
 
 @dataclass(frozen=True)
 class Quoted:
-    """A number that a paper gives, in per cent."""
+    """A published number in per cent, with the digits that were published."""
 
     percent: float
-    """As published."""
-    digits: int = DIGITS
-    """As many as were published."""
+    digits: int = 2
+
+    def __str__(self) -> str:
+        return f"{self.percent:.{self.digits}f}"
 
 
 Entry: TypeAlias = Measured | Quoted | str | None
 """None where nothing was run."""
 
 
-def over_seeds(
-    seeds: Mapping[int, float], expected: Sequence[int], *, signed: bool = False
-) -> Measured:
-    """The mean over seeds.
+def plain(entry: Entry) -> str:
+    """As text."""
+    return MISSING if entry is None else str(entry)
 
-    Args:
-        seeds: seed to its number, 0 to 1; at least one.
-        expected: every seed of the protocol.
-        signed: whether it is a difference.
+
+def over_seeds(seeds: Mapping[int, float], expected: int, *, signed: bool = False) -> Measured:
+    """Mean over at least one seed, of ``expected`` that the protocol has elsewhere."""
+    return Measured(mean(seeds.values()), dict(seeds), len(seeds) < expected, signed)
+
+
+def measure(scores: pd.DataFrame, by: Sequence[str], expected: int) -> dict[Any, Measured]:
+    """Accuracy of every group over its seeds, of ``expected`` that the protocol has.
+
+    A key holds the values of the columns ``by``, and is no tuple if there is only one.
     """
-    return Measured(mean(seeds.values()), dict(seeds), len(seeds) < len(expected), signed)
+    groups = scores.sort_values("seed").groupby(list(by), sort=False)[["seed", "accuracy"]]
+    return {
+        key: over_seeds(dict(zip(seeds, values, strict=True)), expected)
+        for key, seeds, values in groups.agg(list).itertuples()
+    }
 
 
-def measured(
-    seeds: Mapping[int, float], expected: Sequence[int], *, signed: bool = False
-) -> Measured | None:
-    """``over_seeds``, or None where no seed was run."""
-    return over_seeds(seeds, expected, signed=signed) if seeds else None
+def average(
+    scores: pd.DataFrame, column: str, names: Sequence[str], by: Sequence[str]
+) -> pd.DataFrame:
+    """Mean of each seed over the test sets ``names`` in a column, where it has all of them."""
+    groups = scores[scores[column].isin(names)].groupby([*by, "seed"], sort=False)
+    found = groups.accuracy.agg(list).reset_index()
+    complete = found[found.accuracy.map(len) == len(names)]
+    return complete.assign(accuracy=complete.accuracy.map(mean))
 
 
-def average(parts: Sequence[Measured | None], expected: Sequence[int]) -> Measured | None:
-    """The mean over test sets of each seed that all of them have; None where there is no such seed.
+def harmonic(base: Measured, new: Measured) -> Measured:
+    """Harmonic mean of two means, as papers report it; its seeds have their own."""
 
-    Args:
-        parts: one per test set.
-        expected: every seed of the protocol.
-    """
-    found = [part.seeds for part in parts if part is not None]
-    if not found or len(found) < len(parts):
-        return None
-    common = [seed for seed in found[0] if all(seed in seeds for seeds in found)]
-    return measured({seed: mean(seeds[seed] for seeds in found) for seed in common}, expected)
+    def of(base: float, new: float) -> float:
+        return 2 * base * new / (base + new) if base + new else 0.0
 
-
-def harmonic(base: Measured | None, new: Measured | None) -> Measured | None:
-    """The harmonic mean of two means, as the field reports it; its seeds have their own.
-
-    Args:
-        base: accuracy on the classes trained on.
-        new: accuracy on the others.
-    """
-    if base is None or new is None:
-        return None
-    common = [seed for seed in base.seeds if seed in new.seeds]
-    seeds = {seed: harmonic_mean(base.seeds[seed], new.seeds[seed]) for seed in common}
-    return Measured(harmonic_mean(base.mean, new.mean), seeds, base.fewer or new.fewer)
-
-
-def harmonic_mean(base: float, new: float) -> float:
-    """2 base new / (base + new), 0 where both are 0."""
-    return 2 * base * new / (base + new) if base + new else 0.0
+    seeds = {
+        seed: of(base.seeds[seed], new.seeds[seed]) for seed in base.seeds if seed in new.seeds
+    }
+    return Measured(of(base.mean, new.mean), seeds, base.fewer or new.fewer)
 
 
 def minus(left: Measured | None, right: Measured | None) -> Measured | None:
-    """The difference of each seed that both have, which is what tells two runs apart.
-
-    Args:
-        left: what is compared.
-        right: what it is compared with.
-    """
+    """Difference of each seed that both have."""
     if left is None or right is None:
         return None
     seeds = {s: value - right.seeds[s] for s, value in left.seeds.items() if s in right.seeds}
-    return measured(seeds, list(left.seeds), signed=True)
+    return over_seeds(seeds, len(left.seeds), signed=True) if seeds else None
 
 
-def plain(entry: Entry) -> str:
-    """As text: mean ± deviation, in per cent."""
-    if isinstance(entry, Measured):
-        return f"{entry.number()} ± {entry.spread()}{entry.mark}"
-    if isinstance(entry, Quoted):
-        return f"{entry.percent:.{entry.digits}f}"
-    return MISSING if entry is None else entry
+def states(scores: pd.DataFrame, by: Sequence[str]) -> dict[Any, str]:
+    """Status of the runs without a result in every group, the first of ``STATES`` if several."""
+    groups = scores[scores.accuracy.isna()].groupby(list(by)).state.agg(list)
+    return groups.map(lambda found: min(found, key=list(STATES.values()).index)).to_dict()

@@ -1,143 +1,128 @@
-"""Series: cells that differ only in protocol, data set, shots and seed, under one name."""
+"""Series: runs that differ only in protocol, data set, shots and seed, under one name."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
 from crossprompt.bench.grid import ORDERS
-from crossprompt.bench.report.merging import merge_targets, split_joint
-from crossprompt.bench.report.records import INFERENCE, Cell, Record, canonical
-from crossprompt.bench.report.unfinished import Unfinished, limited, state_of
+from crossprompt.bench.loaders import JOINT
+from crossprompt.bench.report.load import INFERENCE, to_scores
 from crossprompt.methods import METHODS
 
 
-@dataclass(frozen=True)
-class Series:
-    """One way to train and to answer, over data sets, shots and seeds."""
+def arrange(
+    records: pd.DataFrame, unfinished: pd.DataFrame | None = None, *, across_inference: bool = False
+) -> pd.DataFrame:
+    """One row per run and test set, in the order of the report.
 
-    name: str
-    """The method, and what differs from the others in the results."""
-    records: tuple[Record, ...]
-    """Its cells, of every protocol."""
-    unfinished: tuple[Unfinished, ...] = ()
-    """Those that have no result."""
-
-    @property
-    def cell(self) -> Cell:
-        """One of its cells, for what all have in common."""
-        return self.records[0].cell if self.records else self.unfinished[0].cell
-
-    def of(self, protocol: str, dataset: str, shots: int) -> dict[int, Record]:
-        """Seed to its cell, by seed."""
-        wanted = (protocol, dataset, shots)
-        found = {
-            record.cell.seed: record
-            for record in self.records
-            if (record.cell.protocol, record.cell.dataset, record.cell.shots) == wanted
-        }
-        return dict(sorted(found.items()))
-
-    def limited(self, protocol: str) -> "Series":
-        """Its cells of one protocol."""
-        kept = tuple(record for record in self.records if record.cell.protocol == protocol)
-        return Series(self.name, kept, limited(self.unfinished, protocol))
-
-    def state(self, protocol: str, dataset: str, shots: int) -> str | None:
-        """What became of the cells that have no result there; None if there are none."""
-        found = limited(self.unfinished, protocol, dataset)
-        return state_of(one for one in found if one.cell.shots == shots)
-
-
-def group(
-    records: Sequence[Record],
-    *,
-    unfinished: Sequence[Unfinished] = (),
-    answers_alone: bool = False,
-) -> list[Series]:
-    """Series in the order of the methods; cells that differ only in their targets are one, and one
-    of data sets that were learned together is a cell for each.
+    Runs that differ only in their targets are merged; a run on several data sets that were
+    trained together is split into one for each.
 
     Args:
-        records: the cells.
-        unfinished: the cells without a result.
-        answers_alone: leave the inference rule out, so that the cells of a series also differ
-            in it.
+        records: finished runs.
+        unfinished: runs without a result; a row each, whose ``accuracy`` is missing.
+        across_inference: whether runs that differ only in the inference mode are one series.
+
+    Returns:
+        The columns of ``to_scores`` with ``series`` (a name), ``rule`` (the inference mode as
+        text), ``main`` (whether the row is of the run's first test set) and ``joint`` (the data
+        sets that were trained together, if so).
     """
-    groups: dict[str, list[Record | Unfinished]] = {}
-    alone = split_joint(merge_targets(records))
-    cells: list[Record | Unfinished] = [*alone, *unfinished]
-    for one in sorted(cells, key=lambda one: _order(one.cell)):
-        parts = [one.cell.method, *_answer(one.cell).values(), _trained(one.cell)]
-        if answers_alone:
-            parts = [one.cell.method, _trained(one.cell)]
-        groups.setdefault(canonical(parts), []).append(one)
-    names = _names([found[0].cell for found in groups.values()], answers_alone)
-    return [
-        Series(
-            name,
-            tuple(one for one in found if isinstance(one, Record)),
-            tuple(one for one in found if isinstance(one, Unfinished)),
-        )
-        for name, found in zip(names, groups.values(), strict=True)
-    ]
+    scores = to_scores(records).drop_duplicates(["run", "test_dataset", "test"])
+    scores = _split_joint(scores.reset_index(drop=True))
+    scores["main"] = ~scores.duplicated(["run", "dataset"])
+    if unfinished is not None:
+        scores = pd.concat([scores, unfinished.assign(joint="", main=False)], ignore_index=True)
+    scores["rule"] = [_rule(row) for row in scores.itertuples()]
+    rows = sorted(scores.itertuples(), key=_order)
+    keys = [_key(row, across_inference) for row in rows]
+    first = dict(zip(reversed(keys), reversed(rows), strict=True))
+    runs = [first[key] for key in dict.fromkeys(keys)]
+    names = dict(zip(dict.fromkeys(keys), _names(runs, across_inference), strict=True))
+    ordered = scores.iloc[[row.Index for row in rows]]
+    return ordered.assign(series=[names[key] for key in keys]).reset_index(drop=True)
 
 
-def rule_in_words(cell: Cell) -> str:
-    """How a cell answered."""
-    if cell.inference == "batch":
-        return f"batch of {cell.test_batch_size}, {cell.batch_order}"
-    return cell.inference
+def finished(scores: pd.DataFrame) -> pd.DataFrame:
+    """Rows with a result."""
+    return scores[scores.accuracy.notna()]
 
 
-def _order(cell: Cell) -> tuple[Any, ...]:
+def of_protocol(scores: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """Rows of one protocol in the default inference mode; the others are a study of their own."""
+    return scores[(scores.protocol == protocol) & (scores.inference == "calibrated")]
+
+
+def seeds_of(scores: pd.DataFrame) -> tuple[int, ...]:
+    """Every seed, ascending."""
+    return tuple(sorted(scores.seed.unique()))
+
+
+def canonical(value: Any) -> str:
+    """JSON, the same for equal values."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _split_joint(scores: pd.DataFrame) -> pd.DataFrame:
+    """Each row of a joint source belongs to the data set that it was tested on."""
+    parts = scores.groupby("run").test_dataset.transform(lambda found: JOINT.join(found.unique()))
+    joint = (parts == scores.dataset) & (scores.test_dataset != scores.dataset)
+    scores["joint"] = scores.dataset.where(joint, "")
+    scores["dataset"] = scores.test_dataset.where(joint, scores.dataset)
+    for row in scores[joint].itertuples():
+        place = row.joint.split(JOINT).index(row.dataset)
+        scores.at[row.Index, "data_fingerprint"] = row.data_fingerprint.split(JOINT)[place]
+    return scores
+
+
+def _rule(run: Any) -> str:
+    """Inference mode as text."""
+    if run.inference == "batch":
+        return f"batch of {run.test_batch_size}, {run.batch_order}"
+    return str(run.inference)
+
+
+def _order(run: Any) -> tuple[Any, ...]:
     known = list(METHODS)
-    place = known.index(cell.method) if cell.method in known else len(known)
-    settings = (canonical(cell.options), canonical(cell.training), cell.joint)
-    training = (*settings, cell.backbone, cell.dtype)
-    order = ORDERS.index(cell.batch_order) if cell.batch_order in ORDERS else 0
-    answer = (INFERENCE.index(cell.inference), cell.test_batch_size or 0, order)
-    given = (len(cell.options), len(cell.training))  # the method as it is comes first
-    return (place, cell.method, *given, *training, *answer, cell.shots, cell.seed)
+    place = known.index(run.method) if run.method in known else len(known)
+    given = (len(run.options), len(run.training))  # the method as it is comes first
+    settings = (canonical(run.options), canonical(run.training), run.joint, run.backbone, run.dtype)
+    order = ORDERS.index(run.batch_order) if run.batch_order in ORDERS else 0
+    inference = (INFERENCE.index(run.inference), run.test_batch_size or 0, order)
+    return (place, run.method, *given, *settings, *inference, run.shots, run.seed)
 
 
-def _trained(cell: Cell) -> dict[str, Any]:
-    """What is trained, apart from the method's name."""
-    given = {"options": cell.options, "training": cell.training}
-    return {**given, "backbone": cell.backbone, "dtype": cell.dtype, "joint": cell.joint}
+def _key(run: Any, across_inference: bool) -> str:
+    """Everything that the runs of a series have in common."""
+    rule = "" if across_inference else run.rule
+    given = [run.method, run.options, run.training, run.backbone, run.dtype, run.joint, rule]
+    return canonical(given)
 
 
-def _given(cell: Cell) -> dict[str, Any]:
-    """Settings that differ from the defaults and from the recipe."""
-    return {**cell.options, **cell.training}
-
-
-def _answer(cell: Cell) -> dict[str, Any]:
-    return {"inference": cell.inference, "size": cell.test_batch_size, "order": cell.batch_order}
-
-
-def _names(cells: Sequence[Cell], answers_alone: bool) -> list[str]:
+def _names(runs: Sequence[Any], across_inference: bool) -> list[str]:
     """One name each: the method, and those settings in which it differs from the others."""
-    backbones, dtypes = ({getattr(c, kind) for c in cells} for kind in ("backbone", "dtype"))
+    backbones, dtypes = {run.backbone for run in runs}, {run.dtype for run in runs}
+    given = [
+        {name: _word(value) for name, value in {**run.options, **run.training}.items()}
+        for run in runs
+    ]
     names = []
-    for cell in cells:
-        same_method = [_given(other) for other in cells if other.method == cell.method]
-        words = [cell.method]
+    for run, settings in zip(runs, given, strict=True):
+        others = [x for other, x in zip(runs, given, strict=True) if other.method == run.method]
+        words = [run.method]
         words += [
-            f"{name}={_word(value)}"
-            for name, value in _given(cell).items()
-            if any(_differs(other, name, value) for other in same_method)
+            f"{name}={word}"
+            for name, word in settings.items()
+            if any(other.get(name) != word for other in others)
         ]
-        words += [f"({cell.joint} together)"] if cell.joint else []
-        words += [cell.backbone] if len(backbones) > 1 else []
-        words += [cell.dtype] if len(dtypes) > 1 else []
-        if not answers_alone and cell.inference != "calibrated":
-            words.append(f"({rule_in_words(cell)})")
+        words += [f"({run.joint} together)"] if run.joint else []
+        words += [run.backbone] if len(backbones) > 1 else []
+        words += [run.dtype] if len(dtypes) > 1 else []
+        words += [f"({run.rule})"] * (not across_inference and run.rule != "calibrated")
         names.append(" ".join(words))
     return names
-
-
-def _differs(other: Mapping[str, Any], name: str, value: Any) -> bool:
-    return name not in other or canonical(other[name]) != canonical(value)
 
 
 def _word(value: Any) -> str:

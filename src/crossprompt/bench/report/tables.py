@@ -1,129 +1,169 @@
-"""A table of the report, before it is written as HTML, Markdown or LaTeX."""
+"""Tables and sections of the report, before they are written in any format."""
 
 import re
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.resources import files
 from itertools import chain, count
+from typing import Any
 
-from crossprompt.bench.report.entries import Entry, Measured, average
+import pandas as pd
 
-
-@dataclass(frozen=True)
-class Row:
-    """One series, class or published method."""
-
-    label: str
-    """Its name."""
-    entries: tuple[Entry, ...]
-    """One per column."""
+from crossprompt.bench.report.entries import Entry, Measured
+from crossprompt.bench.report.plots import Panel
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that belong together."""
+    """Rows that belong together: ours, or those of one source of published numbers."""
 
-    rows: tuple[Row, ...]
-    """At least one."""
+    body: pd.DataFrame
+    """An ``Entry`` for each row and column."""
     title: str | None = None
-    """A line above them."""
     notes: tuple[str, ...] = ()
-    """Where they come from."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row as it is written."""
+
+    label: str
+    entries: tuple[Entry, ...]
+    best: tuple[bool, ...]
+    """True for the highest mean of a column."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers under a caption."""
+    """Entries under a caption."""
 
     name: str
-    """Of its file, unique in the report."""
+    """Name of its file, in the report a unique one."""
     caption: str
-    """What is shown, in one sentence."""
-    corner: str
-    """What the rows are."""
-    columns: tuple[str, ...]
-    """Their headers."""
     groups: tuple[Group, ...]
     """Ours first."""
     notes: tuple[str, ...] = ()
-    """Below it."""
     seeds: tuple[int, ...] = ()
-    """Of the numbers, in order."""
+    """Seeds of the numbers, ascending."""
     best: bool = True
-    """Whether the highest mean of every column is marked."""
+    """Mark the highest mean of every column."""
     folded: bool = False
-    """Whether it is shown only on demand."""
+    """Show it only on demand."""
     every_seed: bool = True
-    """Whether the page also has every seed's numbers."""
-    words: bool = False
-    """Whether its entries are sentences, which run over several lines."""
+    """Show every seed's numbers on the page, too."""
+    sentences: bool = False
+    """Let entries run over several lines."""
+
+    @property
+    def header(self) -> list[str]:
+        """Heading of the labels, and of every column."""
+        body = self.groups[0].body
+        return [str(body.index.name), *map(str, body.columns)]
+
+    @cached_property
+    def by_group(self) -> list[list[Row]]:
+        """Rows of every group. Bold is the highest mean as it is shown, if at least two differ."""
+        ours = pd.DataFrame(self.groups[0].body.to_numpy()).map(_shown).astype(float)
+        best = ours.eq(ours.max()) & (ours.nunique() > 1) & self.best
+        marks = best.to_numpy().tolist()
+        marks += [[False] * best.shape[1]] * sum(len(group.body) for group in self.groups[1:])
+        found = iter(marks)
+        return [
+            [
+                Row(str(label), tuple(entries), tuple(next(found)))
+                for label, entries in zip(group.body.index, group.body.to_numpy(), strict=True)
+            ]
+            for group in self.groups
+        ]
 
     @property
     def rows(self) -> list[Row]:
-        """Of all groups."""
-        return [row for group in self.groups for row in group.rows]
+        return list(chain.from_iterable(self.by_group))
 
-    def is_best(self, row: Row, column: int) -> bool:
-        """Whether an entry is the highest mean of its column, of at least two that differ."""
-        found = _shown(row.entries[column]) if self.best else None
-        if found is None:
-            return False
-        numbers = {_shown(other.entries[column]) for other in self.rows} - {None}
-        return len(numbers) > 1 and found == max(number for number in numbers if number is not None)
+    @property
+    def all_notes(self) -> list[str]:
+        return [*self.notes, *(note for group in self.groups for note in group.notes)]
 
 
 @dataclass(frozen=True)
-class Shared:
-    """The test sets over which series are compared on average."""
+class Card:
+    """Tables of one data set, or of the average, under an optional picture."""
 
-    names: tuple[str, ...]
-    """Those that every series has."""
-    note: str
-    """Which they are, and which are left out and why."""
+    title: str
+    tables: tuple[Table, ...]
+    panel: Panel | None = None
+    wide: bool = False
 
 
-def share(lacking: Mapping[str, Sequence[str]], what: str) -> Shared:
-    """The test sets that all series have.
+@dataclass(frozen=True)
+class Section:
+    """Cards of one protocol or study."""
 
-    Args:
-        lacking: every test set, with the series that have no result there.
-        what: what test sets are called, in the plural.
-    """
-    names = tuple(name for name, who in lacking.items() if not who)
+    name: str
+    """Anchor in the page, and name of its picture."""
+    title: str
+    text: str
+    """Definition of the numbers."""
+    cards: tuple[Card, ...]
+
+    @property
+    def tables(self) -> list[Table]:
+        return [table for card in self.cards for table in card.tables]
+
+    @property
+    def panels(self) -> list[Panel]:
+        return [card.panel for card in self.cards if card.panel is not None]
+
+
+def section(name: str, cards: Sequence[Card]) -> Section | None:
+    """Section with the title and the text of ``sections.toml``; None if there are no cards."""
+    file = files("crossprompt.bench.report").joinpath("templates", "sections.toml")
+    texts = tomllib.loads(file.read_text("utf-8"))[name]
+    return Section(name, texts["title"], texts["text"], tuple(cards)) if cards else None
+
+
+def body_of(
+    corner: str, rows: Iterable[str], columns: Iterable[Any], *entries: Mapping[Any, Entry]
+) -> pd.DataFrame:
+    """Body of a table; of several mappings by row and column, or by row alone, the first counts."""
+
+    def entry(row: str, column: Any) -> Entry:
+        places = ((row, column), row)
+        found = (mapping[place] for mapping in entries for place in places if place in mapping)
+        return next(found, None)
+
+    labels, keys = list(rows), list(columns)
+    values = [[entry(row, column) for column in keys] for row in labels]
+    index = pd.Index(labels, name=corner, dtype=object)
+    return pd.DataFrame(values, index, pd.Index(keys, dtype=object, tupleize_cols=False), object)
+
+
+def average_note(lacking: Mapping[str, Sequence[str]], what: str) -> tuple[list[str], str]:
+    """Test sets that no series lacks, and a note that names them and the others."""
+    names = [name for name, who in lacking.items() if not who]
     listed = f"{len(names)} of {len(lacking)} {what}: {', '.join(names) or 'none'}."
     left = [f"{name} (not run: {', '.join(who)})" for name, who in lacking.items() if who]
     more = f" Left out, so that all rows are averages of the same: {'; '.join(left)}."
-    return Shared(names, f"The average is over {listed}{more if left else ''}")
+    return names, f"The average is over {listed}{more if left else ''}"
 
 
-def average_of(
-    shared: Shared, parts: dict[str, Measured | None], expected: Sequence[int]
-) -> Measured | None:
-    """The average over the test sets that all series have.
-
-    Args:
-        shared: which they are.
-        parts: test set to number.
-        expected: every seed of the protocol.
-    """
-    return average([parts[name] for name in shared.names], expected)
-
-
-def slug(*words: str) -> str:
-    """A name for a file, without anything that a path or LaTeX could stumble over."""
-    text = re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower())
-    return text.strip("-") or "table"
-
-
-def with_unique_names(tables: Iterable[Table]) -> list[Table]:
-    """The tables, with a number behind the name where two would be called the same."""
+def with_unique_names(sections: Iterable[Section]) -> list[Section]:
+    """Sections whose tables have unique names of lower-case ASCII letters, digits and hyphens."""
     taken: set[str] = set()
-    renamed = []
-    for table in tables:
-        names = chain([table.name], (f"{table.name}-{number}" for number in count(2)))
+
+    def renamed(table: Table) -> Table:
+        slug = re.sub(r"[^a-z0-9]+", "-", table.name.lower()).strip("-") or "table"
+        names = chain([slug], (f"{slug}-{number}" for number in count(2)))
         name = next(name for name in names if name not in taken)
         taken.add(name)
-        renamed.append(replace(table, name=name))
-    return renamed
+        return replace(table, name=name)
+
+    def card_of(card: Card) -> Card:
+        return replace(card, tables=tuple(map(renamed, card.tables)))
+
+    return [replace(part, cards=tuple(map(card_of, part.cards))) for part in sections]
 
 
 def _shown(entry: Entry) -> float | None:

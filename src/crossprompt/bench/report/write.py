@@ -1,34 +1,48 @@
-"""A report as files."""
+"""Writes a report as files."""
 
-from collections.abc import Collection, Sequence
+import json
+import re
+from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from crossprompt.bench.report.content import Report
-from crossprompt.bench.report.entries import Entry, Measured, Quoted
-from crossprompt.bench.report.html import html
-from crossprompt.bench.report.latex import FIRST, LONG, latex
-from crossprompt.bench.report.markdown import markdown
-from crossprompt.bench.report.pictures import save
-from crossprompt.bench.report.tables import Row, Table
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from crossprompt.bench.report.build import Report, legend
+from crossprompt.bench.report.entries import MISSING, Entry, Measured, Quoted, plain
+from crossprompt.bench.report.plots import DASHES, MARKERS, save, styles, svg
+from crossprompt.bench.report.tables import Table
 from crossprompt.errors import RequestError
 from crossprompt.utils.files import atomic_write, ensure_writable
+from crossprompt.utils.text import one_line
 
 FORMATS = ("html", "markdown", "latex")
+FIRST = "% written by crossprompt report; needs \\usepackage{booktabs}"
+LONG = "% written by crossprompt report; needs \\usepackage{booktabs,longtable}"
+"""First line of a LaTeX table, and of one that may take several pages."""
+ROWS = 45
+"""Rows of a table that fit on a page."""
+LATEX = {character: f"\\{character}" for character in "{}$&#%_"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "*": r"\textasteriskcentered{}",
+    "†": r"\dag{}",
+    "±": r"$\pm$",
+    "\u2013": "--",
+}
+"""Characters that LaTeX would take for something else, or may have no letter for."""
 
 
 def write_report(
     report: Report, folder: Path, formats: Collection[str] = FORMATS
 ) -> dict[str, list[Path]]:
-    """Write the files of each format.
-
-    Args:
-        report: what to write.
-        folder: where to, made if it is not there.
-        formats: some of ``FORMATS``.
-
-    Returns:
-        Format to its files.
+    """Write the files of some of ``FORMATS``; returns their paths by format.
 
     Raises:
         RequestError: ``folder`` is a file or cannot be written in, or there is no such format.
@@ -40,6 +54,45 @@ def write_report(
         raise RequestError(f"{folder} is a file; give a folder for the report")
     ensure_writable(folder)
     return {name: writers[name](report, folder) for name in FORMATS if name in formats}
+
+
+def html(report: Report) -> str:
+    """One page that needs nothing else; every text in it is escaped."""
+    looks = {section.name: styles(section.panels) for section in report.sections}
+    return _template("report.html").render(
+        report=report,
+        marks=legend(report.tables),
+        looks=looks,
+        # drawn by us, and without any text of the lines
+        picture=lambda panel, name, section: Markup(svg(panel, name, looks[section])),
+        markers=MARKERS,
+        dashes=DASHES,
+    )
+
+
+def markdown(report: Report) -> str:
+    """One file, with a picture called like its section for each that has panels."""
+    return _template("report.md").render(report=report, marks=legend(report.tables)).rstrip() + "\n"
+
+
+def latex(table: Table) -> str:
+    """A file to ``\\input``: a floating table, or a longtable where there are many rows."""
+    long, columns = len(table.rows) > ROWS, len(table.header) - 1
+    column = rf"p{{{0.75 / columns:.2f}\linewidth}}" if table.sentences else "r"
+    first, marks = LONG if long else FIRST, legend([table])
+    values = {"table": table, "first": first, "long": long, "column": column, "marks": marks}
+    return _template("table.tex").render(values).rstrip() + "\n"
+
+
+def escape_latex(text: str) -> str:
+    """Text that LaTeX shows as it is, on one line."""
+    return one_line(text).translate({ord(letter): shown for letter, shown in LATEX.items()})
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    line = one_line(text).replace("&", "&amp;")
+    return re.sub(r"([\\`*_{}\[\]<>|#~$])", r"\\\1", line)
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -56,12 +109,10 @@ def _write_html(report: Report, folder: Path) -> list[Path]:
 
 
 def _write_markdown(report: Report, folder: Path) -> list[Path]:
-    pictures = {section.name: section.panels for section in report.sections if section.panels}
-    paths = {name: folder / f"{name}.png" for name in pictures}
-    for name, panels in pictures.items():
-        save(panels, paths[name])
-    text = markdown(report, {name: path.name for name, path in paths.items()})
-    return [_write(folder / "report.md", text), *paths.values()]
+    panels = {folder / f"{part.name}.png": part.panels for part in report.sections if part.panels}
+    for path, drawn in panels.items():
+        save(drawn, path)
+    return [_write(folder / "report.md", markdown(report)), *panels]
 
 
 def _write_latex(report: Report, folder: Path) -> list[Path]:
@@ -79,29 +130,76 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def _table(table: Table) -> dict[str, Any]:
-    return {
-        "name": table.name,
-        "caption": table.caption,
-        "columns": list(table.columns),
-        "groups": [
-            {
-                "published": group.title,
-                "notes": list(group.notes),
-                "rows": [_row(row) for row in group.rows],
-            }
-            for group in table.groups
-        ],
-        "notes": list(table.notes),
+@cache
+def _template(name: str) -> Template:
+    """Template with its filters; that of LaTeX has ``<< >>`` and ``<% %>`` in place of braces."""
+    form = name.rpartition(".")[2]
+    brackets: dict[str, Any] = {
+        "variable_start_string": "<<",
+        "variable_end_string": ">>",
+        "block_start_string": "<%",
+        "block_end_string": "%>",
     }
+    environment = Environment(
+        loader=PackageLoader("crossprompt.bench.report"),
+        autoescape=form == "html",
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        **(brackets if form == "tex" else {}),
+    )
+    environment.filters |= {
+        "grid": _grid,
+        "md": escape_markdown,
+        "plain": plain,
+        "pretty": lambda settings: json.dumps(settings, indent=2, ensure_ascii=False),
+        "seeds": _every_seed,
+        "tex": escape_latex,
+    }
+    return environment.get_template(name)
 
 
-def _row(row: Row) -> dict[str, Any]:
-    return {"label": row.label, "entries": _entries(row.entries)}
+def _every_seed(entry: Entry, expected: tuple[int, ...]) -> str:
+    """The number of every seed, in order, with a dash for one that was not run."""
+    if not isinstance(entry, Measured):
+        return plain(entry)
+    return " · ".join(entry.number(seed) if seed in entry.seeds else MISSING for seed in expected)
 
 
-def _entries(entries: Sequence[Entry]) -> list[Any]:
-    return [_entry(entry) for entry in entries]
+def _grid(table: Table) -> list[str]:
+    """Lines of a Markdown table that reads well as it is: numbers stand to the right."""
+    rows, titles = [[escape_markdown(cell) for cell in table.header]], []
+    for group, group_rows in zip(table.groups, table.by_group, strict=True):
+        if group.title is not None:
+            titles.append(f"*{escape_markdown(group.title)}*")
+            rows.append([titles[-1], *("" for _ in table.header[1:])])
+        for row in group_rows:
+            texts = [escape_markdown(plain(entry)) for entry in row.entries]
+            marked = [f"**{x}**" if best else x for x, best in zip(texts, row.best, strict=True)]
+            rows.append([escape_markdown(row.label), *marked])
+    widths = [
+        max(3, *(len(cell) for cell in column if cell not in titles))
+        for column in zip(*rows, strict=True)
+    ]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = [
+        [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]
+        for row in (rows[0], rule, *rows[1:])
+    ]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _table(table: Table) -> dict[str, Any]:
+    groups = [
+        {
+            "published": group.title,
+            "notes": list(group.notes),
+            "rows": [{"label": r.label, "entries": list(map(_entry, r.entries))} for r in rows],
+        }
+        for group, rows in zip(table.groups, table.by_group, strict=True)
+    ]
+    about = {"name": table.name, "caption": table.caption, "columns": table.header[1:]}
+    return {**about, "groups": groups, "notes": list(table.notes)}
 
 
 def _entry(entry: Entry) -> Any:

@@ -1,39 +1,29 @@
-"""Panels drawn with matplotlib: as SVG for the page, as PNG beside Markdown."""
+"""Plots of accuracy against an axis of doublings: SVG for the page, PNG beside Markdown."""
 
 import re
 import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import matplotlib
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from crossprompt.bench.report.inference import panel_of, studies
-from crossprompt.bench.report.panels import Panel, labels_of
-from crossprompt.bench.report.records import Record
-from crossprompt.errors import RequestError
+from crossprompt.bench.report.entries import Measured
 
 INK = "#010203"
-"""Of text and axes: stands for the color of the page's text."""
+"""Color of text and axes: stands for the color of the page's text."""
 TITLE = 50
 """Characters of a title in a line."""
-COLOURS = (
-    "#d1456b",
-    "#3f86c6",
-    "#a97f14",
-    "#2a9468",
-    "#9468cc",
-    "#d0622a",
-    "#1c8c99",
-    "#7c858f",
-    "#c04fac",
-    "#788a2a",
+COLORS = (
+    *("#d1456b", "#3f86c6", "#a97f14", "#2a9468", "#9468cc"),
+    *("#d0622a", "#1c8c99", "#7c858f", "#c04fac", "#788a2a"),
 )
 """Each to be seen on white and on black."""
 MARKERS = {
@@ -47,41 +37,55 @@ MARKERS = {
 DASHES = {"-": "", "--": "5 3", ":": "1.5 2.5"}
 """matplotlib's name to SVG's."""
 DODGE = 0.03
-"""Of a doubling, between neighboring curves, so that their error bars stand side by side."""
+"""Share of a doubling between neighboring curves, so that their error bars stand side by side."""
 
 
 @dataclass(frozen=True)
-class Style:
-    """How a curve or a level looks."""
+class Panel:
+    """Contents of one pair of axes."""
 
-    color: str
-    """One of ``COLOURS``."""
-    marker: str
-    """One of ``MARKERS``, or none."""
-    line: str
-    """One of ``DASHES``."""
+    title: str
+    axis: str
+    body: pd.DataFrame
+    """Label to place on the axis to number; what is not measured is left out."""
+    levels: Mapping[str, Measured] = field(default_factory=dict)
+    """Label to a number that does not depend on the axis: a line across, behind the curves."""
+
+    @property
+    def curves(self) -> dict[str, dict[int, Measured]]:
+        curves = {
+            str(label): {x: y for x, y in row.items() if isinstance(y, Measured)}
+            for label, row in self.body.iterrows()
+        }
+        return {label: points for label, points in curves.items() if points}
+
+    @property
+    def description(self) -> str:
+        """Text for those who cannot see it."""
+        labels = ", ".join(styles([self]))
+        return f"Accuracy in per cent against {self.axis}, {self.title}: {labels}."
+
+
+STYLE = ("color", "marker", "linestyle")
+"""Properties that distinguish curves, as matplotlib calls them."""
+Style: TypeAlias = dict[str, Any]
 
 
 def styles(panels: Sequence[Panel]) -> dict[str, Style]:
     """One style per label: curves differ in color and marker, levels are dashed."""
+    levels = [label for panel in panels for label in panel.levels]
+    curves = [label for panel in panels for label in panel.curves]
     markers, lines = list(MARKERS), list(DASHES)
-    levels = {level.label for panel in panels for level in panel.levels}
     looks = {}
-    for place, label in enumerate(labels_of(panels)):
-        color, line = COLOURS[place % len(COLOURS)], lines[place // len(COLOURS) % len(lines)]
-        marker = markers[place % len(markers)]
-        looks[label] = Style(color, "", "--") if label in levels else Style(color, marker, line)
+    for place, label in enumerate(dict.fromkeys([*levels, *curves])):
+        marker, line = markers[place % len(markers)], lines[place // len(COLORS) % len(lines)]
+        more = ("", "--") if label in levels else (marker, line)
+        looks[label] = dict(zip(STYLE, (COLORS[place % len(COLORS)], *more), strict=True))
     return looks
 
 
 def svg(panel: Panel, name: str, looks: Mapping[str, Style]) -> str:
-    """A picture to stand in the page: in the page's colors, without a title or a legend.
-
-    Args:
-        panel: what to draw.
-        name: unique in the page; begins every id.
-        looks: label to style.
-    """
+    """Picture in the colors of the page, without a title or a legend; ``name`` begins every id."""
     with _drawing():
         figure = Figure(figsize=(4.8, 3.0), layout="constrained")
         _draw(figure.subplots(), panel, looks)
@@ -97,13 +101,7 @@ def svg(panel: Panel, name: str, looks: Mapping[str, Style]) -> str:
 
 
 def save(panels: Sequence[Panel], path: Path, *, one_scale: bool = False) -> None:
-    """All panels in one picture with one legend.
-
-    Args:
-        panels: at least one.
-        path: of the picture; its ending says which format.
-        one_scale: whether heights compare between panels.
-    """
+    """Draw all panels in one picture with one legend; ``one_scale`` makes heights comparable."""
     looks = styles(panels)
     columns = 2 if len(panels) == 4 else min(len(panels), 3)
     rows = -(-len(panels) // columns)
@@ -126,67 +124,33 @@ def save(panels: Sequence[Panel], path: Path, *, one_scale: bool = False) -> Non
         figure.savefig(path, dpi=130, facecolor="white")
 
 
-def plot_inference(records: Sequence[Record], path: Path) -> None:
-    """Accuracy by rule of inference, and by size and order of the test batch.
-
-    Args:
-        records: cells; a panel for each trained method that answered in batches.
-        path: of the picture.
-
-    Raises:
-        RequestError: no cell was answered in batches.
-    """
-    panels = [panel_of(title, cells) for title, cells in studies(records).items()]
-    drawn = [panel for panel in panels if panel is not None]
-    if not drawn:
-        raise RequestError(
-            "found no line whose inference is 'batch'; there is nothing to compare, "
-            "run crossprompt bench with this rule too"
-        )
-    save(drawn, path)
-
-
 def _draw(axes: Axes, panel: Panel, looks: Mapping[str, Style]) -> None:
-    for level in panel.levels:
-        look, value = looks[level.label], level.value
+    for label, value in panel.levels.items():
+        look = {name: value for name, value in looks[label].items() if name != "marker"}
         low, high = (100 * (value.mean + sign * value.deviation) for sign in (-1, 1))
-        axes.axhspan(low, high, color=look.color, alpha=0.12, linewidth=0)
-        axes.axhline(
-            100 * value.mean,
-            color=look.color,
-            linestyle=look.line,
-            linewidth=1.4,
-            label=level.label,
-        )
-    middle = (len(panel.curves) - 1) / 2
-    for place, curve in enumerate(panel.curves):
-        look, shift = looks[curve.label], 2 ** (DODGE * (place - middle))
+        axes.axhspan(low, high, color=look["color"], alpha=0.12, linewidth=0)
+        axes.axhline(100 * value.mean, label=label, linewidth=1.4, **look)
+    curves = panel.curves
+    for place, (label, points) in enumerate(curves.items()):
+        shift = 2 ** (DODGE * (place - (len(curves) - 1) / 2))
         axes.errorbar(
-            [place_ * shift for place_, _ in curve.points],
-            [100 * value.mean for _, value in curve.points],
-            yerr=[100 * value.deviation for _, value in curve.points],
-            label=curve.label,
-            **_line(look),
+            [x * shift for x in points],
+            [100 * value.mean for value in points.values()],
+            yerr=[100 * value.deviation for value in points.values()],
+            label=label,
+            **looks[label],
+            linewidth=1.6,
+            markersize=5,
+            capsize=2.5,
+            elinewidth=1,
         )
     axes.set_xscale("log", base=2)
     axes.minorticks_off()
-    axes.set_xticks([tick for tick, _ in panel.ticks], [label for _, label in panel.ticks])
+    axes.set_xticks(list(panel.body.columns), list(map(str, panel.body.columns)))
     axes.set(xlabel=panel.axis, ylabel="accuracy (%)")
     axes.margins(x=0.06)
     axes.grid(axis="y", alpha=0.18)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _line(look: Style) -> dict[str, Any]:
-    return {
-        "color": look.color,
-        "marker": look.marker,
-        "linestyle": look.line,
-        "linewidth": 1.6,
-        "markersize": 5,
-        "capsize": 2.5,
-        "elinewidth": 1,
-    }
 
 
 @contextmanager

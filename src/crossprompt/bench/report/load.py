@@ -1,0 +1,202 @@
+"""Reads a results folder into tables of runs: those with a result, and those without."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+import pandas as pd
+
+from crossprompt.bench.cell_status import Outcomes
+from crossprompt.bench.grid import ORDERS
+from crossprompt.bench.grid import Cell as GridCell
+from crossprompt.bench.protocols import PROTOCOLS
+from crossprompt.bench.results import LINES
+from crossprompt.classifier.classifier import Inference
+from crossprompt.errors import RequestError
+from crossprompt.utils.json_file import decode_json
+from crossprompt.utils.text import one_line
+
+INFERENCE: tuple[str, ...] = get_args(Inference)
+STATES = {"failed": "failed", "asked": "missing", "not applicable": "not applicable"}
+"""Status of a run without a result, as the report calls it; the first of several counts."""
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Cell(GridCell):
+    """A run's settings, checked for what the report distinguishes."""
+
+    def __post_init__(self) -> None:
+        for value, known in ((self.protocol, tuple(PROTOCOLS)), (self.inference, INFERENCE)):
+            if value not in known:
+                raise ValueError(f"found {value!r}, expected one of {', '.join(known)}")
+        batch = (self.test_batch_size, self.batch_order)
+        if self.inference == "batch" and (batch[0] is None or self.batch_order not in ORDERS):
+            raise ValueError(f"found test_batch_size and batch_order {batch}, expected both")
+        if self.inference != "batch" and batch != (None, None):
+            raise ValueError(f"found test_batch_size and batch_order {batch}, expected null")
+
+
+@dataclass(frozen=True)
+class Result:
+    """Accuracy on one test set, and of each of its classes."""
+
+    name: str
+    dataset: str
+    accuracy: Share
+    per_class: dict[str, Share]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of ``lines.jsonl``: a finished run, its results, and what they depend on."""
+
+    format: Literal["crossprompt-result"]
+    version: Literal[1]
+    cell: Cell
+    results: Annotated[list[Result], msgspec.Meta(min_length=1)]
+    """One per test set, the protocol's main one first."""
+    settings: dict[str, Any]
+    trained_parameters: int
+    classifier_bytes: int
+    seconds: dict[str, float]
+    weights_hash: str
+    data_fingerprint: str
+    versions: dict[str, Any]
+    machine: str
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """One line of ``outcomes.jsonl``: the status of a run without a result."""
+
+    cell: Cell
+    state: Literal["asked", "failed", "not applicable"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """Runs of a results folder, one per row; columns are those of ``Cell`` and of the line."""
+
+    records: pd.DataFrame
+    """Finished runs."""
+    unfinished: pd.DataFrame
+    """Runs without a result, with ``state`` and ``reason``."""
+    notes: tuple[str, ...] = ()
+    """Warnings for the reader: lines left out, and numbers that do not compare."""
+
+
+def read_results(folder: Path) -> Results:
+    """Read every run. A torn last line is left out with a note, as are all but the last line of
+    a run.
+
+    Args:
+        folder: of the results, or its ``lines.jsonl`` itself.
+
+    Raises:
+        RequestError: there are no lines, or one is malformed; the file and the line are named.
+    """
+    path = folder if folder.is_file() else folder / LINES
+    if not path.is_file():
+        raise RequestError(
+            f"found no {LINES} in {folder}; give the folder that crossprompt bench wrote, its "
+            "--output"
+        )
+    lines, notes = path.read_bytes().split(b"\n"), []
+    if lines.pop():
+        notes.append(
+            f"The last line of {path} (line {len(lines) + 1}) has no end: it was being written "
+            "when the writer stopped, and is left out. crossprompt bench computes its cell anew."
+        )
+    numbers: dict[str, int] = {}
+    records: dict[str, Record] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        record = parse(line, f"{path}, line {number}")
+        cell, key = record.cell, record.cell.key
+        if key in numbers:
+            notes.append(
+                f"Lines {numbers[key]} and {number} of {path} are of the same cell ({cell.method} "
+                f"on {cell.dataset}, {count_shots(cell.shots)}, seed {cell.seed}); the last one "
+                "counts."
+            )
+        numbers[key], records[key] = number, record
+    if not records:
+        raise RequestError(f"{path} holds no finished cell yet; run crossprompt bench first")
+    found = to_frame(list(records.values()), Record)
+    unfinished = [one for one in read_unfinished(path.parent) if one.cell.key not in records]
+    return Results(found, to_frame(unfinished, Unfinished), (*notes, *disagreements(found)))
+
+
+def parse(line: bytes, where: str) -> Record:
+    """Decode one line of ``lines.jsonl``; an error names ``where`` it stands."""
+    advice = "remove the line, and crossprompt bench computes its cell anew"
+    return decode_json(line, Record, where, advice)
+
+
+def read_unfinished(folder: Path) -> list[Unfinished]:
+    """Decode ``outcomes.jsonl``."""
+    outcomes = Outcomes(folder)
+    try:
+        return msgspec.convert(list(outcomes.read().values()), list[Unfinished])
+    except msgspec.ValidationError as error:
+        raise RequestError(f"{outcomes.path} is damaged ({one_line(error)}); remove it") from error
+
+
+def to_frame(found: Sequence[Record | Unfinished], kind: type) -> pd.DataFrame:
+    """One row per run; those that differ only in their targets have the same ``run``."""
+    rows = [
+        vars(one) | vars(one.cell) | {"run": replace(one.cell, targets=()).key} for one in found
+    ]
+    columns = [field.name for field in (*fields(kind), *fields(Cell))]
+    frame = pd.DataFrame(rows, columns=[*columns, "run"], dtype=object)  # Python's None, int, dict
+    return frame.replace({"state": STATES}) if kind is Unfinished else frame
+
+
+def to_scores(records: pd.DataFrame) -> pd.DataFrame:
+    """One row per run and test set; adds ``test``, ``test_dataset`` and those of ``Result``."""
+    scores = records.explode("results", ignore_index=True)
+    results = pd.DataFrame([vars(result) for result in scores.results], dtype=object)
+    return scores.join(results.rename(columns={"name": "test", "dataset": "test_dataset"}))
+
+
+def disagreements(records: pd.DataFrame) -> list[str]:
+    """Warnings about runs whose names agree and whose weights, data or accuracies do not."""
+    weights = records.groupby("backbone", sort=False).weights_hash.unique()
+    data = records.groupby(["protocol", "dataset"], sort=False).data_fingerprint.unique()
+    tests = to_scores(records).groupby(["run", "test_dataset", "test"], sort=False, as_index=False)
+    shared = tests[["method", "dataset", "seed"]].first()
+    shared["different"] = tests.accuracy.nunique().accuracy
+    return [
+        *(
+            f"Lines of the backbone {name} come from {len(found)} different sets of weights "
+            f"({_shorten(found)}): their numbers do not compare."
+            for name, found in weights.items()
+            if len(found) > 1
+        ),
+        *(
+            f"Lines of the data set {name} ({protocol}) come from {len(found)} different versions "
+            f"of it (fingerprints {_shorten(found)}): their numbers do not compare."
+            for (protocol, name), found in data.items()
+            if len(found) > 1
+        ),
+        *(
+            f"Lines that differ only in their targets give {row.different} different accuracies "
+            f"of {row.method} trained on {row.dataset}, seed {row.seed}, tested on {row.test}; "
+            "the first one counts."
+            for row in shared[shared.different > 1].itertuples()
+        ),
+    ]
+
+
+def count_shots(*shots: int) -> str:
+    """Number of training images per class, as text."""
+    return f"{', '.join(map(str, shots))} {'shot' if shots == (1,) else 'shots'}"
+
+
+def _shorten(hashes: Iterable[str]) -> str:
+    return ", ".join(sorted(value[:12] for value in hashes))
