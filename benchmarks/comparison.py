@@ -79,7 +79,7 @@ class Comparison:
 
     def _costs(self) -> str:
         """At the most shots: numbers learned, seconds of the fastest seed, and bytes."""
-        header = ["method", "fidelity", "learned", "training (s)", "classifier (kB)"]
+        header = ["method", "fidelity", "trainable parameters", "training (s)", "classifier (kB)"]
         rows = []
         for one in self.series:
             records = list(self._of(one, self.shots[-1]).values())
