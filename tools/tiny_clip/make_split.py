@@ -17,7 +17,7 @@ from tools.tiny_clip.kinds import LEFT_OUT, SUBGROUPS_OF_KIND
 
 SEED, TRAIN, VAL = 2024, 8, 2
 ROOT = Path(__file__).resolve().parents[2]
-DATA_SET = ROOT / "src/crossprompt/data/emoji.json"
+DATA_SET = ROOT / "src/crossprompt/data/benchmarks/emoji.json"
 PRETRAINING = ROOT / "tools/tiny_clip/pretraining_emoji.json"
 
 
