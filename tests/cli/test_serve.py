@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from crossprompt import load
-from crossprompt.classifier.torch_classifier import TorchClassifier
+from crossprompt.classifier.classifier import Classifier
 from crossprompt.cli import main, serve
 from crossprompt.inference.base import Array
 from crossprompt.inference.server import limits
@@ -36,13 +36,13 @@ def test_a_server_that_is_stopped_finishes_what_it_accepted(
     (expected,) = load(run, dtype="fp32").predict([file], top_k=3)
     bound: list[socket.socket] = []
     begun, asked, answers = threading.Event(), threading.Event(), []
-    bind, score = running.bind, TorchClassifier.probabilities
+    bind, score = running.bind, Classifier.probabilities
 
     def remembered(host: str, port: int) -> socket.socket:
         bound.append(bind(host, port))
         return bound[0]
 
-    def slow(self: TorchClassifier, images: Array) -> Array:
+    def slow(self: Classifier, images: Array) -> Array:
         if asked.is_set():
             begun.set()
             time.sleep(0.3)
@@ -63,7 +63,7 @@ def test_a_server_that_is_stopped_finishes_what_it_accepted(
             stop.join()
 
     monkeypatch.setattr(running, "bind", remembered)
-    monkeypatch.setattr(TorchClassifier, "probabilities", slow)
+    monkeypatch.setattr(Classifier, "probabilities", slow)
     asking = threading.Thread(target=ask_and_stop)
     asking.start()
     words = ["serve", str(run), "--port", "0", "--dtype", "fp32", "--max-batch", "1"]

@@ -39,13 +39,13 @@ def test_a_file_holds_names_in_order_or_after_their_labels(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("hen", "1 class names are given, but there are 2 classes"),
-        ("n01_hen: hen\n\nn03: emu", "line 3: 'n03' is not one of the classes"),
-        ("n01_hen: hen\nowl", "line 2: '' is not one of the classes"),
-        ("n01_hen: hen\nn01_hen: cock", "line 2: 'n01_hen' was given a name before"),
-        ("n01_hen: \nn02_owl: owl", "class 'n01_hen' has an empty name"),
-        ("owl\nowl", "is called 'owl', and 'n01_hen' is called the same"),
-        ("owl\nOwl", "called 'Owl', and 'n01_hen' is called 'owl', which differs only in case"),
+        ("hen", "1 class names .* 2 classes"),
+        ("n01_hen: hen\n\nn03: emu", "'n03'"),
+        ("n01_hen: hen\nowl", "given for ''"),
+        ("n01_hen: hen\nn01_hen: cock", "'n01_hen' twice"),
+        ("n01_hen: \nn02_owl: owl", "'n01_hen' has an empty"),
+        ("owl\nowl", "'n02_owl' is called 'owl'"),
+        ("owl\nOwl", "'Owl', and 'n01_hen'"),
     ],
 )
 def test_a_file_of_other_names_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -54,20 +54,20 @@ def test_a_file_of_other_names_is_refused(tmp_path: Path, text: str, message: st
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"cannot read the class names in .*none\.txt"):
+    with pytest.raises(RequestError, match=r"none\.txt"):
         name_classes(LABELS, str(tmp_path / "none.txt"))
-    with pytest.raises(RequestError, match="not UTF-8"):
+    with pytest.raises(RequestError, match="UTF-8"):
         name_classes(LABELS, in_file(tmp_path, "Hühner\nEulen", "latin-1"))
 
 
 def test_a_mapping_of_unknown_labels_is_refused() -> None:
-    with pytest.raises(RequestError, match="given for 'n03', but the classes are 'n01_hen'"):
+    with pytest.raises(RequestError, match=r"'n03'.*'n01_hen'"):
         name_classes(LABELS, {"n03": "emu"})
 
 
 @pytest.mark.parametrize("labels", [["Cat", "cat"], ["a b", "a_b"], ["a_b", "a_b_"]])
 def test_labels_that_differ_only_in_case_or_spaces_are_refused(labels: list[str]) -> None:
-    with pytest.raises(RequestError, match="merge them, or rename one") as raised:
+    with pytest.raises(RequestError, match="is called") as raised:
         name_classes(labels)
     assert all(repr(label) in str(raised.value) for label in labels)
 

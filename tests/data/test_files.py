@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from crossprompt.data import files
-from crossprompt.data.files import find_copies, find_equal
+from crossprompt.data.files import find_equal
 
 
 @pytest.fixture
@@ -16,31 +16,16 @@ def paths(tmp_path: Path) -> dict[str, Path]:
     return {name: tmp_path / name for name in contents}
 
 
-def test_copies_are_found_by_content_and_missing_and_empty_files_are_none(
-    paths: dict[str, Path], tmp_path: Path
-) -> None:
-    others = [paths["a"], paths["none"], tmp_path / "missing", tmp_path]
-    found = find_copies([*paths.values(), tmp_path / "missing", tmp_path], others)
-    assert found == {paths["a"]: paths["a"], paths["copy of a"]: paths["a"]}
-
-
-def test_only_files_of_one_size_are_read(
-    paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: list[Path] = []
-    monkeypatch.setattr(files, "_hash", lambda path: read.append(path))
-    find_copies([paths["longer"], paths["copy of a"]], [paths["a"]])
-    assert set(read) == {paths["a"], paths["copy of a"]}
-
-
 def test_equal_files_are_grouped(paths: dict[str, Path], tmp_path: Path) -> None:
-    assert find_equal([*paths.values(), tmp_path / "missing"]) == [[paths["a"], paths["copy of a"]]]
+    assert find_equal([*paths.values(), tmp_path / "missing", tmp_path]) == [
+        [paths["a"], paths["copy of a"]]
+    ]
 
 
 def test_a_file_of_a_size_of_its_own_is_not_read(
     paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
-    monkeypatch.setattr(files, "_hash", lambda path: read.append(path))
+    monkeypatch.setattr(files, "hash_file", lambda path: read.append(path))
     find_equal(paths.values())
     assert paths["longer"] not in read

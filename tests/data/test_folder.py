@@ -80,12 +80,12 @@ def test_the_shares_of_a_division_can_be_chosen(write_images) -> None:
 
 @pytest.mark.parametrize("shares", [{"test": 1.5}, {"val": -0.1}, {"val": 0.6, "test": 0.6}])
 def test_shares_that_are_none_are_refused(write_images, shares: dict[str, float]) -> None:
-    with pytest.raises(RequestError, match="are no shares"):
+    with pytest.raises(RequestError, match="shares"):
         load_folder(write_images({"cat": 2, "dog": 2}), **shares)
 
 
 def test_shares_that_would_be_ignored_are_refused(write_images) -> None:
-    with pytest.raises(RequestError, match="leave val= and test= away"):
+    with pytest.raises(RequestError, match="val="):
         load_folder(write_images({"train/cat": 2, "train/dog": 2}), test=0.5)
 
 
@@ -133,18 +133,18 @@ def test_a_class_may_be_called_train(write_images) -> None:
 @pytest.mark.parametrize(
     ("folders", "message"),
     [
-        ({".": 3}, "holds 3 images and no class folders; put"),
-        ({"train": 3}, "train holds files but no class folders"),
-        ({"train/cat": 1, "train/dog": 1, "test": 3}, "test holds files but no class folders"),
-        ({".nothing": 1}, "holds no images and no class folders"),
-        ({"cat": 0, "dog": 0}, "no images were found"),
-        ({"cat": 3}, "holds one class, 'cat'; a classifier needs at least two"),
-        ({"train/cat": 3, "test/cat": 1}, "holds one class, 'cat'"),
-        ({"cat": 3, "dog": 0}, "no training images in .* of the class 'dog'"),
-        ({"train/cat": 3, "train/dog": 0}, "no training images in .* of the class 'dog'"),
-        ({"red_fox": 2, "red fox": 2}, "'red_fox' is called 'red fox', and 'red fox' is called"),
-        ({"_": 1, "dog": 1}, "class '_' has an empty name"),
-        ({"train/a": 1, "train/b": 1, "val/a": 1, "valid/a": 1}, "both val and valid"),
+        ({".": 3}, "3 images and no class folders"),
+        ({"train": 3}, "train holds files"),
+        ({"train/cat": 1, "train/dog": 1, "test": 3}, "test holds files"),
+        ({".nothing": 1}, "no images and no class folders"),
+        ({"cat": 0, "dog": 0}, "no images"),
+        ({"cat": 3}, "one class, 'cat'"),
+        ({"train/cat": 3, "test/cat": 1}, "one class, 'cat'"),
+        ({"cat": 3, "dog": 0}, "'dog'"),
+        ({"train/cat": 3, "train/dog": 0}, "'dog'"),
+        ({"red_fox": 2, "red fox": 2}, "'red_fox'"),
+        ({"_": 1, "dog": 1}, "'_'"),
+        ({"train/a": 1, "train/b": 1, "val/a": 1, "valid/a": 1}, "val and valid"),
     ],
 )
 def test_a_folder_that_makes_no_data_set_is_refused_with_a_clear_word(
@@ -159,10 +159,10 @@ def flat(write_images) -> Path:
 
 
 def test_a_root_that_is_no_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="is not there; expected a folder"):
+    with pytest.raises(RequestError, match="none"):
         load_folder(tmp_path / "none")
     (tmp_path / "file").touch()
-    with pytest.raises(RequestError, match="is a file; expected a folder"):
+    with pytest.raises(RequestError, match="is a file"):
         load_folder(tmp_path / "file")
 
 
@@ -170,16 +170,14 @@ def test_splits_of_different_classes_are_refused_naming_those_that_differ(write_
     root = write_images(
         {"train/cat": 1, "train/dog": 1, "test/dog": 1, "test/Cat": 1, "test/owl": 1}
     )
-    with pytest.raises(RequestError, match="only in train: 'cat'; only in test: 'Cat', 'owl'"):
+    with pytest.raises(RequestError, match=r"train: 'cat'.* test: 'Cat', 'owl'"):
         load_folder(root)
 
 
 def test_the_same_image_in_train_and_test_is_an_error_that_names_both(write_images) -> None:
     root = write_images({"train/cat": 2, "train/dog": 2, "test/cat": 2, "test/dog": 2})
     shutil.copy(root / "train/dog/1.png", root / "test/cat/copy.png")
-    with pytest.raises(
-        RequestError, match=r"1 test images .*test/cat/copy\.png is train/dog/1\.png"
-    ):
+    with pytest.raises(RequestError, match=r"test/cat/copy\.png is train/dog/1\.png"):
         load_folder(root)
 
 

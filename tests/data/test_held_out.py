@@ -1,4 +1,4 @@
-"""Which images a classifier is measured on."""
+"""Images that a classifier is evaluated on: none that it was trained on."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.conftest import write_photos
 
 
 def trained_on(source: Path) -> dict[str, Any]:
-    """What a classifier that was fitted on ``source`` says of it."""
+    """The record of a classifier's training data."""
     data = load_dataset(source)
     return describe_data(data, data.few_shot(2))
 
@@ -115,7 +115,7 @@ def test_what_was_learned_from_is_known_by_any_name(photos, tmp_path) -> None:
     few = load_dataset(photos).few_shot(2)
     (tmp_path / "new" / "cat").mkdir(parents=True)
     shutil.copy(few.train.paths[0], tmp_path / "new" / "cat" / "renamed.png")
-    with pytest.raises(RequestError, match="has learned from every image of new; --all-images"):
+    with pytest.raises(RequestError, match="--all-images"):
         choose_held_out(tmp_path / "new", trained_on(photos))
     assert len(choose_held_out(tmp_path / "new", {}).data.test) == 1
 
@@ -128,15 +128,15 @@ def test_a_file_that_cannot_be_read_is_left_to_the_check_of_images(photos, tmp_p
 
 def test_a_folder_without_test_images_is_refused(divided) -> None:
     shutil.rmtree(divided / "test")
-    with pytest.raises(RequestError, match="divided has no test images; --all-images takes"):
+    with pytest.raises(RequestError, match="--all-images"):
         choose_held_out(divided, {})
     assert len(choose_held_out(divided, {}, all_images=True).data.test) == 3
 
 
 def test_what_is_wrong_with_the_data_is_told(tmp_path) -> None:
-    with pytest.raises(RequestError, match=r"no data set, folder or \.csv file is called"):
+    with pytest.raises(RequestError, match="called"):
         choose_held_out(tmp_path / "nowhere", {})
-    with pytest.raises(RequestError, match="holds no images and no class folders"):
+    with pytest.raises(RequestError, match="no class folders"):
         choose_held_out(tmp_path, {})
 
 
@@ -148,7 +148,5 @@ def test_labels_are_matched_by_class_name() -> None:
 
 def test_a_class_that_the_classifier_does_not_know_is_named() -> None:
     known = tuple(f"class {number}" for number in range(12))
-    with pytest.raises(
-        RequestError, match=r"not know: 'bird', 'dog'; it knows 'class 0', .* and 2 more; "
-    ):
+    with pytest.raises(RequestError, match=r"'bird', 'dog'; .*'class 0', .* and 2 more"):
         relabelled(Split.of(["a", "b"], [0, 1]), ("dog", "bird"), known)

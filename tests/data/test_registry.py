@@ -1,12 +1,11 @@
 """Data sets by name and by path."""
 
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-import crossprompt.data.benchmarks
-from crossprompt.data import Dataset, load_csv, load_dataset, load_folder
+from crossprompt.data import DATASETS, Dataset, load_csv, load_dataset, load_folder
 from crossprompt.errors import RequestError
 
 
@@ -44,7 +43,7 @@ def test_a_csv_file_is_loaded_by_name_or_path(table: Path) -> None:
 def test_the_variable_stands_in_for_root_but_not_for_a_path(
     folder: Path, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(RequestError, match="the data set folder needs the option root"):
+    with pytest.raises(RequestError, match="folder needs the option root"):
         load_dataset("folder")
     monkeypatch.setenv("CROSSPROMPT_DATA", str(folder))
     assert load_dataset("folder") == load_folder(folder)
@@ -52,7 +51,7 @@ def test_the_variable_stands_in_for_root_but_not_for_a_path(
     assert load_dataset("csv", path=table) == load_csv(table)
 
 
-def test_emoji_is_loaded_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_emoji_takes_its_folder_from_root_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
     expected = Dataset("emoji", ("animal", "plant"))
 
@@ -60,8 +59,7 @@ def test_emoji_is_loaded_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) ->
         asked.append(root)
         return expected
 
-    module = SimpleNamespace(load_emoji=load_emoji)
-    monkeypatch.setattr(crossprompt.data.benchmarks, "emoji", module, raising=False)
+    monkeypatch.setitem(DATASETS, "emoji", replace(DATASETS["emoji"], loader=load_emoji))
     assert load_dataset("emoji") is expected
     monkeypatch.setenv("CROSSPROMPT_DATA", "art")
     load_dataset("emoji")
@@ -70,11 +68,11 @@ def test_emoji_is_loaded_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_unknown_name_gets_the_nearest_known_one(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"is called 'emojy' \(did you mean 'emoji'\?\); known"):
+    with pytest.raises(RequestError, match=r"'emojy' .*'emoji'"):
         load_dataset("emojy")
-    with pytest.raises(RequestError, match=r"is called '\S*none\.csv'; known data sets: emoji"):
+    with pytest.raises(RequestError, match=r"none\.csv'.* emoji"):
         load_dataset(tmp_path / "none.csv")
-    with pytest.raises(RequestError, match=r"is called 'nofolder'; known data sets"):
+    with pytest.raises(RequestError, match="'nofolder'"):
         load_dataset("nofolder")
 
 
@@ -82,13 +80,13 @@ def test_a_misspelt_folder_or_file_is_answered_with_the_one_that_is_there(tmp_pa
     (tmp_path / "photos").mkdir()
     (tmp_path / "labels.csv").touch()
     for name, meant in (("phots", "photos"), ("label.csv", "labels.csv")):
-        with pytest.raises(RequestError, match=rf"\(did you mean '\S*{meant}'\?\); known"):
+        with pytest.raises(RequestError, match=rf"did you mean '\S*{meant}'"):
             load_dataset(tmp_path / name)
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.zip").touch()
-    with pytest.raises(RequestError, match=r"a\.zip is neither a folder nor a \.csv file"):
+    with pytest.raises(RequestError, match=r"a\.zip"):
         load_dataset(tmp_path / "a.zip")
 
 
@@ -96,14 +94,12 @@ def test_a_name_is_no_folder_of_that_name(folder: Path, monkeypatch: pytest.Monk
     folder.rename(folder.parent / "csv")
     monkeypatch.chdir(folder.parent)
     assert load_dataset("./csv").class_names == ("cat", "dog")
-    with pytest.raises(RequestError, match="the data set csv needs the option path"):
+    with pytest.raises(RequestError, match="csv needs the option path"):
         load_dataset("csv")
 
 
 def test_options_that_are_unknown_or_would_be_ignored_are_refused(folder: Path) -> None:
-    with pytest.raises(
-        RequestError, match=r"no option 'sead' \(did you mean 'seed'\?\); .*val, test"
-    ):
+    with pytest.raises(RequestError, match=r"'sead'.*'seed'"):
         load_dataset(folder, sead=1)
-    with pytest.raises(RequestError, match="leave root="):
+    with pytest.raises(RequestError, match="root="):
         load_dataset(folder, root=folder)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crossprompt.data.dataset import Selection
+from crossprompt.data.few_shot import Selection
 from crossprompt.errors import RequestError
 
 SELECTION = Selection("ab12", shots=2, seed=1, nested=False, train=(3, 1), val=(0,))
@@ -23,21 +23,20 @@ def test_a_selection_is_read_back_exactly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    "changes",
     [
-        ({"format": "other"}, "'format': 'other'"),
-        ({"version": 2}, "'version': 2"),
-        ({"more": 1}, "'more'"),
-        ({"train": [1, -1]}, "'train'"),
-        ({"val": ["0"]}, "'val'"),
-        ({"seed": True}, "'seed'"),
-        ({"shots": "2"}, "'shots'"),
+        {"format": "other"},
+        {"version": 2},
+        {"train": [1, -1]},
+        {"val": ["0"]},
+        {"seed": True},
+        {"shots": "2"},
     ],
 )
-def test_a_selection_that_is_not_one_is_refused(
-    tmp_path: Path, changes: dict[str, object], message: str
+def test_a_selection_with_a_wrong_value_is_refused(
+    tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    with pytest.raises(RequestError, match=message):
+    with pytest.raises(RequestError, match=next(iter(changes))):
         Selection.load(saved(tmp_path, **changes))
 
 
@@ -45,10 +44,10 @@ def test_a_selection_that_is_not_one_is_refused(
 def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "selection.json"
     path.write_bytes(content)
-    with pytest.raises(RequestError, match="is not a selection of images"):
+    with pytest.raises(RequestError, match=r"selection\.json"):
         Selection.load(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"cannot read the selection .*none\.json"):
+    with pytest.raises(RequestError, match=r"none\.json"):
         Selection.load(tmp_path / "none.json")

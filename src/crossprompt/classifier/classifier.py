@@ -17,7 +17,7 @@ from crossprompt.data.dataset import Item, check_items
 from crossprompt.data.loader import to_device
 from crossprompt.errors import JobError, RequestError
 from crossprompt.inference.base import BATCH as BATCH
-from crossprompt.inference.base import ImageClassifier, Top
+from crossprompt.inference.base import Array, ImageClassifier
 from crossprompt.inference.base import Prediction as Prediction
 from crossprompt.methods.base import Method
 from crossprompt.methods.features import Examples
@@ -75,17 +75,15 @@ class Classifier(ImageClassifier):
         """Shorter side in pixels that an image needs to have."""
         return self.clip.preprocess.enough
 
-    def prepare(self, image: Image) -> torch.Tensor:
+    def prepare(self, image: Image) -> Array:
         """The backbone's test transform: an RGB image to ``[3, side, side]``."""
-        return self.clip.preprocess(image)
+        prepared: Array = self.clip.preprocess(image).numpy()
+        return prepared
 
-    def best(self, images: list[torch.Tensor], top_k: int) -> list[Top]:
-        """The best classes of each of some preprocessed images."""
-        probabilities, labels = self.logits(torch.stack(images)).softmax(-1).topk(top_k)
-        return [
-            [(self.class_names[label], value) for label, value in zip(row_labels, row, strict=True)]
-            for row_labels, row in zip(labels.tolist(), probabilities.tolist(), strict=True)
-        ]
+    def probabilities(self, images: Array) -> Array:
+        """Of every class, ``[batch, classes]``, for preprocessed ``[batch, 3, side, side]``."""
+        scores: Array = self.logits(torch.from_numpy(images)).softmax(-1).cpu().numpy()
+        return scores
 
     @torch.no_grad()
     def with_classes(self, class_names: Sequence[str], **changes: Any) -> "Classifier":

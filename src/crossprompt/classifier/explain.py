@@ -15,9 +15,9 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from crossprompt.classifier.classifier import Classifier
-from crossprompt.data.class_names import listed
 from crossprompt.errors import JobError
 from crossprompt.utils.config import require
+from crossprompt.utils.text import listed
 
 Map = Float[Tensor, "rows columns"]
 """One number for each patch of an image."""

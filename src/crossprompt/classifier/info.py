@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from zipfile import ZipFile
 
+from crossprompt.data.class_names import check_class_names
 from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import (
     DESCRIPTION,
@@ -17,7 +18,6 @@ from crossprompt.inference.metadata import (
     LARGEST,
     LEARNED,
     OWN,
-    check_class_names,
     read_description,
     told,
 )

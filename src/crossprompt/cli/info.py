@@ -8,8 +8,8 @@ from typing import Any
 from crossprompt.classifier.info import inspect_onnx, inspect_program, inspect_run
 from crossprompt.cli.console import print_facts, print_json
 from crossprompt.cli.load import ONNX, check_finished, find_run
-from crossprompt.data.class_names import listed
 from crossprompt.inference.metadata import DESCRIPTION, FROZEN, LEARNED
+from crossprompt.utils.text import listed
 
 EXAMPLE = "crossprompt info runs/photos-dcp"
 

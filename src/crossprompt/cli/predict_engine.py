@@ -34,7 +34,7 @@ def check_engine(options: argparse.Namespace) -> None:
 def choose_engine(options: argparse.Namespace, classifier: Predictor, top_k: int) -> Engine:
     """The engine that was asked for; Ray's workers open the classifier themselves."""
     if options.engine == LOCAL:
-        return Local(classifier, top_k, options.batch_size)
+        return Local(classifier, top_k)
     from crossprompt.inference.bulk.ray import OnRay
 
     return OnRay(

@@ -6,17 +6,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from crossprompt.cli.args import add_device_arguments, add_settings, collect
 from crossprompt.cli.load import add_backbone, add_run_or_export, open_predictor
-from crossprompt.inference.onnx import OnnxClassifier
 from crossprompt.inference.server.limits import Limits
 from crossprompt.utils.optional import require_extra
-
-if TYPE_CHECKING:
-    from crossprompt.classifier.classifier import Classifier
-    from crossprompt.inference.base import Served
 
 EXAMPLE = "crossprompt serve runs/photos-dcp --port 8000"
 
@@ -67,9 +61,7 @@ def run(options: argparse.Namespace) -> int:
                 "classified; ask for a key with --api-key-file",
                 file=sys.stderr,
             )
-        served = _as_served(
-            open_predictor(options.run, options.backbone, options.device, options.dtype)
-        )
+        served = open_predictor(options.run, options.backbone, options.device, options.dtype)
 
         def ready() -> None:
             what = f"{options.run} ({len(served.class_names)} classes)"
@@ -77,15 +69,6 @@ def run(options: argparse.Namespace) -> int:
 
         serve(build_app(served, limits, key), bound, 2 * limits.timeout, ready)
     return 0
-
-
-def _as_served(opened: "Classifier | OnnxClassifier") -> "Served":
-    """What the server asks of it; an exported classifier has all of it."""
-    if isinstance(opened, OnnxClassifier):
-        return opened
-    from crossprompt.classifier.torch_classifier import TorchClassifier  # which imports torch
-
-    return TorchClassifier(opened)
 
 
 def _port(word: str) -> int:

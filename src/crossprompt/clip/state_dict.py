@@ -18,6 +18,7 @@ from torch import Tensor
 
 from crossprompt.clip.key_maps import HUGGING_FACE, OPENAI, OPENAI_SIZES, Table
 from crossprompt.errors import RequestError
+from crossprompt.utils.text import listed
 
 SHOWN = 5
 """Keys an error lists before it counts the rest."""
@@ -42,8 +43,9 @@ class Checkpoint:
             return HUGGING_FACE
         if any(key.startswith("visual.") for key in self.shapes):
             return OPENAI
+        found = listed(self.shapes, SHOWN, str) or "no tensors"
         raise RequestError(
-            f"{self.path} holds no CLIP: found {listed(self.shapes) or 'no tensors'}; expected the "
+            f"{self.path} holds no CLIP: found {found}; expected the "
             "keys of transformers' CLIPModel (vision_model.…), of openai/CLIP or of open_clip "
             "(visual.…)"
         )
@@ -67,18 +69,13 @@ class Checkpoint:
             "wrong shape": wrong,
         }
         if any(problems.values()):
-            words = "; ".join(f"{kind}: {listed(keys)}" for kind, keys in problems.items() if keys)
+            words = "; ".join(
+                f"{kind}: {listed(keys, SHOWN, str)}" for kind, keys in problems.items() if keys
+            )
             raise RequestError(
                 f"{self.path} does not fit its model: {words}; get the checkpoint again, or the "
                 "config that belongs to it"
             )
-
-
-def listed(words: Iterable[str]) -> str:
-    """The first few words, and how many more there are."""
-    words = list(words)
-    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-    return ", ".join(words[:SHOWN]) + more
 
 
 def open_checkpoint(path: Path) -> Checkpoint:

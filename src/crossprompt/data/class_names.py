@@ -1,16 +1,17 @@
-"""Class names: made of labels, or given by the user, and never two that are easily confused."""
+"""Class names: made from labels or given by the user; no two may be easily confused."""
 
 import os
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
+from typing import Any
 
 from crossprompt.errors import RequestError
+from crossprompt.utils.text import listed
 
 ClassNames = str | os.PathLike[str] | Sequence[str] | Mapping[str, str] | None
 """A file of names, the names of the sorted labels in order, or names for some of the labels."""
-
-_LISTED = 10
 
 
 def name_classes(labels: Sequence[str], given: ClassNames = None) -> tuple[str, ...]:
@@ -31,23 +32,30 @@ def name_classes(labels: Sequence[str], given: ClassNames = None) -> tuple[str, 
     """
     if isinstance(given, str | os.PathLike):
         given = _read(Path(given), labels)
-    if isinstance(given, Mapping):
-        given = {composed(label): name for label, name in given.items()}
+    if given is None or isinstance(given, Mapping):
+        given = {composed(label): name for label, name in (given or {}).items()}
         if unknown := sorted(given.keys() - set(labels)):
             raise RequestError(
                 f"class names are given for {listed(unknown)}, but the classes are {listed(labels)}"
             )
         names = [given.get(label, readable(label)) for label in labels]
-    elif given is not None:
-        if len(given) != len(labels):
-            raise RequestError(
-                f"{len(given)} class names are given, but there are {len(labels)} classes: "
-                f"{listed(labels)}"
-            )
+    elif len(given) == len(labels):
         names = list(given)
     else:
-        names = [readable(label) for label in labels]
-    _check(labels, names)
+        raise RequestError(
+            f"{len(given)} class names are given, but there are {len(labels)} classes: "
+            f"{listed(labels)}"
+        )
+    seen: dict[str, tuple[str, str]] = {}
+    for label, name in zip(labels, names, strict=True):
+        if not name.strip():
+            raise RequestError(f"class {label!r} has an empty name; give it one that has words")
+        other_label, other = seen.setdefault(readable(name).casefold(), (label, name))
+        if other_label != label:
+            raise RequestError(
+                f"the class {label!r} is called {name!r}, and {other_label!r} is called {other!r}, "
+                "which differs only in case or spaces, if at all; merge them, or rename one"
+            )
     return tuple(names)
 
 
@@ -61,55 +69,36 @@ def readable(label: str) -> str:
     return " ".join(composed(label).replace("_", " ").split())
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names in quotes, the first ten and the number of the others."""
-    text = ", ".join(repr(name) for name in names[:_LISTED])
-    return text + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
-
-
-def _check(labels: Sequence[str], names: Sequence[str]) -> None:
-    seen: dict[str, tuple[str, str]] = {}
-    for label, name in zip(labels, names, strict=True):
-        if not name.strip():
-            raise RequestError(f"class {label!r} has an empty name; give it one that has words")
-        other_label, other = seen.setdefault(readable(name).casefold(), (label, name))
-        if other_label != label:
-            how = (
-                "the same" if name == other else f"{other!r}, which differs only in case or spaces"
-            )
+def check_class_names(class_names: Any) -> None:
+    """``RequestError`` unless they are at least two texts, none of them blank or there twice."""
+    if isinstance(class_names, (Set, Mapping, Iterator)):  # a set's order differs from run to run
+        raise RequestError(
+            f"class names are a {type(class_names).__name__}, expected a list in the order of the "
+            "labels"
+        )
+    if isinstance(class_names, str) or len(class_names) < 2:
+        raise RequestError(
+            f"class names are {class_names!r:.80}, expected a list of at least two to tell apart"
+        )
+    for name, count in Counter(class_names).items():
+        if not isinstance(name, str) or not name.strip():
+            raise RequestError(f"found class name {name!r}, expected a text that is not blank")
+        if count > 1:
             raise RequestError(
-                f"the class {label!r} is called {name!r}, and {other_label!r} is called {how}; "
-                "merge them, or rename one"
+                f"class name {name!r} stands for {count} classes; rename all but one"
             )
 
 
 def _read(path: Path, labels: Sequence[str]) -> list[str] | dict[str, str]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise RequestError(f"cannot read the class names in {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise RequestError(
-            f"the class names in {path} are not UTF-8; save the file as UTF-8"
-        ) from error
-    numbered = {number: line.strip() for number, line in enumerate(lines, start=1) if line.strip()}
-    pairs = {number: _pair(line) for number, line in numbered.items()}
-    if not any(label in labels for label, _ in pairs.values()):
-        return list(numbered.values())
-    names: dict[str, str] = {}
-    for number, (label, name) in pairs.items():
-        if label not in labels:
-            raise RequestError(
-                f"{path}, line {number}: {label!r} is not one of the classes {listed(labels)}"
-            )
-        if label in names:
-            raise RequestError(
-                f"{path}, line {number}: {label!r} was given a name before; keep one of the lines"
-            )
-        names[label] = name
-    return names
-
-
-def _pair(line: str) -> tuple[str, str]:
-    label, colon, name = line.partition(":")
-    return composed(label.strip()) if colon else "", name.strip()
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"cannot read the class names in {path} as UTF-8: {error}") from error
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    pairs = [line.partition(":") for line in lines]
+    keys = [composed(label.strip()) if colon else "" for label, colon, _ in pairs]
+    if not set(keys) & set(labels):
+        return lines
+    if twice := [key for key in keys if keys.count(key) > 1]:
+        raise RequestError(f"{path} names {twice[0]!r} twice; keep one of the lines")
+    return dict(zip(keys, (name.strip() for *_, name in pairs), strict=True))

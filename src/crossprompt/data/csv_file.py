@@ -1,29 +1,70 @@
 """A data set from a CSV file with the columns ``path``, ``label`` and, if wanted, ``split``."""
 
 import csv
-import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple, TextIO
 
-from crossprompt.data.class_names import ClassNames, composed, listed
+from crossprompt.data.class_names import ClassNames, composed
 from crossprompt.data.dataset import Dataset
 from crossprompt.data.few_shot import Share
-from crossprompt.data.labelled import (
-    SPLIT_NAMES,
-    LabelledFile,
-    assemble,
-    check_division,
-    divide,
-)
+from crossprompt.data.labelled import SPLIT_NAMES, LabelledFile, assemble
 from crossprompt.errors import RequestError
+from crossprompt.utils.text import indented, listed
 
 COLUMNS = ("path", "label", "split")
 
-_LISTED = 20
 
-Line = tuple[int, list[str]]
-"""A line's number and fields."""
+class CsvRow(NamedTuple):
+    """A row of a CSV file: its last line's number, and its values without spaces around them."""
+
+    line: int
+    fields: list[str]
+    problem: str = ""
+    """The reason why it is no row of this file."""
+
+
+def read_csv(path: str | os.PathLike[str], any_bytes: bool = False) -> Iterator[CsvRow]:
+    """The rows of a CSV file (UTF-8, commas), the column names first; blank lines are left out.
+
+    Rows are read as they are needed. One that is no CSV, or that has not as many fields as the
+    first, comes with its ``problem`` instead of an error.
+
+    Args:
+        path: the file.
+        any_bytes: take bytes that are not UTF-8 (as surrogate escapes), as a path may hold them.
+
+    Raises:
+        RequestError: the file cannot be read.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            yield from _read_rows(file, any_bytes)
+    except OSError as error:
+        raise RequestError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _read_rows(file: TextIO, any_bytes: bool) -> Iterator[CsvRow]:
+    reader = csv.reader(file, strict=True)
+    width = 0
+    while True:
+        try:
+            fields = [field.strip() for field in next(reader)]
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield CsvRow(reader.line_num, [], f"no line of a CSV file: {error}")
+            continue
+        if not any(fields):
+            continue
+        width = width or len(fields)
+        problem = ""
+        if len(fields) != width:
+            problem = f"{len(fields)} fields, expected {width} as in line 1"
+        elif not any_bytes and any("\udc80" <= x <= "\udcff" for x in "".join(fields)):
+            problem = "not UTF-8; save the file as 'CSV UTF-8'"
+        yield CsvRow(reader.line_num, fields, problem)
 
 
 def load_csv(
@@ -44,12 +85,10 @@ def load_csv(
     Args:
         path: the CSV file.
         root: the folder that image paths are relative to; by default that of the CSV file.
-        class_names: other names than the labels, as a file, a list or a mapping; see
-            ``name_classes``.
-        seed: of the draw.
-        val: share of each class for ``val`` where the file has no splits, 0.1 by default.
-        test: share of each class for ``test``, 0.3 by default; with 1 all images are test images,
-            with 0 none.
+        class_names: other names than the labels, see ``name_classes``.
+        seed: of the draw where the file has no splits.
+        val: share of each class for ``val`` then, 0.1 by default.
+        test: share of each class for ``test`` then, 0.3 by default.
 
     Raises:
         RequestError: the file or a line of it is not as described; up to 20 lines are listed with
@@ -58,41 +97,20 @@ def load_csv(
     path = Path(path)
     root = path.parent if root is None else Path(root)
     if not root.is_dir():
-        raise RequestError(
-            f"{root} is not a folder; expected the one that the paths in {path} are relative to"
-        )
-    (_, header), *lines = _read(path)
-    columns = _columns(path, header)
-    files = _labelled_files(path, root, columns, lines)
-    if "split" in columns:
-        notes = check_division(files, path, val, test)
-    else:
-        files, notes = divide(files, root, seed, val, test)
-    labels = sorted({file.label for file in files})
-    return assemble(path.stem, path, root, files, labels, class_names, notes)
+        raise RequestError(f"{root} is not a folder; expected that of the paths in {path}")
+    rows = read_csv(path)
+    columns = _columns(path, next(rows, CsvRow(1, [])))
+    files = _labelled_files(path, root, columns, rows)
+    return assemble(path.stem, path, root, files, class_names, seed, val, test)
 
 
-def _read(path: Path) -> list[Line]:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise RequestError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        number = error.object[: error.start].count(b"\n") + 1
-        raise RequestError(f"{path}, line {number}: not UTF-8; save it as 'CSV UTF-8'") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        lines = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
-    except csv.Error as error:
-        raise RequestError(f"{path}, line {reader.line_num}: {error}") from error
-    return [line for line in lines if any(line[1])] or [(1, [])]
-
-
-def _columns(path: Path, header: list[str]) -> list[str]:
-    columns = [column.lower() for column in header]
+def _columns(path: Path, header: CsvRow) -> list[str]:
+    if header.problem:
+        raise RequestError(f"{path}, line {header.line}: {header.problem}")
+    columns = [column.lower() for column in header.fields]
     if missing := [column for column in ("path", "label") if column not in columns]:
         raise RequestError(
-            f"{path}, line 1: no column {' and '.join(missing)} in {listed(header) or 'it'}; "
+            f"{path}, line 1: no column {' and '.join(missing)} in {listed(columns) or 'it'}; "
             "expected path,label or path,label,split, separated by commas"
         )
     if twice := [column for column in COLUMNS if columns.count(column) > 1]:
@@ -101,33 +119,28 @@ def _columns(path: Path, header: list[str]) -> list[str]:
 
 
 def _labelled_files(
-    path: Path, root: Path, columns: Sequence[str], lines: Sequence[Line]
+    path: Path, root: Path, columns: Sequence[str], rows: Iterable[CsvRow]
 ) -> list[LabelledFile]:
     files, problems = [], []
     first_line: dict[Path, int] = {}
-    for number, fields in lines:
-        if len(fields) != len(columns):
-            problems.append(f"line {number}: {len(fields)} fields, expected {len(columns)}")
-            continue
-        row = dict(zip(columns, fields, strict=True))
-        image = root / row["path"]
-        if problem := _problem(row, image, number, first_line):
+    for number, fields, problem in rows:
+        row = dict(zip(columns, fields, strict=False))
+        image = root / row.get("path", "")
+        if problem := problem or _problem(row, image, number, first_line):
             problems.append(f"line {number}: {problem}")
         else:
             split = SPLIT_NAMES[row["split"].lower()] if "split" in row else ""
             files.append(LabelledFile(image, composed(row["label"]), split))
     if problems:
-        more = [f"and {len(problems) - _LISTED} more"] * (len(problems) > _LISTED)
-        text = "\n".join(f"  {problem}" for problem in [*problems[:_LISTED], *more])
-        raise RequestError(f"{len(problems)} lines of {path} are wrong; correct them:\n{text}")
+        raise RequestError(
+            f"{len(problems)} lines of {path} are wrong; correct them:\n{indented(problems)}"
+        )
     return files
 
 
 def _problem(row: dict[str, str], image: Path, number: int, first_line: dict[Path, int]) -> str:
-    if not row["path"]:
-        return "the path is empty"
-    if not row["label"]:
-        return "the label is empty"
+    if not row["path"] or not row["label"]:
+        return f"the {'label' if row['path'] else 'path'} is empty"
     if "split" in row and row["split"].lower() not in SPLIT_NAMES:
         return f"the split is {row['split']!r}, expected train, val or test"
     if not image.is_file():

@@ -1,19 +1,63 @@
-"""Which images are drawn: few-shot sets equal to those of CoOp's numbers, and seeded splits.
+"""Seeded draws: few-shot sets equal to those of CoOp's published numbers, and splits of a class.
 
-All functions draw positions in lists from a local generator; nothing here knows images or touches
-the global state.
+Positions in lists are drawn from a local generator; the global random state is never touched.
 """
 
+import json
+import os
 import random
+from collections import Counter
 from collections.abc import Sequence
-from typing import TypeVar
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
 
+from msgspec import Meta
+
+from crossprompt.errors import RequestError
+from crossprompt.utils.json_file import read_json
+from crossprompt.utils.text import listed
+
+Position = Annotated[int, Meta(ge=0)]
 Label = TypeVar("Label", int, str)
 Share = float | int
 """A part of a class's images, 0 to 1."""
 
 VAL_SHOTS = 4
 """Most validation images of a class in a few-shot set."""
+_NOTES = 3
+"""More classes than these that have too few images share one note."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The positions of a few-shot set's images in the lists it was drawn from; a JSON file."""
+
+    fingerprint: str
+    """That of the data set that was drawn from."""
+    shots: int
+    seed: int
+    nested: bool
+    """True if sets of fewer shots lie in those of more."""
+    train: tuple[Position, ...]
+    """Positions in the training list, in the order drawn."""
+    val: tuple[Position, ...]
+    """Positions in the validation list, in the order drawn."""
+    format: Literal["crossprompt-selection"] = "crossprompt-selection"
+    version: Literal[1] = 1
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a JSON file."""
+        Path(path).write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Selection":
+        """Read what ``save`` wrote.
+
+        Raises:
+            RequestError: the file is missing, damaged, or no selection of this version.
+        """
+        return read_json(Path(path), cls, "expected a selection of images, as fit writes it")
 
 
 def sample_few_shot(
@@ -29,17 +73,46 @@ def sample_few_shot(
     ``generate_fewshot_dataset``): one random stream, first over the training then over the
     validation list, classes in order of first appearance, all images of a class that has fewer.
 
-    Args:
-        train_labels: the label of every training image.
-        val_labels: the label of every validation image.
-        shots: images of a class.
-        seed: of the random stream.
-        nested: draw so that the set of fewer shots lies in that of more shots; not CoOp's sets.
+    With ``nested``, which CoOp has not, the set of fewer shots lies in that of more.
     """
     stream = random.Random(seed)
-    draw = _draw_nested if nested else _draw
-    train = draw(stream, train_labels, shots)
-    return train, draw(stream, val_labels, min(shots, VAL_SHOTS))
+
+    def draw(labels: Sequence[int], count: int) -> tuple[int, ...]:
+        drawn: list[int] = []
+        for positions in positions_by_label(labels).values():
+            if nested:  # moves the stream on alike for any number of shots
+                drawn += stream.sample(positions, len(positions))[:count]
+            elif len(positions) >= count:
+                drawn += stream.sample(positions, count)
+            else:
+                drawn += positions
+        return tuple(drawn)
+
+    train = draw(train_labels, shots)
+    return train, draw(val_labels, min(shots, VAL_SHOTS))
+
+
+def note_shortages(class_names: Sequence[str], labels: Sequence[int], shots: int) -> list[str]:
+    """Notes for the user about classes with fewer images than ``shots``.
+
+    Raises:
+        RequestError: a class has no images.
+    """
+    counts = Counter(labels)
+    short = {x: counts[x] for x in range(len(class_names)) if counts[x] < shots}
+    if lacking := [class_names[label] for label, count in short.items() if not count]:
+        raise RequestError(f"no training images of {listed(lacking)}; add some or leave it out")
+    if len(short) > _NOTES:
+        fewest = min(short, key=short.__getitem__)
+        return [
+            f"{len(short)} of {len(class_names)} classes have fewer than {shots} training images, "
+            f"{class_names[fewest]!r} the fewest with {short[fewest]}: all of theirs are used"
+        ]
+    return [
+        f"class {class_names[label]!r} has {count} training image{'s' * (count > 1)}, fewer than "
+        f"{shots} shots: {f'all {count} are' if count > 1 else 'it is'} used"
+        for label, count in short.items()
+    ]
 
 
 def positions_by_label(labels: Sequence[Label]) -> dict[Label, list[int]]:
@@ -50,35 +123,13 @@ def positions_by_label(labels: Sequence[Label]) -> dict[Label, list[int]]:
     return found
 
 
-def _draw(stream: random.Random, labels: Sequence[int], shots: int) -> tuple[int, ...]:
-    drawn: list[int] = []
-    for positions in positions_by_label(labels).values():
-        drawn += stream.sample(positions, shots) if len(positions) >= shots else positions
-    return tuple(drawn)
-
-
-def _draw_nested(stream: random.Random, labels: Sequence[int], shots: int) -> tuple[int, ...]:
-    drawn: list[int] = []
-    for positions in positions_by_label(labels).values():
-        order = stream.sample(positions, len(positions))  # moves the stream on alike for any shots
-        drawn += order[:shots]
-    return tuple(drawn)
-
-
 def split_class(images: int, name: str, seed: int, val: Share, test: Share) -> list[str]:
-    """Say for each of a class's images whether it belongs to ``train``, ``val`` or ``test``.
+    """Assign each of a class's ``images`` images to ``train``, ``val`` or ``test``.
 
     The draw depends on the class's name and number of images and the seed, not on the other
     classes. Shares are rounded down; a class of two or more gives at least one to ``test`` if that
     has a share, and every class keeps at least one in ``train`` unless ``val`` and ``test`` take
     all.
-
-    Args:
-        images: how many images the class has.
-        name: of the class.
-        seed: of the draw.
-        val: share of ``val``.
-        test: share of ``test``; what both leave is ``train``.
     """
     tests, vals = int(images * test + 1e-9), int(images * val + 1e-9)
     if val + test > 1 - 1e-9:

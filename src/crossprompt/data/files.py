@@ -1,9 +1,10 @@
-"""Files in folders: the user's own, in the same order on every system, and which are copies."""
+"""Walks folders in the same order on every system, and finds files of equal content."""
 
 import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from crossprompt.utils.files import hash_file
@@ -14,7 +15,7 @@ _SYSTEM_FILES = frozenset(
 
 
 def is_visible(name: str) -> bool:
-    """Whether a file or folder is the user's own: not hidden, nor left behind by a system."""
+    """False for hidden files and folders, and those that an operating system leaves behind."""
     return not name.startswith(".") and name.lower() not in _SYSTEM_FILES
 
 
@@ -29,73 +30,44 @@ def list_folders(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: sort_key(path.name))
 
 
+def walk(folder: str | os.PathLike[str], recursive: bool = True) -> Iterator[str]:
+    """The visible files in a folder, sorted by their path; links are followed, broken ones listed.
+
+    Only the names in one folder, and in those above it, are held in memory.
+    """
+    return _walk(os.fspath(folder), (os.path.realpath(folder),), recursive)
+
+
 def list_files(folder: Path, recursive: bool = True) -> list[Path]:
-    """The visible files in a folder, sorted by their path in it.
-
-    Args:
-        folder: where to look. Links are followed; broken ones are listed.
-        recursive: look into the folders in it, too.
-    """
-    found = _walk(folder, (os.path.realpath(folder),), recursive)
-    return sorted(found, key=lambda path: sort_key(path.relative_to(folder).as_posix()))
-
-
-def find_copies(paths: Iterable[Path], originals: Iterable[Path]) -> dict[Path, Path]:
-    """Which of ``paths`` hold the very bytes of one of ``originals``, and of which.
-
-    Only files that agree in size are read; a file that cannot be read is no copy.
-    """
-    originals_of_size = _by_size(originals)
-    paths_of_size = _by_size(paths)
-    copies = {}
-    for size in paths_of_size.keys() & originals_of_size.keys():
-        original_of = {_hash(path): path for path in reversed(originals_of_size[size])}
-        for path in paths_of_size[size]:
-            digest = _hash(path)
-            if digest and digest in original_of:
-                copies[path] = original_of[digest]
-    return copies
+    """``walk`` as a list of paths."""
+    return [Path(path) for path in walk(folder, recursive)]
 
 
 def find_equal(paths: Iterable[Path]) -> list[list[Path]]:
     """Groups of two or more files of the same bytes; only files of equal size are read."""
-    groups: dict[str, list[Path]] = {}
-    for candidates in _by_size(paths).values():
-        for path in candidates if len(candidates) > 1 else []:
-            if digest := _hash(path):
-                groups.setdefault(digest, []).append(path)
+    of_size = defaultdict(list)
+    groups = defaultdict(list)
+    for path in paths:
+        with suppress(OSError):  # the check of the images reports it, and empty files
+            of_size[path.stat().st_size].append(path)
+    for size, candidates in of_size.items():
+        for path in candidates if size and len(candidates) > 1 else ():
+            with suppress(OSError):
+                groups[hash_file(path)].append(path)
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _visible(folder: Path) -> list[os.DirEntry[str]]:
+def _visible(folder: str | Path) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         return [entry for entry in entries if is_visible(entry.name)]
 
 
-def _walk(folder: Path, ancestors: tuple[str, ...], recursive: bool) -> Iterator[Path]:
-    for entry in _visible(folder):
-        path = folder / entry.name
-        if not entry.is_dir():
+def _walk(folder: str, ancestors: tuple[str, ...], recursive: bool) -> Iterator[str]:
+    # a folder is sorted as its files' paths are: "a.png" comes before "a/b.png"
+    names = [f"{x.name}/" if x.is_dir() else x.name for x in _visible(folder)]
+    for name in sorted(names, key=sort_key):
+        path = os.path.join(folder, name.removesuffix("/"))
+        if not name.endswith("/"):
             yield path
-        elif recursive and (real := os.path.realpath(path)) not in ancestors:
-            yield from _walk(
-                path, (*ancestors, real), recursive
-            )  # a link to an ancestor has no end
-
-
-def _by_size(paths: Iterable[Path]) -> dict[int, list[Path]]:
-    found = defaultdict(list)
-    for path in paths:
-        try:
-            found[path.stat().st_size].append(path)
-        except OSError:
-            continue  # the check of the images names it
-    found.pop(0, None)  # so it does empty files
-    return found
-
-
-def _hash(path: Path) -> str | None:
-    try:
-        return hash_file(path)
-    except OSError:
-        return None
+        elif recursive and (real := os.path.realpath(path)) not in ancestors:  # else endless
+            yield from _walk(path, (*ancestors, real), recursive)

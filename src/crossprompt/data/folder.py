@@ -2,23 +2,16 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from crossprompt.data.class_names import ClassNames, composed, listed
+from crossprompt.data.class_names import ClassNames, composed
 from crossprompt.data.dataset import Dataset
 from crossprompt.data.few_shot import Share
-from crossprompt.data.files import list_files, list_folders
-from crossprompt.data.images import EXTENSIONS
-from crossprompt.data.labelled import (
-    SPLIT_NAMES,
-    LabelledFile,
-    assemble,
-    check_division,
-    divide,
-)
+from crossprompt.data.files import list_files, list_folders, walk
+from crossprompt.data.images import is_image_name
+from crossprompt.data.labelled import SPLIT_NAMES, LabelledFile, assemble
 from crossprompt.errors import RequestError
+from crossprompt.utils.text import listed
 
 
 def load_folder(
@@ -38,10 +31,9 @@ def load_folder(
 
     Args:
         root: the folder.
-        class_names: other names than the folders', as a file, a list or a mapping; see
-            ``name_classes``.
+        class_names: other names than the folders', see ``name_classes``.
         seed: of the draw.
-        val: share of each class for ``val`` where the folder does not say, 0.1 by default.
+        val: share of each class for ``val`` where there are no splits, 0.1 by default.
         test: share of each class for ``test``, 0.3 by default; with 1 all images are test images,
             with 0 none.
 
@@ -54,21 +46,42 @@ def load_folder(
         raise RequestError(
             f"{root} is {'a file' if root.exists() else 'not there'}; expected a folder of images"
         )
+    splits = _split_folders(root)
+    files: list[LabelledFile] = []
+    labels: dict[str, set[str]] = {}
+    notes: list[str] = []
+    endings: Counter[str] = Counter()
+    if splits and (others := set(list_folders(root)) - {*splits.values()}):
+        names = listed(sorted(folder.name for folder in others))
+        notes.append(f"folders left out of {root}, being no splits: {names}")
+    for split, parent in splits.items() if splits else [("", root)]:
+        folders = list_folders(parent)
+        loose = sum(map(is_image_name, walk(parent, recursive=False)))
+        if not folders:
+            raise RequestError(
+                f"{parent} holds {loose or 'no'} images and no class folders; put the images of "
+                "each class into a folder named after it"
+            )
+        if loose:
+            notes.append(f"images left out of {parent}, being in no class: {loose}")
+        labels[split] = {composed(folder.name) for folder in folders}
+        for folder in folders:
+            for file in list_files(folder):
+                if is_image_name(file.name):
+                    files.append(LabelledFile(file, composed(folder.name), split))
+                else:
+                    endings[file.suffix.lower()] += 1
+    _check_same_classes(labels, splits)
+    if endings:
+        counts = ", ".join(f"{count} {end or '(none)'}" for end, count in sorted(endings.items()))
+        notes.append(f"files left out for their ending, no image's: {counts}")
+    name, found = root.resolve().name or "folder", sorted(set().union(*labels.values()))
+    return assemble(name, root, root, files, class_names, seed, val, test, found, notes)
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """The folder of each split, in the order train, val, test; empty if there are none."""
     folders = list_folders(root)
-    split_folders = _split_folders(root, folders)
-    found = _Found()
-    if split_folders:
-        found.add_splits(root, folders, split_folders)
-        files, notes = found.files, check_division(found.files, root, val, test)
-    else:
-        found.add_classes(root, folders, "")
-        files, notes = divide(found.files, root, seed, val, test)
-    labels = sorted(set().union(*found.labels.values()))
-    name = root.resolve().name or "folder"
-    return assemble(name, root, root, files, labels, class_names, [*found.notes, *notes])
-
-
-def _split_folders(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
     named = [folder for folder in folders if folder.name.casefold() in SPLIT_NAMES]
     divided = [folder for folder in named if list_folders(folder)]
     if not divided and len(named) < len(folders):
@@ -87,62 +100,12 @@ def _split_folders(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
     return {split: found[split] for split in SPLIT_NAMES.values() if split in found}
 
 
-@dataclass
-class _Found:
-    """What has been found in class folders so far."""
-
-    files: list[LabelledFile] = field(default_factory=list)
-    labels: dict[str, set[str]] = field(default_factory=dict)
-    """The class folders of each split."""
-    endings: Counter[str] = field(default_factory=Counter)
-    """How often files with an ending that is not an image's were left out."""
-    loose: list[str] = field(default_factory=list)
-    """Notes about folders and images that are in no class folder."""
-
-    @property
-    def notes(self) -> list[str]:
-        """Sentences about what was left out."""
-        if not self.endings:
-            return self.loose
-        counts = (f"{count} {end or '(none)'}" for end, count in sorted(self.endings.items()))
-        return [*self.loose, f"files left out for their ending, no image's: {', '.join(counts)}"]
-
-    def add_splits(
-        self, root: Path, folders: Sequence[Path], split_folders: dict[str, Path]
-    ) -> None:
-        """Take in the class folders of all splits, which must be the same."""
-        if others := [folder.name for folder in folders if folder not in split_folders.values()]:
-            self.loose.append(f"folders left out of {root}, being no splits: {listed(others)}")
-        for split, folder in split_folders.items():
-            self.add_classes(folder, list_folders(folder), split)
-        (first, expected), *rest = self.labels.items()
-        for split, labels in rest:
-            only = [(first, sorted(expected - labels)), (split, sorted(labels - expected))]
-            differences = [f"only in {name}: {listed(names)}" for name, names in only if names]
-            if differences:
-                raise RequestError(
-                    f"{split_folders[first]} and {split_folders[split]} hold different classes, "
-                    f"{'; '.join(differences)}; expected the same folders, spelled the same"
-                )
-
-    def add_classes(self, parent: Path, folders: Sequence[Path], split: str) -> None:
-        """Take in the class folders of a split."""
-        loose = [file for file in list_files(parent, recursive=False) if _is_image(file)]
-        if not folders:
+def _check_same_classes(labels: dict[str, set[str]], folders: dict[str, Path]) -> None:
+    (first, expected), *rest = labels.items()
+    for split, found in rest:
+        only = {first: sorted(expected - found), split: sorted(found - expected)}
+        if differences := [f"only in {x}: {listed(names)}" for x, names in only.items() if names]:
             raise RequestError(
-                f"{parent} holds {len(loose) or 'no'} images and no class folders; "
-                "put the images of each class into a folder named after it"
+                f"{folders[first]} and {folders[split]} hold different classes, "
+                f"{'; '.join(differences)}; expected the same folders, spelled the same"
             )
-        if loose:
-            self.loose.append(f"images left out of {parent}, being in no class: {len(loose)}")
-        self.labels[split] = {composed(folder.name) for folder in folders}
-        for folder in folders:
-            for file in list_files(folder):
-                if _is_image(file):
-                    self.files.append(LabelledFile(file, composed(folder.name), split))
-                else:
-                    self.endings[file.suffix.lower()] += 1
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS

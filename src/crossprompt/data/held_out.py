@@ -1,29 +1,29 @@
-"""Which images of a data set a classifier is measured on: not those that it has learned from."""
+"""Chooses the images that a classifier is evaluated on: none that it was trained on."""
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from crossprompt.data.class_names import listed
 from crossprompt.data.dataset import Dataset, Item, Split
 from crossprompt.data.registry import load_dataset
 from crossprompt.errors import RequestError
 from crossprompt.utils.files import hash_file
+from crossprompt.utils.text import listed
 
 _HASHED = 50_000
-"""Images that a classifier remembers having learned from, at most."""
+"""Most training images whose hashes a classifier stores."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Images to measure on."""
+    """Images to evaluate on."""
 
     data: Dataset
     """Its ``test`` and ``shifted`` splits are those images; its other splits are empty."""
     which: str
-    """In words, which they are."""
+    """Their description, with ``{}`` for their number."""
 
     @property
     def sentence(self) -> str:
@@ -39,58 +39,53 @@ def choose_held_out(
     all_images: bool = False,
     **options: Any,
 ) -> HeldOut:
-    """Find the images to measure on.
+    """Find the images to evaluate on.
 
-    Where the data says which images are for testing, those are taken. Where it does not (a folder
-    of class folders, a CSV file without splits), all that the classifier has not learned from are;
-    but of the very data that it was trained on only those that its fit has measured on, too.
+    Where the data has a test split, that is taken. Where it has none (a folder of class folders, a
+    CSV file without splits), all images that the classifier was not trained on are; but of the very
+    data set that it was trained on, only those that its fit held out.
 
     Args:
-        source: what ``load_dataset`` takes.
-        information: what the classifier knows of its training, see ``describe_data``.
-        all_images: take every image of every split, whatever it was used for.
+        source: as for ``load_dataset``.
+        information: the classifier's record of its training data, see ``describe_data``.
+        all_images: take every image of every split, also training images.
         options: for ``load_dataset``.
 
     Raises:
-        RequestError: the data cannot be loaded, or has no images to measure on.
+        RequestError: the data cannot be loaded, or has no images to evaluate on.
     """
-    undivided = _load_undivided(source, options)
-    if all_images:
+    undivided = _try_to_load(source, val=0, test=1, **options)  # None if the data has splits
+    if undivided is None or all_images:
         data = undivided or load_dataset(source, **options)
-        which = f"all {{}} images of {data.name}, also those that it may have learned from"
-        return HeldOut(_for_testing(data, _items_of(data)), which)
-    if undivided is None:
-        data = load_dataset(source, **options)
+        if all_images:
+            items = (item for split in data.splits.values() for item in split)
+            which = f"all {{}} images of {data.name}, also those that it may have learned from"
+            return HeldOut(_with_test(data, items), which)
         if not (data.test or any(data.shifted.values())):
             raise RequestError(f"{data.name} has no test images; --all-images takes every image")
         data = replace(data, train=Split(), val=Split())
         return HeldOut(data, f"the {{}} test images of {data.name}")
-    divided = _try_to_load(source, options)
+    divided = _try_to_load(source, **options)  # None where no fit could, as of a single class
     if divided is not None and _is_of_the_training(divided, information):
         which = f"the {{}} images of {divided.name} that were held out of the training"
-        return HeldOut(_for_testing(divided, divided.test), f"{which} (all of them: --all-images)")
-    return _unseen(undivided, set(information.get("learned_from", ())))
-
-
-def _unseen(data: Dataset, learned_from: set[str]) -> HeldOut:
-    unseen = [item for item in data.test if not learned_from or _hash(item) not in learned_from]
+        return HeldOut(_with_test(divided, divided.test), f"{which} (all of them: --all-images)")
+    name, trained_on = undivided.name, set(information.get("learned_from", ()))
+    unseen = [x for x in undivided.test if not trained_on or _hash(x) not in trained_on]
     if not unseen:
         raise RequestError(
-            f"the classifier has learned from every image of {data.name}; --all-images takes them "
-            "all the same"
+            f"the classifier has learned from every image of {name}; --all-images takes them all "
+            "the same"
         )
-    which = f"all {{}} images of {data.name}"
-    if len(unseen) < len(data.test):
-        which = f"the {{}} images of {data.name} that it has not learned from (all: --all-images)"
-    return HeldOut(_for_testing(data, unseen), which)
+    which = f"all {{}} images of {name}"
+    if len(unseen) < len(undivided.test):
+        which = f"the {{}} images of {name} that it has not learned from (all: --all-images)"
+    return HeldOut(_with_test(undivided, unseen), which)
 
 
 def describe_data(data: Dataset, few: Dataset) -> dict[str, Any]:
-    """What a classifier keeps, so that it is never measured on what it has learned from.
+    """The record of a classifier's training data, so that it is never evaluated on that.
 
-    Args:
-        data: the whole data set.
-        few: what was drawn from it; the hashes of up to 50,000 of its images are kept.
+    ``few`` was drawn from ``data``; the hashes of up to 50,000 of its images are stored.
     """
     items = [*few.train, *few.val]
     return {
@@ -104,12 +99,7 @@ def describe_data(data: Dataset, few: Dataset) -> dict[str, Any]:
 
 
 def relabelled(split: Split, names: Sequence[str], known: Sequence[str]) -> Split:
-    """A split with the classifier's labels in place of the data's, matched by class name.
-
-    Args:
-        split: labelled as the data is.
-        names: the data's class names.
-        known: the classifier's class names.
+    """A split with labels that count ``known`` class names, in place of the data's ``names``.
 
     Raises:
         RequestError: an image is of a class that the classifier does not know.
@@ -124,47 +114,33 @@ def relabelled(split: Split, names: Sequence[str], known: Sequence[str]) -> Spli
     return Split(tuple(Item(item.path, numbers[names[item.label]]) for item in split))
 
 
-def _is_of_the_training(data: Dataset, information: Mapping[str, Any]) -> bool:
-    if not data.test or data.fingerprint != information.get("data", {}).get("fingerprint"):
-        return False
-    # the fingerprint only knows what images are called: another folder may call them the same
-    known = {_hash(item) for item in (*data.train, *data.val)}
-    return known >= set(information.get("learned_from", ()))
-
-
-def _hash(item: Item) -> str:
-    """The beginning of the sha256 of the file's bytes."""
-    try:
-        return hash_file(item.path)[:16]
-    except OSError:  # told where the images are checked
-        return ""
-
-
 def hash_all(hashes: Sequence[str]) -> str:
     """One hash of those of many images, in order."""
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
-def _load_undivided(source: str | os.PathLike[str], options: Mapping[str, Any]) -> Dataset | None:
-    """The data with all images for testing; None where it says itself which are for what."""
+def _is_of_the_training(data: Dataset, information: Mapping[str, Any]) -> bool:
+    if not data.test or data.fingerprint != information.get("data", {}).get("fingerprint"):
+        return False
+    # the fingerprint has only the names of files: another folder may use the same
+    known = {_hash(item) for item in (*data.train, *data.val)}
+    return known >= set(information.get("learned_from", ()))
+
+
+def _hash(item: Item) -> str:
     try:
-        return load_dataset(source, val=0, test=1, **options)
-    except RequestError:  # also where something else is wrong, which is told when it is loaded
-        return None
+        return hash_file(item.path)[:16]
+    except OSError:  # reported where the images are checked
+        return ""
 
 
-def _try_to_load(source: str | os.PathLike[str], options: Mapping[str, Any]) -> Dataset | None:
-    """The data as a fit divides it; None where no fit could, for example for a single class."""
+def _try_to_load(source: str | os.PathLike[str], **options: Any) -> Dataset | None:
     try:
         return load_dataset(source, **options)
     except RequestError:
         return None
 
 
-def _items_of(data: Dataset) -> list[Item]:
-    return [item for split in data.splits.values() for item in split]
-
-
-def _for_testing(data: Dataset, items: Sequence[Item]) -> Dataset:
+def _with_test(data: Dataset, items: Iterable[Item]) -> Dataset:
     test = Split(tuple(items))
     return replace(data, train=Split(), val=Split(), test=test, shifted={}, selection=None)

@@ -1,4 +1,4 @@
-"""An image to classify, wherever it lies: a small reference, read only when its turn comes."""
+"""References to images to classify: small, picklable, read only when their turn comes."""
 
 import os
 import threading
@@ -16,22 +16,18 @@ _converting = threading.Lock()
 
 @dataclass(frozen=True)
 class Input(ABC):
-    """Base of every reference; it can be sent to another process."""
+    """Base of every reference."""
 
     name: str
-    """What the answer is filed under."""
+    """The name in the results."""
 
     @abstractmethod
     def read(self, enough: int | None = None) -> Image:
-        """The image as 8-bit RGB; see ``read_image``.
-
-        Raises:
-            RequestError: it cannot be read.
-        """
+        """The image as 8-bit RGB, see ``read_image``; ``RequestError`` if it cannot be read."""
 
     @abstractmethod
     def version(self) -> str:
-        """What is another when the image has been changed, as far as can be told unread."""
+        """A text that changes when the image does, as far as can be seen without reading it."""
 
 
 @dataclass(frozen=True)
@@ -68,23 +64,23 @@ class Slice(Input):
         return decode_image(BytesIO(content), enough)
 
     def version(self) -> str:
-        """Where it lies; the larger file's own version is its source's."""
+        """Its position; the larger file has a version of its own."""
         return f"{self.offset}+{self.size}"
 
 
 @dataclass(frozen=True)
 class Picture(Input):
-    """An image that Pillow holds, or is to read when it is first asked for the pixels."""
+    """An image that Pillow has opened."""
 
     image: Image
 
     def read(self, enough: int | None = None) -> Image:
-        """Convert it; it stays as it is."""
+        """Convert a copy."""
         with _converting:  # the same image may be given twice, and is read from its file only once
             return convert_image(self.image)
 
     def version(self) -> str:
-        """Its size: what else has changed cannot be told."""
+        """Its width and height, all that can be compared."""
         return "{} x {}".format(*self.image.size)
 
 
@@ -95,7 +91,7 @@ class Broken(Input):
     reason: str
 
     def read(self, enough: int | None = None) -> Image:
-        """Say why."""
+        """Raise the reason."""
         raise UndecodableImageError(self.reason)
 
     def version(self) -> str:

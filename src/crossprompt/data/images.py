@@ -1,14 +1,14 @@
-"""Image files: find them, and read any of them as RGB.
+"""Finds, checks and reads image files: any kind that Pillow opens, as RGB.
 
-Only ``read_image``, ``decode_image`` and ``convert_image`` decode, and alike: one answer for every
-kind of image that Pillow opens, and one exception for all others.
+``read_image``, ``decode_image`` and ``convert_image`` decode alike, and raise one exception for
+everything that is no image.
 """
 
 import os
 import stat
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from math import ceil
@@ -16,9 +16,10 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from crossprompt.data.files import list_files
+from crossprompt.data.files import walk
+from crossprompt.data.prefetch import prefetch
 from crossprompt.errors import RequestError
-from crossprompt.utils.text import one_line
+from crossprompt.utils.text import indented, one_line
 
 EXTENSIONS = frozenset(
     f".{ending}"
@@ -28,7 +29,9 @@ EXTENSIONS = frozenset(
     )
     for ending in endings.split()
 )
-"""Endings of files meant as images; Pillow may refuse some, which is better said than hidden."""
+"""Endings of image files; one that Pillow cannot read is reported, not skipped."""
+Progress = Callable[[int, int], None]
+"""Called with the number of images done and the number of all."""
 
 _RUN_PROGRAMS = frozenset(("EPS", "WMF"))  # Pillow starts Ghostscript, or lets Windows draw
 _SIXTEEN_BIT_IN_I = frozenset(("PNG", "PPM"))  # 16-bit files that Pillow holds in 32-bit pixels
@@ -53,7 +56,7 @@ class BadImage:
 
 
 class UnreadableImageError(RequestError):
-    """A file cannot be read as an image; ``bad`` says which and why."""
+    """A file cannot be read as an image; ``bad`` holds its path and the reason."""
 
     def __init__(self, bad: BadImage) -> None:
         super().__init__(bad)  # so that it can be sent from a worker process
@@ -64,24 +67,19 @@ class UnreadableImageError(RequestError):
 
 
 class UndecodableImageError(RequestError):
-    """What was given cannot be decoded as an image; the message is the reason.
-
-    After its first colon a reason may hold Pillow's own words.
-    """
+    """Bytes cannot be decoded as an image; the message is the reason."""
 
 
 def read_image(path: str | os.PathLike[str], enough: int | None = None) -> Image.Image:
     """Read an image file as 8-bit RGB, upright.
 
     The EXIF rotation is applied, 16-bit grays are scaled to 8 bits, transparency is laid on white,
-    and of an animation or a file of several pages the first is taken. Color profiles are not
-    applied.
+    and of several frames or pages the first is taken. Color profiles are not applied.
 
     Args:
         path: the file.
-        enough: a JPEG is decoded at a half, a quarter or an eighth of its size as long as its
-            shorter side keeps so many pixels: of a photograph, several times faster. All of it by
-            default.
+        enough: pixels of the shorter side that suffice; a JPEG is then decoded, several times
+            faster, at a half, a quarter or an eighth of its size. All pixels by default.
 
     Raises:
         UnreadableImageError: the file is missing, empty, damaged, truncated, too large, or no
@@ -89,7 +87,11 @@ def read_image(path: str | os.PathLike[str], enough: int | None = None) -> Image
     """
     path = Path(path)
     try:
-        _check_file(path)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise _RefusedError("a folder or a device, no file")  # a pipe would be waited for
+        if status.st_size == 0:
+            raise _RefusedError("the file is empty (0 bytes)")
         return _open(path, enough)
     except Exception as error:  # on garbage Pillow raises anything, down to struct.error
         raise UnreadableImageError(BadImage(path, _reason(error))) from error
@@ -102,14 +104,13 @@ def decode_image(
     formats: Sequence[str] | None = None,
     most_pixels: int | None = None,
 ) -> Image.Image:
-    """Decode an image that is no file on the disk, just as ``read_image`` does.
+    """Decode an image in memory, as ``read_image`` does.
 
     Args:
-        file: for example a ``BytesIO``.
+        file: the bytes.
         enough: see ``read_image``.
-        formats: Pillow's names of those that are taken; all that need no other program by default.
-        most_pixels: an image of more is refused before it is decoded; by default Pillow's own
-            limit.
+        formats: Pillow's names of accepted formats; all that need no other program by default.
+        most_pixels: a larger image is refused before it is decoded; Pillow's limit by default.
 
     Raises:
         UndecodableImageError: it is empty, damaged, truncated, too large, or no image.
@@ -123,10 +124,7 @@ def decode_image(
 
 
 def convert_image(image: Image.Image) -> Image.Image:
-    """An image that Pillow has opened, just as ``read_image`` reads it.
-
-    Args:
-        image: of any mode; of an animation, at the picture that is to be taken.
+    """Convert an image that Pillow has opened, of any mode, as ``read_image`` does.
 
     Raises:
         UndecodableImageError: its file is damaged or closed, or its pixels have no fixed range.
@@ -140,20 +138,54 @@ def convert_image(image: Image.Image) -> Image.Image:
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     """All files in a folder and the folders in it that end as images do, sorted by their path."""
-    return [path for path in list_files(Path(folder)) if path.suffix.lower() in EXTENSIONS]
+    return [Path(path) for path in walk(folder) if is_image_name(path)]
 
 
-def _check_file(path: Path) -> None:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise _RefusedError("a folder or a device, no file")  # a pipe would be waited for
-    if status.st_size == 0:
-        raise _RefusedError("the file is empty (0 bytes)")
+def is_image_name(path: str) -> bool:
+    """True if a path, or a file's name, ends as an image's does."""
+    return os.path.splitext(path)[1].lower() in EXTENSIONS
 
 
-def _formats() -> list[str]:
-    Image.init()
-    return [name for name in list(Image.OPEN) if name not in _RUN_PROGRAMS]
+def check_images(
+    paths: Sequence[Path], skip_bad: bool = False, progress: Progress | None = None
+) -> list[BadImage]:
+    """Read every image once and return those that cannot be read, in the order of ``paths``.
+
+    Args:
+        paths: image files; one given twice is read once.
+        skip_bad: return the bad ones without raising.
+        progress: called with (images done, images in all) after every image.
+
+    Raises:
+        RequestError: there are bad images and ``skip_bad`` is false; up to 20 are listed, each with
+            its reason.
+    """
+    paths = list(dict.fromkeys(paths))
+    bad = []
+    for done, found in enumerate(prefetch(_check, paths), start=1):
+        if found:
+            bad.append(found)
+        if progress:
+            progress(done, len(paths))
+    if bad and not skip_bad:
+        raise RequestError(
+            f"{len(bad)} of {len(paths)} images cannot be read; repair or remove them, "
+            f"or leave them out with --skip-bad-images (skip_bad_images=True):\n{list_bad(bad)}"
+        )
+    return bad
+
+
+def list_bad(bad: Sequence[BadImage]) -> str:
+    """A line for each of the first 20 bad images and the number of the others."""
+    return indented([f"{image.path}: {image.reason}" for image in bad])
+
+
+def _check(path: Path) -> BadImage | None:
+    try:
+        read_image(path, enough=1)  # every byte is decoded, but to few pixels
+    except UnreadableImageError as error:
+        return error.bad
+    return None
 
 
 def _open(
@@ -162,7 +194,9 @@ def _open(
     formats: Sequence[str] | None = None,
     most_pixels: int | None = None,
 ) -> Image.Image:
-    taken = [name for name in _formats() if formats is None or name in formats]
+    Image.init()
+    known = [name for name in list(Image.OPEN) if name not in _RUN_PROGRAMS]
+    taken = [name for name in known if formats is None or name in formats]
     with _pillow_warnings_ignored, Image.open(source, formats=taken) as image:
         width, height = image.size
         if most_pixels is not None and width * height > most_pixels:
@@ -179,16 +213,12 @@ def _decode(image: Image.Image) -> Image.Image:
     if 0 in image.size:  # as from a crop of no width
         raise _RefusedError("no pixels, {} x {}".format(*image.size))
     image.load()
-    orientation = _orientation(image)  # asked before any conversion, which may lose it
+    try:
+        orientation = image.getexif().get(_ORIENTATION)  # before a conversion, which may lose it
+    except Exception:  # damaged metadata raises anything, and the pixels are fine without it
+        orientation = None
     image = _flatten(image)
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
-
-
-def _orientation(image: Image.Image) -> int | None:
-    try:
-        return image.getexif().get(_ORIENTATION)
-    except Exception:  # damaged metadata raises anything, and the pixels are fine without it
-        return None
 
 
 def _flatten(image: Image.Image) -> Image.Image:
@@ -206,7 +236,7 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 
 class _RefusedError(Exception):
-    """What ``read_image`` itself finds wrong with a file."""
+    """A fault found here and not by Pillow."""
 
 
 def _reason(error: Exception, formats: Sequence[str] | None = None) -> str:

@@ -1,14 +1,15 @@
-"""From labelled files to a data set: what a folder and a CSV file have in common."""
+"""Shared by the folder and CSV readers: split assignment, duplicate detection, the ``Dataset``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from crossprompt.data.class_names import ClassNames, listed, name_classes
+from crossprompt.data.class_names import ClassNames, name_classes
 from crossprompt.data.dataset import Dataset, Item, Split
 from crossprompt.data.few_shot import Share, positions_by_label, split_class
-from crossprompt.data.files import find_copies, find_equal, sort_key
+from crossprompt.data.files import find_equal, sort_key
 from crossprompt.errors import RequestError
+from crossprompt.utils.text import listed
 
 SPLIT_NAMES = {
     "train": "train",
@@ -17,35 +18,93 @@ SPLIT_NAMES = {
     "validation": "val",
     "test": "test",
 }
-"""What a split may be called, in any case, and which split is meant."""
+"""Accepted names of splits, in lower case, and the split that each stands for."""
 
 VAL, TEST = 0.1, 0.3
-"""Shares of each class for ``val`` and ``test`` where the data does not say the split."""
+"""Shares of each class for ``val`` and ``test`` where the data has no splits."""
 
 _LISTED = 5
 
 
 @dataclass(frozen=True)
 class LabelledFile:
-    """An image file, its label as the user wrote it, and its split (empty: not said)."""
+    """An image file, its label as the user wrote it, and its split (empty if there are none)."""
 
     path: Path
     label: str
     split: str = ""
 
 
-def divide(
-    files: Sequence[LabelledFile], root: Path, seed: int, val: Share | None, test: Share | None
-) -> tuple[list[LabelledFile], list[str]]:
-    """Assign each file to a split by a seeded draw in its class; a copy is no test image.
+def assemble(
+    name: str,
+    source: Path,
+    root: Path,
+    files: Sequence[LabelledFile],
+    class_names: ClassNames,
+    seed: int,
+    val: Share | None,
+    test: Share | None,
+    labels: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
+) -> Dataset:
+    """The data set of labelled files, all with a split or none; those are divided by a draw.
 
-    Returns:
-        The files with their splits, in the order given, and notes for the user.
+    ``source`` is the folder or the CSV file, for messages; ``labels`` are all labels, also those
+    without a file; the other arguments are those of ``load_folder``.
 
     Raises:
-        RequestError: the shares are no shares, or take more than all.
+        RequestError: class names or shares are wrong, a test image is also in another split, or
+            training images are of one class or lack a class.
     """
-    val, test = VAL if val is None else val, TEST if test is None else test
+    if not files:
+        raise RequestError(f"no images were found in {source}; expected files such as .jpg or .png")
+    has_splits = bool(files[0].split)
+    if not has_splits:
+        files = _divide(files, seed, VAL if val is None else val, TEST if test is None else test)
+    elif (val, test) != (None, None):
+        raise RequestError(
+            f"{source} says which images are train, val and test; leave val= and test= away"
+        )
+    copies, contradictions = _find_duplicates(files)
+    notes = list(notes)
+    if copies and has_splits:
+        raise RequestError(
+            f"{len(copies)} test images are also in train or val, so their accuracy means nothing: "
+            f"{_pairs(copies, root)}; remove them from one of the splits"
+        )
+    if copies:
+        files = [file for file in files if file.path not in copies]
+        pairs = _pairs(copies, root)
+        notes.append(f"test images left out as copies of others: {len(copies)} ({pairs})")
+    if contradictions:
+        notes.append(
+            f"{len(contradictions)} images are labelled as different classes in several places: "
+            f"{_pairs(contradictions, root)}"
+        )
+    labels = sorted(labels or {file.label for file in files})
+    names = name_classes(labels, class_names)
+    number = {label: position for position, label in enumerate(labels)}
+    training, validation, testing = (
+        Split(tuple(Item(x.path, number[x.label]) for x in files if x.split == split))
+        for split in ("train", "val", "test")
+    )
+    if training and len(labels) == 1:
+        raise RequestError(f"{source} holds one class, {labels[0]!r}; expected at least two")
+    if lacking := _lacking(labels, training):
+        raise RequestError(
+            f"no training images in {source} of the class {listed(lacking)}; add images or remove "
+            "the class"
+        )
+    if lacking := _lacking(labels, testing):
+        notes.append(f"no test images, so no test accuracy, of the class {listed(lacking)}")
+    if has_splits and training and not testing:
+        notes.append(f"{source} has no test images: an accuracy can only be measured on other data")
+    return Dataset(name, names, training, validation, testing, notes=tuple(notes), root=root)
+
+
+def _divide(
+    files: Sequence[LabelledFile], seed: int, val: Share, test: Share
+) -> list[LabelledFile]:
     if not (0 <= val <= 1 and 0 <= test <= 1 and val + test <= 1 + 1e-9):
         raise RequestError(
             f"val={val} and test={test} are no shares; expected 0 to 1, and 1 or less together"
@@ -54,107 +113,22 @@ def divide(
     split_of: dict[Path, str] = {}
     for label, positions in positions_by_label([file.label for file in order]).items():
         splits = split_class(len(positions), label, seed, val, test)
-        split_of |= {
-            order[position].path: split for position, split in zip(positions, splits, strict=True)
-        }
-    divided = [replace(file, split=split_of[file.path]) for file in files]
-    copies = _copies(divided)
-    contradictions = note_contradictions(files, root)
-    if not copies:
-        return divided, contradictions
-    note = f"test images left out as copies of others: {len(copies)} ({_pairs(copies, root)})"
-    return [file for file in divided if file.split != "test" or file.path not in copies], [
-        note,
-        *contradictions,
-    ]
+        split_of |= {order[x].path: split for x, split in zip(positions, splits, strict=True)}
+    return [replace(file, split=split_of[file.path]) for file in files]
 
 
-def check_division(
-    files: Sequence[LabelledFile], source: Path, val: Share | None, test: Share | None
-) -> list[str]:
-    """Check splits that the user made, and return notes for the user.
-
-    Raises:
-        RequestError: a test image is also in another split, or shares are given in vain.
-    """
-    if (val, test) != (None, None):
-        raise RequestError(
-            f"{source} says which images are train, val and test; leave val= and test= away"
-        )
-    if copies := _copies(files):
-        raise RequestError(
-            f"{len(copies)} test images are also in train or val, so their accuracy means nothing: "
-            f"{_pairs(copies, source)}; remove them from one of the splits"
-        )
-    found, notes = {file.split for file in files}, note_contradictions(files, source)
-    if "train" in found and "test" not in found:
-        notes.append(f"{source} has no test images: an accuracy can only be measured on other data")
-    return notes
-
-
-def note_contradictions(files: Sequence[LabelledFile], root: Path) -> list[str]:
-    """A note for the user if the same image is labelled as different classes."""
-    label_of = {file.path: file.label for file in files}
-    pairs = {
-        other: group[0]
-        for group in find_equal([*label_of])
-        for other in group[1:]
-        if label_of[other] != label_of[group[0]]
-    }
-    if not pairs:
-        return []
-    told = _pairs(pairs, root)
-    return [f"{len(pairs)} images are labelled as different classes in several places: {told}"]
-
-
-def assemble(
-    name: str,
-    source: Path,
-    root: Path,
-    files: Sequence[LabelledFile],
-    labels: Sequence[str],
-    class_names: ClassNames,
-    notes: Sequence[str],
-) -> Dataset:
-    """Make the data set of files that all have a split.
-
-    Args:
-        name: of the data set.
-        source: what the user named: the folder or the CSV file.
-        root: the folder that paths are relative to.
-        files: in the order that the splits are to have.
-        labels: all labels, sorted, also those without a file.
-        class_names: see ``name_classes``.
-        notes: what was found so far.
-
-    Raises:
-        RequestError: class names are wrong, or training images are of one class or lack a class.
-    """
-    if not files:
-        raise RequestError(f"no images were found in {source}; expected files such as .jpg or .png")
-    names = name_classes(labels, class_names)
-    number = {label: position for position, label in enumerate(labels)}
-    train, val, test = (
-        Split(tuple(Item(x.path, number[x.label]) for x in files if x.split == split))
-        for split in ("train", "val", "test")
-    )
-    notes = (*notes, *_check_classes(source, labels, train, test))
-    return Dataset(name, names, train, val, test, notes=notes, root=root)
-
-
-def _check_classes(source: Path, labels: Sequence[str], train: Split, test: Split) -> list[str]:
-    if train and len(labels) == 1:
-        raise RequestError(
-            f"{source} holds one class, {labels[0]!r}; a classifier needs at least two"
-        )
-    if lacking := _lacking(labels, train):
-        raise RequestError(
-            f"no training images in {source} of the class {listed(lacking)}; "
-            "add images or remove the class"
-        )
-    if lacking := _lacking(labels, test):
-        return [f"no test images, so no test accuracy, of the class {listed(lacking)}"]
-    return []
+def _find_duplicates(files: Sequence[LabelledFile]) -> tuple[dict[Path, Path], dict[Path, Path]]:
+    """Test images that are copies of others, and images that are copies of another class's."""
+    copies: dict[Path, Path] = {}
+    contradictions: dict[Path, Path] = {}
+    file_of = {file.path: file for file in files}
+    for group in find_equal(file_of):
+        members = [file_of[path] for path in group]
+        first = members[0]
+        contradictions |= {x.path: first.path for x in members if x.label != first.label}
+        if learned := [file.path for file in members if file.split != "test"]:
+            copies |= {file.path: learned[0] for file in members if file.split == "test"}
+    return copies, contradictions
 
 
 def _lacking(labels: Sequence[str], split: Split) -> list[str]:
@@ -162,18 +136,8 @@ def _lacking(labels: Sequence[str], split: Split) -> list[str]:
     return [label for number, label in enumerate(labels) if found and number not in found]
 
 
-def _copies(files: Sequence[LabelledFile]) -> dict[Path, Path]:
-    test = [file.path for file in files if file.split == "test"]
-    return find_copies(test, [file.path for file in files if file.split != "test"])
-
-
 def _pairs(copies: dict[Path, Path], root: Path) -> str:
-    pairs = [
-        f"{_within(root, copy)} is {_within(root, original)}" for copy, original in copies.items()
-    ]
-    more = f" and {len(pairs) - _LISTED} more" if len(pairs) > _LISTED else ""
-    return ", ".join(pairs[:_LISTED]) + more
+    def within(path: Path) -> str:
+        return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
-
-def _within(root: Path, path: Path) -> str:
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+    return listed((f"{within(x)} is {within(y)}" for x, y in copies.items()), _LISTED, str)

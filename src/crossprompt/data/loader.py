@@ -1,4 +1,4 @@
-"""Load images as tensors: batches of any number of files, and a cache of decoded images."""
+"""Loads images as tensors: batches of any number of files, and a cache of decoded images."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,12 +15,10 @@ from crossprompt.utils.shapes import Images
 
 @dataclass(frozen=True)
 class Batch:
-    """Images that were read, and which they are."""
+    """Images ``[paths, 3, side, side]`` and their paths, in order."""
 
     paths: list[Path]
-    """In order."""
     images: Images
-    """``[paths, 3, side, side]``."""
 
 
 def read_batches(
@@ -36,7 +34,7 @@ def read_batches(
         paths: files, may be a generator.
         transform: image to ``[3, side, side]``.
         batch_size: images in a batch.
-        enough: shorter side in pixels that a file needs to have, see ``read_image``.
+        enough: pixels of the shorter side that suffice, see ``read_image``.
 
     Raises:
         RequestError: a file cannot be read.
@@ -58,11 +56,11 @@ def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 class ImageCache:
-    """Keeps decoded images, up to a budget, for files that are read once an epoch.
+    """Decoded images, up to a budget, of files that are read once an epoch.
 
     Args:
-        enough: shorter side in pixels that a file needs to have, see ``read_image``.
-        budget: bytes of pixels to keep at most.
+        enough: pixels of the shorter side that suffice, see ``read_image``.
+        budget: bytes of pixels to cache at most.
     """
 
     def __init__(self, enough: int | None = None, budget: int = 512 * 2**20) -> None:
@@ -71,9 +69,8 @@ class ImageCache:
 
     def read(self, path: Path) -> Image:
         """The image, from memory where it fits."""
-        kept = self._images.get(path)
-        if kept is not None:
-            return kept
+        if path in self._images:
+            return self._images[path]
         image = read_image(path, self._enough)
         size = 3 * image.width * image.height
         if size <= self._left:

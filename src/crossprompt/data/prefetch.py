@@ -11,14 +11,13 @@ Task = TypeVar("Task")
 Value = TypeVar("Value")
 
 WORKERS = max(1, min(8, os.cpu_count() or 1))
-"""Threads that decode; Pillow lets go of the interpreter's lock while it does."""
+"""Threads that decode; Pillow releases the interpreter's lock while it does."""
 AHEAD = 4
 """Tasks in flight per thread."""
 
 
 def prefetch(function: Callable[[Task], Value], tasks: Iterable[Task]) -> Iterator[Value]:
-    """``map`` in threads, in order, which never holds more than a few results that were not asked
-    for."""
+    """``map`` in threads, in order, at most ``WORKERS * AHEAD`` results ahead of the consumer."""
     with ThreadPoolExecutor(WORKERS) as pool:
         source = iter(tasks)
         waiting: deque[Future[Value]] = deque(

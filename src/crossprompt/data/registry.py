@@ -8,16 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from crossprompt.data.benchmarks.benchmark import load_benchmark, load_domains
+from crossprompt.data.benchmarks.benchmark import load_benchmark
 from crossprompt.data.benchmarks.catalog import BENCHMARKS
+from crossprompt.data.benchmarks.emoji import load_emoji
 from crossprompt.data.csv_file import load_csv
 from crossprompt.data.dataset import Dataset
 from crossprompt.data.folder import load_folder
 from crossprompt.errors import RequestError
-from crossprompt.utils.text import nearest
+from crossprompt.utils.text import did_you_mean, nearest
 
 ROOT_VARIABLE = "CROSSPROMPT_DATA"
-"""The environment variable that says where data sets are, if ``root`` does not."""
+"""The environment variable with the default of ``root``."""
 
 
 @dataclass(frozen=True)
@@ -25,29 +26,18 @@ class Entry:
     """A data set that can be loaded by name."""
 
     loader: Callable[..., Dataset]
-    """Takes ``root`` and the options; its signature says which there are."""
+    """Takes ``root`` and the options, which are those of its signature."""
     uses_variable: bool = True
-    """Whether ``CROSSPROMPT_DATA`` stands in for a ``root`` that is not given."""
-
-
-def _load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
-    from crossprompt.data.benchmarks import (
-        emoji,  # only who asks for it needs the packages that hold its art
-    )
-
-    return emoji.load_emoji(root)
+    """True if ``CROSSPROMPT_DATA`` is the default of ``root``."""
 
 
 OWN = ("folder", "csv")
-"""The names that read a user's own files: nobody misspells a path to mean one of these."""
+"""Names that read a user's own files."""
 DATASETS: dict[str, Entry] = {
-    "emoji": Entry(_load_emoji, uses_variable=False),  # its pictures are drawn, into a cache
+    "emoji": Entry(load_emoji, uses_variable=False),  # its pictures are drawn, into a cache
     "folder": Entry(load_folder),
     "csv": Entry(load_csv, uses_variable=False),  # its paths are relative to the file
-    **{
-        name: Entry(partial(load_domains if entry.domains else load_benchmark, entry))
-        for name, entry in BENCHMARKS.items()
-    },
+    **{name: Entry(partial(load_benchmark, entry)) for name, entry in BENCHMARKS.items()},
 }
 """Every data set that ``load_dataset`` knows."""
 
@@ -60,15 +50,19 @@ def load_dataset(
     Args:
         name: a name, or a path; a name wins over a folder that is called so (write ``./emoji`` for
             the folder). ``pacs:sketch`` is ``pacs`` with the option ``source="sketch"``.
-        root: where the data is; by default what the environment variable ``CROSSPROMPT_DATA`` says.
+        root: the folder of the data; by default the environment variable ``CROSSPROMPT_DATA``.
             For a CSV file, the folder that image paths are relative to, by default the file's; for
-            ``emoji``, where to draw the pictures, by default a cache.
-        options: what the data set's loader takes, such as ``class_names`` or ``seed`` for a folder.
+            ``emoji``, the folder to draw the pictures into, by default a cache.
+        options: those of the data set's loader, such as ``class_names`` or ``seed`` for a folder.
 
     Raises:
         RequestError: the data set or an option is unknown, or the data is not as expected.
     """
-    name, options = _split_source(name, options)
+    before, colon, source = str(name).partition(":")
+    if colon and before in BENCHMARKS and BENCHMARKS[before].domains:
+        if "source" in options:
+            raise RequestError(f"{name} names the source domain; leave source= away")
+        name, options = before, {"source": source, **options}
     if isinstance(name, str) and name in DATASETS:
         entry = DATASETS[name]
         if root is None and entry.uses_variable:
@@ -77,35 +71,18 @@ def load_dataset(
     path = Path(name)
     if path.is_dir():
         if root is not None:
-            raise RequestError(
-                f"{path} is a folder and says where the data is; leave root={root} away"
-            )
+            raise RequestError(f"{path} is a folder with the data itself; leave root={root} away")
         return _call(str(path), load_folder, {"root": path, **options})
     if path.is_file() and path.suffix.lower() == ".csv":
         return _call(str(path), load_csv, {"path": path, "root": root, **options})
     raise RequestError(_unknown(path))
 
 
-def _split_source(
-    name: str | os.PathLike[str], options: dict[str, Any]
-) -> tuple[str | os.PathLike[str], dict[str, Any]]:
-    """``pacs:sketch`` as name and option, where it is a name of that kind."""
-    before, colon, source = str(name).partition(":")
-    if colon and before in BENCHMARKS and BENCHMARKS[before].domains:
-        if "source" in options:
-            raise RequestError(f"{name} names the source domain; leave source= away")
-        return before, {"source": source, **options}
-    return name, options
-
-
 def _call(name: str, loader: Callable[..., Dataset], options: dict[str, Any]) -> Dataset:
     parameters = inspect.signature(loader).parameters
     if unknown := [option for option in options if option not in parameters]:
-        near = nearest(unknown[0], parameters)
-        raise RequestError(
-            f"the data set {name} has no option {unknown[0]!r}{_hint(near)}; "
-            f"expected some of {', '.join(parameters)}"
-        )
+        meant = did_you_mean(unknown[0], parameters)
+        raise RequestError(f"the data set {name} has no option {unknown[0]!r}; {meant}")
     needed = [key for key, parameter in parameters.items() if parameter.default is parameter.empty]
     if missing := [option for option in needed if option not in options]:
         raise RequestError(
@@ -120,21 +97,14 @@ def _unknown(path: Path) -> str:
     if path.is_file():
         return f"{path} is neither a folder nor a .csv file; give one of them, or a data set's name"
     known = [name for name in DATASETS if name not in OWN]
-    beside = nearest(path.name, _beside(path), 0.8)
-    near = str(path.with_name(beside)) if beside else nearest(str(path), known)
+    try:
+        beside = [x.name for x in path.parent.iterdir() if x.is_dir() or x.suffix == ".csv"]
+    except OSError:
+        beside = []
+    found = nearest(path.name, beside, 0.8)
+    near = str(path.with_name(found)) if found else nearest(str(path), known)
+    hint = f" (did you mean {near!r}?)" if near else ""
     return (
-        f"no data set, folder or .csv file is called {str(path)!r}{_hint(near)}; "
+        f"no data set, folder or .csv file is called {str(path)!r}{hint}; "
         f"known data sets: {', '.join(known)}"
     )
-
-
-def _beside(path: Path) -> list[str]:
-    """What could be a data set in the folder where one is missing."""
-    try:
-        return [one.name for one in path.parent.iterdir() if one.is_dir() or one.suffix == ".csv"]
-    except OSError:
-        return []
-
-
-def _hint(near: str | None) -> str:
-    return f" (did you mean {near!r}?)" if near else ""

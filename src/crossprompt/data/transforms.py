@@ -1,7 +1,8 @@
-"""From an RGB picture to the numbers that the image tower takes, with Pillow and numpy alone."""
+"""Image transform for inference (resize, center crop, normalize), with Pillow and numpy alone."""
 
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 
 import numpy
 from PIL import Image
@@ -9,22 +10,24 @@ from PIL import Image
 from crossprompt.errors import RequestError
 
 GAP = 3
-"""Times the wanted length from which a picture may be shrunk in a coarser way first: nothing of it
-can be seen in the result (Pillow's ``reducing_gap``)."""
+"""Factor of the wanted length down to which an image may be shrunk coarsely first, without visible
+effect (Pillow's ``reducing_gap``)."""
 LARGEST = 4096
 """Pixels of the shorter side after resizing: the largest published CLIP takes 448."""
-INFINITY = float("inf")
 Three = tuple[float, float, float]
 """One number for each channel."""
 MEAN: Three = (0.48145466, 0.4578275, 0.40821073)
 STD: Three = (0.26862954, 0.26130258, 0.27577711)
-"""Of CLIP's training images; every published checkpoint uses them."""
+"""Statistics of CLIP's training images; every published checkpoint uses them."""
 
 
 @dataclass(frozen=True)
 class PictureTransform:
-    """Resize the shorter side, crop the center, normalize: what a checkpoint does to a picture that
-    is to be classified; ``RequestError`` if it cannot be done to any."""
+    """A checkpoint's transform of an image that is to be classified.
+
+    Raises:
+        RequestError: no image can be transformed so, or only with more memory than there is.
+    """
 
     side: int
     """Height and width of the result in pixels."""
@@ -35,34 +38,30 @@ class PictureTransform:
     std: Three = STD
     """Divides each channel."""
     interpolation: Image.Resampling = Image.Resampling.BICUBIC
-    """How pixels are interpolated."""
+    """Interpolation of pixels."""
 
     def __post_init__(self) -> None:
-        """Refuse what can be done to no picture, or only with more memory than there is."""
         if not 0 < self.side <= self.resize:
             raise RequestError(
-                f"cannot crop a side of {self.side} pixels from a shorter side of {self.resize}; "
-                "expected a crop no larger than the resized picture"
+                f"cannot crop a side of {self.side} pixels from a shorter side of {self.resize}"
             )
         if self.resize > LARGEST:
             raise RequestError(
-                f"found a shorter side of {self.resize} pixels, expected {LARGEST} at most; the "
-                "file is damaged"
+                f"found a shorter side of {self.resize} pixels, expected {LARGEST} at most"
             )
-        subtracted = all(abs(x) < INFINITY for x in self.mean)
-        if not subtracted or not all(0 < x < INFINITY for x in self.std):
+        finite = all(abs(x) < inf for x in self.mean)
+        if not finite or not all(0 < x < inf for x in self.std):
             raise RequestError(
-                f"cannot subtract {self.mean} and divide by {self.std}; expected numbers, to "
-                "divide by above 0"
+                f"cannot subtract {self.mean} and divide by {self.std}; expected numbers"
             )
 
     @property
     def enough(self) -> int:
-        """Shorter side of a picture that is as good as a larger one, in pixels."""
+        """Pixels of an image's shorter side beyond which more make no difference."""
         return GAP * self.resize
 
     def crop(self, image: Image.Image) -> Image.Image:
-        """The part that is seen, ``side`` pixels high and wide: resized, and the center of that."""
+        """The image resized, and the center of that, ``side`` pixels high and wide."""
         width, height = image.size
         shorter = min(width, height)
         size = (self.resize * width // shorter, self.resize * height // shorter)
@@ -71,20 +70,15 @@ class PictureTransform:
         return image.crop((left, upper, left + self.side, upper + self.side))
 
     def pixels(self, image: Image.Image) -> numpy.ndarray:
-        """``[3, side, side]`` in fp32; ``RequestError`` if the picture is not RGB."""
+        """``[3, side, side]`` in fp32; ``RequestError`` if the image is not RGB."""
         return normalize(self.crop(image), self.mean, self.std)
 
 
 def normalize(image: Image.Image, mean: Three, std: Three) -> numpy.ndarray:
-    """Subtract the mean, divide by the deviation: ``[3, height, width]`` in fp32.
-
-    Args:
-        image: RGB.
-        mean: of each channel, in 0..1.
-        std: of each channel.
+    """Subtract the mean (in 0..1) and divide by the deviation: ``[3, height, width]`` in fp32.
 
     Raises:
-        RequestError: the picture is not RGB.
+        RequestError: the image is not RGB.
     """
     if image.mode != "RGB":
         raise RequestError(f"expected an RGB picture, found mode {image.mode!r}; convert it first")
@@ -96,7 +90,7 @@ def normalize(image: Image.Image, mean: Three, std: Three) -> numpy.ndarray:
 
 @cache
 def _normalized_bytes(mean: Three, std: Three) -> numpy.ndarray:
-    """What each of a channel's 256 values becomes, ``[3, 256]``: a look-up replaces four passes."""
+    """The result for each of a channel's 256 values, ``[3, 256]``: a look-up saves four passes."""
     values = numpy.arange(256, dtype=numpy.float32) / numpy.float32(255)
     rows = [(values - numpy.float32(m)) / numpy.float32(s) for m, s in zip(mean, std, strict=True)]
     return numpy.stack(rows)

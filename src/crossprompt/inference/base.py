@@ -1,109 +1,85 @@
-"""What a classifier says of images, whatever computes it."""
+"""Prediction API shared by the PyTorch and ONNX classifiers."""
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
+from itertools import groupby, islice
 from numbers import Integral
+from operator import itemgetter
 from os import PathLike
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any
 
-from numpy import float32
+import numpy
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from crossprompt.data.class_names import listed
 from crossprompt.data.dataset import Item
 from crossprompt.data.image_refs import ImageFile, Input, Picture
 from crossprompt.data.images import UnreadableImageError
 from crossprompt.data.prefetch import prefetch
 from crossprompt.errors import RequestError
 from crossprompt.utils.config import require
-
-Array = NDArray[float32]
-
-
-@runtime_checkable
-class Served(Protocol):
-    """A classifier as the server sees it.
-
-    ``prepare`` is called from several threads at once, ``probabilities`` from one. An image must be
-    scored alike in any batch.
-    """
-
-    @property
-    def class_names(self) -> Sequence[str]:
-        """In the order of the probabilities."""
-        ...
-
-    @property
-    def enough(self) -> int | None:
-        """Shorter side in pixels that an image needs to have, see ``decode_image``."""
-        ...
-
-    def prepare(self, image: Image) -> Array:
-        """The transform: an RGB image to ``[3, side, side]``."""
-        ...
-
-    def probabilities(self, images: Array) -> Array:
-        """Of every class, ``[batch, classes]``, for ``[batch, 3, side, side]`` images."""
-        ...
-
+from crossprompt.utils.text import listed
 
 BATCH = 64
-"""Images at a time."""
+"""Images in a batch by default."""
 
-Pixels = TypeVar("Pixels")
+Array = NDArray[numpy.float32]
 Images = Iterable[str | PathLike[str] | Item | Image | Input]
-"""Image files, also those of a split, images that Pillow has opened, or references to images that
-lie elsewhere."""
+"""Image files, items of a split, images that Pillow has opened, or references to images."""
 Top = list[tuple[str, float]]
-"""Classes with their probabilities, best first."""
+"""Classes with their probabilities, most probable first."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the classifier says of one image."""
+    """Prediction for one image."""
 
     path: str
     """The input, as it was given."""
     label: str | None
     """The most probable class; None where the image could not be read."""
     probability: float | None
-    """Of that class, 0 to 1."""
+    """Probability of that class, 0 to 1."""
     top: Top = field(default_factory=list)
-    """The most probable classes with their probabilities, best first."""
+    """The most probable classes with their probabilities, most probable first."""
     error: str | None = None
-    """What is wrong with the image, if it could not be read."""
+    """The reason why the image could not be read; None if it could."""
 
 
 class ImageClassifier(ABC):
-    """A classifier of image files, whatever computes it: subclasses read and score."""
+    """Base of all classifiers: subclasses prepare and score images, in bulk and for the server.
 
-    class_names: tuple[str, ...]
-    """In the order of the scores."""
+    ``prepare`` is called from several threads at once, ``probabilities`` from one. An image must be
+    scored alike in any batch.
+    """
+
+    class_names: Sequence[str]
+    """In the order of the probabilities."""
 
     @property
     @abstractmethod
-    def enough(self) -> int:
-        """Shorter side in pixels that an image needs to have."""
+    def enough(self) -> int | None:
+        """Pixels of the shorter side from which an image needs no more; see ``decode_image``."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hash of everything that predictions depend on."""
 
     @abstractmethod
-    def prepare(self, image: Image) -> Any:
-        """The transform: an RGB image to ``[3, side, side]``."""
+    def prepare(self, image: Image) -> Array:
+        """Transform an RGB image to ``[3, side, side]``."""
 
     @abstractmethod
-    def best(self, images: list[Any], top_k: int) -> list[Top]:
-        """The ``top_k`` best classes of each of some images, at least one, as ``prepare`` gives
-        them."""
+    def probabilities(self, images: Array) -> Array:
+        """Compute ``[batch, classes]`` for prepared images ``[batch, 3, side, side]``."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._in_words()})"
 
     def _in_words(self) -> str:
-        """What it is, for ``repr``."""
         return f"{len(self.class_names)} classes: {listed(self.class_names)}"
 
     def predict(self, images: Images, top_k: int = 5, batch_size: int = BATCH) -> list[Prediction]:
@@ -116,87 +92,82 @@ class ImageClassifier(ABC):
         """Classify any number of images in constant memory.
 
         Args:
-            images: image files, also those of a split, or images that Pillow has opened; may be a
+            images: image files, items of a split, or images that Pillow has opened; may be a
                 generator.
-            top_k: how many classes ``Prediction.top`` lists, at most all.
-            batch_size: images at a time; it does not change the answers.
+            top_k: number of classes in ``Prediction.top``, at most all.
+            batch_size: images at a time; it does not change the predictions.
 
         Raises:
-            RequestError: ``images`` is a single one or holds what is none, or ``top_k`` or
-                ``batch_size`` is less than 1. A file that cannot be read is no error: its
-                prediction says what is wrong.
+            RequestError: ``images`` is a single image or holds something else, or ``top_k`` or
+                ``batch_size`` is less than 1. A file that cannot be read raises nothing: its
+                prediction has the reason in ``error``.
         """
-        check_request(images, top_k, batch_size)
-        top_k = min(top_k, len(self.class_names))
-        score = partial(self.best, top_k=top_k)
-        return predict_images(images, self.prepare, self.enough, score, batch_size)
+        if isinstance(images, (str, bytes, PathLike, Image)):
+            raise RequestError(f"expected a list of images, found {images!r}; put it in a list")
+        if hasattr(images, "columns"):  # a table would be iterated by the names of its columns
+            raise RequestError("found a table, expected a list of images; give one of its columns")
+        for name, value in (("top_k", top_k), ("batch_size", batch_size)):
+            fine = isinstance(value, Integral) and int(value) >= 1
+            require(fine, f"{name} is {value!r}, expected 1 or more, a whole number")
+        batches = batched(_references(images), batch_size)
+        return (found for batch in self.predict_batches(batches, top_k) for found in batch)
+
+    def predict_batches(
+        self, batches: Iterable[Sequence[Input]], top_k: int
+    ) -> Iterator[list[Prediction]]:
+        """Classify batches of references; threads read ahead, also into the next batches."""
+        tasks = ((number, image) for number, batch in enumerate(batches) for image in batch)
+        for _, results in groupby(prefetch(self._read, tasks), itemgetter(0)):
+            _, names, images = zip(*results, strict=True)
+            yield self._predict_batch(names, images, min(top_k, len(self.class_names)))
+
+    def _read(self, task: tuple[int, Input]) -> tuple[int, str, Array | str]:
+        """Number of the batch, name, and the prepared image or the reason why there is none."""
+        number, image = task
+        try:
+            return number, image.name, self.prepare(image.read(self.enough))
+        except UnreadableImageError as error:
+            return number, image.name, error.bad.reason
+        except (RequestError, OSError) as error:
+            return number, image.name, str(error)
+
+    def _predict_batch(
+        self, names: Sequence[str], images: Sequence[Array | str], top_k: int
+    ) -> list[Prediction]:
+        predictions = [
+            Prediction(name, None, None, error=image if isinstance(image, str) else None)
+            for name, image in zip(names, images, strict=True)
+        ]
+        readable = [i for i, image in enumerate(images) if not isinstance(image, str)]
+        if readable:
+            probabilities = self.probabilities(numpy.stack([images[i] for i in readable]))
+            order = numpy.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+            for i, row, labels in zip(readable, probabilities, order, strict=True):
+                top = [(self.class_names[label], float(row[label])) for label in labels]
+                predictions[i] = Prediction(names[i], *top[0], top)
+        return predictions
 
 
-def check_request(images: object, top_k: object, batch_size: object) -> None:
-    """``RequestError`` if ``images`` is a single one, or a number is less than 1."""
-    if isinstance(images, (str, bytes, PathLike, Image)):
-        raise RequestError(f"expected a list of images, found {images!r}; put it in a list")
-    if hasattr(images, "columns"):  # of a table, which would give the columns' names
-        raise RequestError("found a table, expected a list of images; give one of its columns")
-    for name, value in (("top_k", top_k), ("batch_size", batch_size)):
-        fine = isinstance(value, Integral) and int(value) >= 1
-        require(fine, f"{name} is {value!r}, expected 1 or more, a whole number")
+def batched(images: Iterable[Input], size: int) -> Iterator[tuple[Input, ...]]:
+    """Batches of ``size`` images, the last of as many or fewer."""
+    source = iter(images)
+    while batch := tuple(islice(source, size)):
+        yield batch
 
 
-def _inputs(images: Iterable[Any]) -> Iterator[Input]:
-    for number, one in enumerate(images, start=1):
-        if isinstance(one, (str, PathLike)):
-            path = os.fspath(one)  # as it was typed: Path would drop a leading ./
+def _references(images: Iterable[Any]) -> Iterator[Input]:
+    for number, image in enumerate(images, start=1):
+        if isinstance(image, (str, PathLike)):
+            path = os.fspath(image)  # as it was typed: Path would drop a leading ./
             yield ImageFile(path, path)
-        elif isinstance(one, Item):
-            yield ImageFile(str(one.path), str(one.path))
-        elif isinstance(one, Image):
-            yield Picture(os.fsdecode(getattr(one, "filename", "")) or f"image {number}", one)
+        elif isinstance(image, Item):
+            yield ImageFile(str(image.path), str(image.path))
+        elif isinstance(image, Image):
+            yield Picture(os.fsdecode(getattr(image, "filename", "")) or f"image {number}", image)
         else:
             require(
-                isinstance(one, Input),
-                f"found a {type(one).__name__}, expected the path of an image file, or an image "
+                isinstance(image, Input),
+                f"found a {type(image).__name__}, expected the path of an image file, or an image "
                 "that Pillow has opened (of an array: PIL.Image.fromarray)",
             )
-            yield one
-
-
-def predict_images(
-    images: Images,
-    transform: Callable[[Image], Pixels],
-    enough: int,
-    score: Callable[[list[Pixels]], list[Top]],
-    batch_size: int,
-) -> Iterator[Prediction]:
-    """Classify any number of images in constant memory; one prediction per input, in order.
-
-    Args:
-        images: paths, images that Pillow has opened, or references to images that lie elsewhere;
-            may be a generator.
-        transform: image to what ``score`` takes.
-        enough: shorter side in pixels that a file needs to have, see ``read_image``.
-        score: the best classes of each of some images, at least one.
-        batch_size: inputs at a time.
-
-    Raises:
-        RequestError: an input is none of these.
-    """
-
-    def read(given: Input) -> tuple[str, Pixels | None, str | None]:
-        try:
-            return given.name, transform(given.read(enough)), None
-        except UnreadableImageError as error:
-            return given.name, None, error.bad.reason
-        except (RequestError, OSError) as error:
-            return given.name, None, str(error)
-
-    results = prefetch(read, _inputs(images))
-    while group := list(islice(results, batch_size)):
-        readable = [pixels for _, pixels, _ in group if pixels is not None]
-        rows = iter(score(readable) if readable else [])
-        for path, pixels, error in group:
-            if pixels is None:
-                yield Prediction(path, None, None, error=error)
-            else:
-                top = next(rows)
-                yield Prediction(path, *top[0], top)
+            yield image

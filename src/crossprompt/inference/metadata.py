@@ -1,8 +1,7 @@
 """What a saved classifier says of itself: ``classifier.json``, checked before it is believed."""
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -122,26 +121,6 @@ def check_types(description: Mapping[str, Any], types: Mapping[tuple[str, ...], 
         except UnicodeEncodeError:
             raise ValueError(f"{name!r:.60} holds half a character") from None
     check_information(description)
-
-
-def check_class_names(class_names: Any) -> None:
-    """``RequestError`` unless they are at least two texts, none of them blank or there twice."""
-    if isinstance(class_names, (Set, Mapping, Iterator)):  # a set's order differs from run to run
-        raise RequestError(
-            f"class names are a {type(class_names).__name__}, expected a list in the order of the "
-            "labels"
-        )
-    if isinstance(class_names, str) or len(class_names) < 2:
-        raise RequestError(
-            f"class names are {class_names!r:.80}, expected a list of at least two to tell apart"
-        )
-    for name, count in Counter(class_names).items():
-        if not isinstance(name, str) or not name.strip():
-            raise RequestError(f"found class name {name!r}, expected a text that is not blank")
-        if count > 1:
-            raise RequestError(
-                f"class name {name!r} stands for {count} classes; rename all but one"
-            )
 
 
 def check_information(information: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import numpy
 from PIL.Image import Image
 
 from crossprompt.errors import JobError, RequestError
-from crossprompt.inference.base import ImageClassifier, Top
+from crossprompt.inference.base import ImageClassifier
 from crossprompt.inference.onnx_metadata import KEY, read_description, read_transform
 from crossprompt.utils.files import hash_file
 from crossprompt.utils.optional import require_extra
@@ -70,15 +70,6 @@ class OnnxClassifier(ImageClassifier):
                 "--batch-size, or export it again"
             ) from error
         return found
-
-    def best(self, images: list[numpy.ndarray], top_k: int) -> list[Top]:
-        """The best classes of each of some preprocessed images."""
-        probabilities = self.probabilities(numpy.stack(images))
-        order = numpy.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
-        return [
-            [(self.class_names[label], float(row[label])) for label in labels]
-            for row, labels in zip(probabilities, order, strict=True)
-        ]
 
 
 def load_onnx(

@@ -6,9 +6,10 @@ from typing import Any
 
 from PIL.Image import Resampling
 
+from crossprompt.data.class_names import check_class_names
 from crossprompt.data.transforms import PictureTransform
 from crossprompt.errors import RequestError
-from crossprompt.inference.metadata import check_class_names, check_types, json_text, parse_json
+from crossprompt.inference.metadata import check_types, json_text, parse_json
 
 FORMAT = 1
 """Version of the description and of what the graph takes and gives."""

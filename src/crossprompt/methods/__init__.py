@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from crossprompt.clip.model import CLIP
+from crossprompt.data.class_names import check_class_names
 from crossprompt.errors import RequestError
-from crossprompt.inference.metadata import check_class_names
 from crossprompt.methods.base import FeatureMethod, Method, Recipe
 from crossprompt.methods.clip_adapter import CLIPAdapter
 from crossprompt.methods.clip_lora import CLIPLoRA

@@ -1,6 +1,6 @@
-"""What messages have in common: the word that may have been meant, and a reason in one line."""
+"""Text for messages: suggestions, lists, one line per error, no control characters."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from difflib import get_close_matches
 from unicodedata import category
 
@@ -39,3 +39,16 @@ def did_you_mean(word: str, known: Collection[str], otherwise: str | None = None
 def one_line(text: object) -> str:
     """A text, or what an error says, without line breaks and runs of spaces."""
     return " ".join(str(text).split())
+
+
+def listed(names: Iterable[object], most: int = 10, form: Callable[[object], str] = repr) -> str:
+    """The first ``most`` names, quoted unless ``form`` is ``str``, and the number of the rest."""
+    names = list(names)
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(form, names[:most])) + rest
+
+
+def indented(lines: Sequence[str], most: int = 20) -> str:
+    """The first ``most`` lines, indented, and the number of the rest."""
+    rest = [f"and {len(lines) - most} more"] if len(lines) > most else []
+    return "\n".join(f"  {line}" for line in [*lines[:most], *rest])

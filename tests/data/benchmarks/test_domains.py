@@ -21,7 +21,7 @@ def test_a_domain_is_an_option_or_part_of_the_name(root: Path) -> None:
     data = load_dataset("pacs", root=root, source="sketch")
     assert data == load_dataset("pacs:sketch", root=root)
     assert data.name == "pacs:sketch"
-    with pytest.raises(RequestError, match="leave source= away"):
+    with pytest.raises(RequestError, match="source="):
         load_dataset("pacs:sketch", root=root, source="photo")
     assert list(data.shifted) == [domain for domain in PACS if domain != "sketch"]
     for domain, split in data.shifted.items():
@@ -30,7 +30,7 @@ def test_a_domain_is_an_option_or_part_of_the_name(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["pacs", "pacs:", "pacs:film"])
 def test_a_domain_that_is_none_is_refused_with_those_there_are(root: Path, name: str) -> None:
-    with pytest.raises(RequestError, match="expected one of pacs:art_painting, pacs:cartoon"):
+    with pytest.raises(RequestError, match="pacs:art_painting, pacs:cartoon"):
         load_dataset(name, root=root)
 
 
@@ -75,7 +75,7 @@ def test_a_class_that_a_training_list_lacks_keeps_its_label(root: Path) -> None:
     assert set(data.train.labels) == {1}
     with pytest.raises(
         UnsuitableError,
-        match=r"\Apainting_train\.txt, the published list, names no image of 'airplane', ",
+        match=r"painting_train\.txt.*'airplane'",
     ):
         data.few_shot(1)
     assert load_dataset("domainnet:sketch", root=root).few_shot(1).shifted["painting"]
@@ -83,16 +83,16 @@ def test_a_class_that_a_training_list_lacks_keeps_its_label(root: Path) -> None:
 
 def test_a_missing_domain_or_list_is_told(root: Path) -> None:
     (root / "pacs/splits/cartoon_crossval_kfold.txt").unlink()
-    with pytest.raises(RequestError, match=r"there is no file .*cartoon_crossval_kfold\.txt"):
+    with pytest.raises(RequestError, match=r"cartoon_crossval_kfold\.txt"):
         load_dataset("pacs:photo", root=root)
     shutil.rmtree(root / "domainnet" / DOMAINNET[0])
-    with pytest.raises(RequestError, match="has no folder for clipart; expected clipart, "):
+    with pytest.raises(RequestError, match="clipart; expected clipart, "):
         load_dataset("domainnet:real", root=root)
 
 
 def test_domains_of_different_classes_are_told(root: Path) -> None:
     shutil.rmtree(root / "office_home/Art/TV")
-    with pytest.raises(RequestError, match="hold different classes, such as 'TV'"):
+    with pytest.raises(RequestError, match="'TV'"):
         load_dataset("office_home:clipart", root=root)
 
 
@@ -100,5 +100,5 @@ def test_domains_of_different_classes_are_told(root: Path) -> None:
 def test_a_line_that_is_none_is_told(root: Path, line: str) -> None:
     with (root / "pacs/splits/photo_train_kfold.txt").open("a") as file:
         file.write(line)
-    with pytest.raises(RequestError, match=r"expected 'domain/class/image\.jpg number'"):
+    with pytest.raises(RequestError, match=r"photo_train_kfold\.txt"):
         load_dataset("pacs:photo", root=root)

@@ -51,6 +51,7 @@ def loaded(tmp_path_factory):
     return load_emoji(tmp_path_factory.mktemp("emoji"))
 
 
+@pytest.mark.slow
 def test_styles_show_the_same_emoji(loaded):
     assert set(loaded.shifted) == set(SHIFTED)
     for split in loaded.shifted.values():
@@ -59,6 +60,7 @@ def test_styles_show_the_same_emoji(loaded):
     assert {path.parent.name for path in loaded.train.paths} == {SOURCE}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", emoji_art.STYLES)
 def test_every_picture_shows_something(loaded, style):
     splits = [loaded.train, loaded.val, loaded.test] if style == SOURCE else [loaded.shifted[style]]
@@ -74,6 +76,7 @@ def test_every_picture_shows_something(loaded, style):
     assert len(shown) == sum(map(len, splits)) - alike
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_once(loaded, monkeypatch):
     monkeypatch.setattr("crossprompt.data.benchmarks.emoji.draw", None)
     assert load_emoji(loaded.root).test == loaded.test
@@ -87,6 +90,7 @@ def test_a_missing_package_is_named(monkeypatch, tmp_path):
     emoji_art._folder.cache_clear()
 
 
+@pytest.mark.slow
 def test_the_fingerprint_does_not_depend_on_the_folder(loaded, tmp_path):
     (tmp_path / "elsewhere").symlink_to(loaded.root)
     assert load_emoji(tmp_path / "elsewhere").fingerprint == loaded.fingerprint

@@ -54,9 +54,7 @@ def test_imagenet_s_own_list_of_names_serves_its_shifted_sets(root: Path) -> Non
     (root / "imagenet-rendition/classnames.txt").unlink()
     assert load_dataset("imagenet_r", root=root) == expected
     (root / "imagenet/classnames.txt").unlink()
-    with pytest.raises(
-        RequestError, match=r"there is no file .*imagenet-rendition/classnames\.txt"
-    ):
+    with pytest.raises(RequestError, match=r"imagenet-rendition/classnames\.txt"):
         load_dataset("imagenet_r", root=root)
 
 
@@ -64,7 +62,7 @@ def test_a_flat_val_folder_is_told_with_what_to_do(root: Path) -> None:
     val = root / "imagenet/images/val"
     shutil.rmtree(val)
     put(val, (f"ILSVRC2012_val_{n:08d}.JPEG" for n in range(1, 6)))
-    with pytest.raises(RequestError, match=r"val holds 5 files and no class folders.*valprep\.sh"):
+    with pytest.raises(RequestError, match=r"val holds 5 files.*valprep\.sh"):
         load_dataset("imagenet", root=root)
 
 
@@ -72,19 +70,19 @@ def test_train_or_val_alone_will_do_with_a_note(root: Path) -> None:
     shutil.rmtree(root / "imagenet/images/train")
     data = load_dataset("imagenet", root=root)
     assert (len(data.train), len(data.test)) == (0, 12)
-    assert "train is not there, so there are no train images" in data.notes[0]
+    assert "train is not there" in data.notes[0]
     shutil.rmtree(root / "imagenet/images/val")
-    with pytest.raises(RequestError, match="no folder train and none called val"):
+    with pytest.raises(RequestError, match=r"train is not there.*val is not there"):
         load_dataset("imagenet", root=root)
 
 
 def test_class_folders_that_are_missing_or_unknown_are_told(root: Path) -> None:
     images = root / "imagenet/images/train"
     (images / "n01440764").rename(images / "tench")
-    with pytest.raises(RequestError, match=r"1 class folders that are no classes in .*: tench"):
+    with pytest.raises(RequestError, match=r"no classes in .*: tench"):
         load_dataset("imagenet", root=root)
     shutil.rmtree(images / "tench")
-    with pytest.raises(RequestError, match="1 class folders missing: n01440764"):
+    with pytest.raises(RequestError, match="missing: n01440764"):
         load_dataset("imagenet", root=root)
     (root / "imagenet-rendition/imagenet-r/misc").mkdir()
     with pytest.raises(RequestError, match=r"no classes in .*: misc"):
@@ -95,7 +93,7 @@ def test_class_folders_that_are_missing_or_unknown_are_told(root: Path) -> None:
 def test_a_list_of_names_that_is_none_is_told(root: Path, line: str) -> None:
     with (root / "imagenet/classnames.txt").open("a") as file:
         file.write(line)
-    with pytest.raises(RequestError, match=r"classnames\.txt is not as expected"):
+    with pytest.raises(RequestError, match=r"classnames\.txt"):
         load_dataset("imagenet", root=root)
 
 
@@ -118,8 +116,8 @@ def test_shifted_sets_that_are_not_there_are_left_out(root: Path) -> None:
     shutil.rmtree(root / "imagenet-rendition")
     assert tuple(shifted_sets_of("imagenet", root)) == SHIFTED[:3]
     assert shifted_sets_of("dtd", root) == {}
-    with pytest.raises(RequestError, match="no benchmark 'imagnet'"):
+    with pytest.raises(RequestError, match="'imagnet'"):
         shifted_sets_of("imagnet", root)
     shutil.rmtree(root / "imagenetv2/imagenetv2-matched-frequency-format-val/0")
-    with pytest.raises(RequestError, match=r"1 class folders missing: 0; .* data check imagenetv2"):
+    with pytest.raises(RequestError, match=r"missing: 0; .* data check imagenetv2"):
         shifted_sets_of("imagenet", root)

@@ -2,13 +2,14 @@
 
 import io
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy
 from PIL import Image
 
 from crossprompt.data.image_refs import Input
-from crossprompt.inference.base import Images, Prediction, Top, predict_images
+from crossprompt.inference.base import Array, ImageClassifier
 from crossprompt.inference.bulk.output import PartialFile
 from crossprompt.inference.bulk.run import Engine, Local, predict_to_file
 
@@ -20,29 +21,26 @@ def picture(number: int) -> bytes:
     return file.getvalue()
 
 
-class Reader:
+class Reader(ImageClassifier):
     """Its class is the number that an image shows."""
 
-    class_names = ("0", "1")
+    class_names = tuple(str(number) for number in range(512))
+    enough = 1
     fingerprint = "reader"
 
-    def predict_stream(
-        self, images: Images, top_k: int = 1, batch_size: int = 4
-    ) -> Iterator[Prediction]:
-        def look(image: Image.Image) -> int:
-            red, green, _ = image.getpixel((0, 0))
-            return 256 * red + green
+    def prepare(self, image: Image.Image) -> Array:
+        red, green, _ = image.getpixel((0, 0))
+        return numpy.array([256 * red + green], numpy.float32)
 
-        def score(numbers: list[int]) -> list[Top]:
-            # the share tells of the batch, which must be the same however often a run was stopped
-            share = 1 / (1 + sum(numbers))
-            return [[(str(number), share)] * top_k for number in numbers]
-
-        return predict_images(images, look, 1, score, batch_size)
+    def probabilities(self, images: Array) -> Array:
+        probabilities = numpy.zeros((len(images), len(self.class_names)), numpy.float32)
+        # the share depends on the batch, which must be the same however often a run was stopped
+        probabilities[range(len(images)), images[:, 0].astype(int)] = 1 / (1 + images.sum())
+        return probabilities
 
 
-def local(batch_size: int = 4) -> Engine:
-    return Local(Reader(), 1, batch_size)
+def local() -> Engine:
+    return Local(Reader(), 1)
 
 
 def write_files(folder: Path, numbers: Sequence[int]) -> list[str]:
@@ -69,7 +67,7 @@ def predict(
     restart: bool = False,
     **settings: str,
 ) -> tuple[int, list[str]]:
-    """How many images could not be read, and what was said."""
+    """How many images could not be read, and the messages."""
     file = PartialFile(output, output.suffix[1:], 1, settings)
     said: list[str] = []
     failed = predict_to_file(inputs, engine or local(), file, 4, restart=restart, say=said.append)

@@ -1,4 +1,4 @@
-"""A run that is stopped, at whatever point, and goes on."""
+"""Runs that are stopped at any point and resume to the same bytes."""
 
 import os
 import shutil
@@ -15,19 +15,18 @@ from pyarrow import parquet
 from crossprompt.data.image_refs import Input
 from crossprompt.errors import JobError, RequestError
 from crossprompt.inference.base import Prediction
-from crossprompt.inference.bulk import output as partial
+from crossprompt.inference.bulk import output as output_module
 from crossprompt.inference.bulk.inputs import open_inputs
 from crossprompt.inference.bulk.run import Engine, Group
-from crossprompt.utils import files as replacing
 from tests.inference.bulk.numbered import local, picture, predict, write_files
 
 
 class Stopped(BaseException):
-    """What no code expects."""
+    """An exception that no code expects."""
 
 
 class Counting(Engine):
-    """Counts what is classified, and stops after some groups."""
+    """Records the classified images, and stops after some batches."""
 
     def __init__(self, groups: int | None = None) -> None:
         self.names: list[str] = []
@@ -42,9 +41,9 @@ class Counting(Engine):
 
 
 @pytest.fixture
-def safe_at_once(monkeypatch) -> None:
-    """Progress is made safe after every group."""
-    monkeypatch.setattr(partial, "SECONDS", 0.0)
+def saved_at_once(monkeypatch) -> None:
+    """Progress is saved after every batch."""
+    monkeypatch.setattr(output_module, "SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def inputs(tmp_path) -> list[Input]:
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_a_file_is_the_same_to_the_byte_wherever_its_run_was_stopped(
-    inputs, tmp_path, ending, safe_at_once
+    inputs, tmp_path, ending, saved_at_once
 ) -> None:
     expected = tmp_path / f"expected.{ending}"
     assert predict(inputs, expected) == (2, [])
@@ -72,13 +71,12 @@ def test_a_file_is_the_same_to_the_byte_wherever_its_run_was_stopped(
         assert failed == 2
         assert output.read_bytes() == expected.read_bytes()
         assert [*first.names, *second.names] == [given.name for given in inputs]
-        told = [f"going on after the {4 * groups} rows in {output}.partial"] if groups else []
-        assert said == told
+        assert [f"{4 * groups} rows" in text for text in said] == [True] * bool(groups)
         assert not (tmp_path / f"{output.name}.partial").exists()
 
 
-def test_a_run_that_dies_at_any_touch_of_the_disk_goes_on_to_the_same_bytes(
-    inputs, tmp_path, monkeypatch, safe_at_once
+def test_a_run_that_dies_at_any_touch_of_the_disk_resumes_to_the_same_bytes(
+    inputs, tmp_path, monkeypatch, saved_at_once
 ) -> None:
     expected = tmp_path / "expected.jsonl"
     predict(inputs, expected)
@@ -89,8 +87,8 @@ def test_a_run_that_dies_at_any_touch_of_the_disk_goes_on_to_the_same_bytes(
             output = tmp_path / f"{name}-{count}.jsonl"
             with monkeypatch.context() as patch:
                 calls = dying_after(patch, place, name, count)
-                # nothing is tidied up by a process that is killed
-                patch.setattr(partial.PartialFile, "_remove_empty", lambda self: None)
+                # a killed process removes nothing
+                patch.setattr(output_module.PartialFile, "_remove_empty", lambda self: None)
                 try:
                     predict(inputs, output)
                 except Stopped:
@@ -121,23 +119,24 @@ def dying_after(patch: pytest.MonkeyPatch, place: object, name: str, count: int)
 
 KILLED = """
 import os, signal, sys
-from crossprompt.inference.bulk import output as partial
+from crossprompt.inference.bulk import output as output_module
 from crossprompt.inference.bulk.inputs import open_inputs
 from pathlib import Path
 from tests.inference.bulk.numbered import predict
-partial.SECONDS = 0.0
-original, done = partial.PartialFile.append, []
+output_module.SECONDS = 0.0
+original, done = output_module.PartialFile.append, []
 def append(self, *given):
     done.append(original(self, *given))
     if len(done) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-partial.PartialFile.append = append
+output_module.PartialFile.append = append
 assert "torch" not in sys.modules
 predict(list(open_inputs([sys.argv[1]])), Path(sys.argv[2]))
 """
 
 
-def test_a_killed_process_leaves_what_another_goes_on_from(inputs, tmp_path) -> None:
+@pytest.mark.slow
+def test_a_run_whose_process_was_killed_is_resumed(inputs, tmp_path) -> None:
     expected, output = tmp_path / "expected.csv", tmp_path / "answers.csv"
     predict(inputs, expected)
     command = [sys.executable, "-c", KILLED, str(tmp_path / "photos"), str(output)]
@@ -150,7 +149,7 @@ def test_a_killed_process_leaves_what_another_goes_on_from(inputs, tmp_path) -> 
     assert output.read_bytes() == expected.read_bytes()
 
 
-def test_what_was_written_and_not_yet_safe_is_written_again(inputs, tmp_path, safe_at_once) -> None:
+def test_rows_beyond_the_saved_progress_are_written_again(inputs, tmp_path, saved_at_once) -> None:
     expected, output = tmp_path / "expected.csv", tmp_path / "answers.csv"
     predict(inputs, expected)
     with pytest.raises(Stopped):
@@ -161,7 +160,7 @@ def test_what_was_written_and_not_yet_safe_is_written_again(inputs, tmp_path, sa
     assert output.read_bytes() == expected.read_bytes()
 
 
-def test_a_parquet_file_has_the_rows_of_a_csv_file(inputs, tmp_path, safe_at_once) -> None:
+def test_a_parquet_file_has_the_rows_of_a_csv_file(inputs, tmp_path, saved_at_once) -> None:
     output = tmp_path / "answers.parquet"
     with pytest.raises(Stopped):
         predict(inputs, output, Counting(3))
@@ -176,8 +175,8 @@ def test_a_parquet_file_has_the_rows_of_a_csv_file(inputs, tmp_path, safe_at_onc
 
 
 @pytest.fixture
-def stopped(inputs, tmp_path, safe_at_once) -> Path:
-    """An output, of whose rows eight are finished."""
+def stopped(inputs, tmp_path, saved_at_once) -> Path:
+    """An interrupted output with eight finished rows."""
     output = tmp_path / "answers.csv"
     with pytest.raises(Stopped):
         predict(inputs, output, Counting(2), the_classifier="cats", sources={"a.tar": "1"})
@@ -185,47 +184,46 @@ def stopped(inputs, tmp_path, safe_at_once) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "difference"),
     [
-        ({"the_classifier": "dogs"}, "the_classifier was cats, is dogs"),
-        ({"top_k": "3"}, "top_k was None, is 3"),
-        ({"sources": {"a.tar": "2"}}, "a.tar changed or came or went"),
+        ({"the_classifier": "dogs"}, "the_classifier.*cats.*dogs"),
+        ({"top_k": "3"}, "top_k.*3"),
+        ({"sources": {"a.tar": "2"}}, "a.tar"),
     ],
 )
-def test_other_settings_are_told(inputs, stopped, settings, told) -> None:
+def test_other_settings_are_an_error_that_names_them(inputs, stopped, settings, difference) -> None:
     settings = {"the_classifier": "cats", "sources": {"a.tar": "1"}, **settings}
-    with pytest.raises(RequestError, match=rf"holds rows of another run: {told}.*--restart"):
+    with pytest.raises(RequestError, match=rf"{difference}.*--restart"):
         predict(inputs, stopped, **settings)
     assert predict(inputs, stopped, restart=True, **settings)[0] == 2
 
 
-def test_other_images_are_told(inputs, stopped) -> None:
+def test_other_images_are_an_error(inputs, stopped) -> None:
     same = {"the_classifier": "cats", "sources": {"a.tar": "1"}}
-    renamed = "of the 8 images that are finished, some were removed or renamed"
     for others in (inputs[1:], inputs[:5], [*inputs[:3], inputs[9], *inputs[3:]], inputs[::-1]):
-        with pytest.raises(RequestError, match=renamed):
+        with pytest.raises(RequestError, match=r"8 .*renamed.*--restart"):
             predict(others, stopped, **same)
     Path(inputs[2].name).write_bytes(picture(200) + b" ")
-    with pytest.raises(RequestError, match=r"some have another size or time now.*--restart"):
+    with pytest.raises(RequestError, match=r"another size or time.*--restart"):
         predict(inputs, stopped, **same)
     Path(inputs[2].name).unlink()
-    with pytest.raises(RequestError, match="some have another size or time now"):
+    with pytest.raises(RequestError, match="another size or time"):
         predict(inputs, stopped, **same)
     assert predict(inputs, stopped, restart=True, **same)[0] == 3
 
 
 @pytest.mark.parametrize("damage", ["progress.json", "settings.json", "rows.csv"])
-def test_a_damaged_folder_is_told(inputs, stopped, damage) -> None:
+def test_a_damaged_folder_is_an_error_that_names_the_file(inputs, stopped, damage) -> None:
     path = stopped.with_name("answers.csv.partial") / damage
     path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(RequestError, match=r"is damaged.*--restart"):
+    with pytest.raises(RequestError, match=rf"{damage}.*--restart"):
         predict(inputs, stopped, the_classifier="cats", sources={"a.tar": "1"})
 
 
 def test_two_processes_do_not_write_the_same_file(inputs, stopped) -> None:
     with (
         FileLock(stopped.with_name("answers.csv.partial") / ".lock"),
-        pytest.raises(RequestError, match="another process is writing"),
+        pytest.raises(RequestError, match="another process"),
     ):
         predict(inputs, stopped)
 
@@ -248,7 +246,7 @@ def test_an_engine_that_mixes_up_answers_is_caught(inputs, tmp_path) -> None:
             one, two, *_ = local().answers(groups)
             yield from (two, one)
 
-    with pytest.raises(JobError, match=r"rows 0 to 4 are of .*, expected"):
+    with pytest.raises(JobError, match="rows 0 to 4"):
         predict(inputs, tmp_path / "answers.csv", Mixed())
 
 
@@ -273,12 +271,12 @@ def test_few_images_are_held_at_once(tmp_path) -> None:
 
     predict(many(), tmp_path / "answers.csv", Watched())
     assert taken == 1000
-    assert furthest <= 4 + 8 * 4 + 4  # those answered, those read ahead by every thread, a group
+    assert furthest <= 4 + 8 * 4 + 4  # a batch, images read ahead by every thread, a batch
 
 
-def test_a_file_is_flushed_before_its_progress_is_said(inputs, tmp_path, monkeypatch) -> None:
+def test_a_file_is_flushed_before_its_progress_is_saved(inputs, tmp_path, monkeypatch) -> None:
     order = []
-    fsync, replace = os.fsync, replacing.os.replace
+    fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda file: order.append("fsync") or fsync(file))
     monkeypatch.setattr(os, "replace", lambda *a: order.append(Path(a[1]).name) or replace(*a))
     predict(inputs, tmp_path / "answers.csv")

@@ -9,7 +9,7 @@ import httpx
 import numpy
 from PIL import Image
 
-from crossprompt.inference.base import Array, Served
+from crossprompt.inference.base import Array, ImageClassifier
 from crossprompt.inference.server.app import build_app
 from crossprompt.inference.server.limits import Limits
 from crossprompt.inference.server.process import Server, address_of, bind
@@ -17,7 +17,7 @@ from crossprompt.inference.server.process import Server, address_of, bind
 
 @contextmanager
 def running(
-    served: Served, limits: Limits | None = None, key: str | None = None
+    served: ImageClassifier, limits: Limits | None = None, key: str | None = None
 ) -> Iterator[httpx.Client]:
     """A client of a server that listens on a free port; both end with the block."""
     limits = limits or Limits()
@@ -35,11 +35,12 @@ def running(
         thread.join()
 
 
-class Colors:
+class Colors(ImageClassifier):
     """Says how much of a picture is red, green and blue: every picture has its own answer."""
 
     class_names: Sequence[str] = ("red", "green", "blue")
     enough = None
+    fingerprint = "colors"
 
     def prepare(self, image: Image.Image) -> Array:
         mean = numpy.asarray(image, numpy.float32).mean((0, 1)) + 1

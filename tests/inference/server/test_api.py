@@ -10,7 +10,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from crossprompt.classifier.torch_classifier import TorchClassifier
 from crossprompt.inference.server import auth as access
 from crossprompt.inference.server.limits import Limits
 from tests.backbone import NAMES, even_clip, write_items
@@ -32,7 +31,7 @@ def test_every_answer_is_the_one_given_offline_whatever_shares_its_batch(
     classifier = classify(even_clip(), items, method)
     expected = classifier.predict([item.path for item in items], top_k=4)
     limits = Limits(max_wait_ms=20.0, max_batch=7)
-    with running(TorchClassifier(classifier), limits) as client, ThreadPoolExecutor(8) as pool:
+    with running(classifier, limits) as client, ThreadPoolExecutor(8) as pool:
 
         def ask(number: int) -> list[tuple[str, float]]:
             file = items[number].path.read_bytes()

@@ -1,1 +1,1 @@
-"""The benchmark data sets of the field, and the ones that are embedded."""
+"""Benchmark data sets: their catalog, readers and checks, and the drawn set ``emoji``."""

@@ -1,354 +1,56 @@
-"""The field's benchmark data sets, one entry each. Being here is being in every generic test.
+"""The benchmark data sets by name, and the shifted test sets that go with them."""
 
-Folders, split files, templates and class names are those of CoOp (Zhou et al., IJCV 2022,
-https://github.com/KaiyangZhou/CoOp) and Dassl; sizes are the published ones. ``docs/datasets.md``
-tells of each what is easily got wrong.
-"""
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
 
-from functools import partial
+from msgspec import convert
 
-from crossprompt.data.benchmarks.annotations import (
-    CAR_NAMES,
-    CAR_TEST,
-    CAR_TRAIN,
-    FLOWER_LABELS,
-    FLOWER_NAMES,
-    read_actions,
-    read_aircraft,
-    read_cars,
-    read_class_folders,
-    read_flowers,
-    read_food,
-    read_pets,
-    read_scenes,
-    read_textures,
-)
-from crossprompt.data.benchmarks.benchmark import Benchmark
-from crossprompt.data.benchmarks.domains import Lists, read_domains
-from crossprompt.data.benchmarks.imagenet import (
-    CLASS_NAMES,
-    read_imagenet,
-    read_matched,
-    read_sketches,
-    read_some_classes,
-)
+from crossprompt.data.benchmarks.benchmark import Benchmark, load_benchmark
+from crossprompt.data.benchmarks.imagenet import read_names
+from crossprompt.data.dataset import Dataset
+from crossprompt.data.files import list_folders
+from crossprompt.errors import RequestError
 
-_PACS = {"art_painting": 2_048, "cartoon": 2_344, "photo": 1_670, "sketch": 3_929}
-_OFFICE_HOME = {"art": 2_427, "clipart": 4_365, "product": 4_439, "real_world": 4_357}
-_DOMAINNET = {
-    "clipart": 48_129,
-    "infograph": 51_605,
-    "painting": 72_266,
-    "quickdraw": 172_500,
-    "real": 172_947,
-    "sketch": 69_128,
+_CATALOG = files("crossprompt.data.benchmarks").joinpath("catalog.toml").read_text("utf-8")
+
+BENCHMARKS = {
+    name: convert({"name": name, **entry}, Benchmark)
+    for name, entry in tomllib.loads(_CATALOG).items()
 }
-_PACS_LISTS = Lists(
-    train="{}_train_kfold.txt",
-    test="{}_crossval_kfold.txt",  # _test_kfold names every image, the training ones too
-    first_label=1,
-    all_shifted=True,
-    damaged=("sketch/dog/n02103406_4068-1.png",),
-)
-_DOMAINNET_LISTS = Lists(train="{}_train.txt", test="{}_test.txt", first_label=0, all_shifted=False)
-
-DOMAIN_SETS = (
-    Benchmark(
-        name="pacs",
-        title="PACS",
-        places=(
-            ("pacs", "images"),
-            ("pacs", "kfold"),
-            ("pacs", ""),
-            ("PACS", "kfold"),
-            ("PACS", ""),
-        ),
-        example="photo/dog/056_0001.jpg",
-        read=partial(read_domains, domains=tuple(_PACS), lists=_PACS_LISTS),
-        files=tuple(f"splits/{x}_kfold.txt" for x in ("photo_train", "photo_crossval")),
-        domains=tuple(_PACS),
-        leeway={"sketch": len(_PACS_LISTS.damaged)},
-        classes=7,
-        sizes=_PACS,
-        terms="not stated",
-        url="https://domaingeneralization.github.io",
-    ),
-    Benchmark(
-        name="office_home",
-        title="Office-Home",
-        places=(
-            ("office_home", ""),
-            ("OfficeHomeDataset_10072016", ""),
-            ("OfficeHome", ""),
-        ),
-        example="real_world/Alarm_Clock/00001.jpg",
-        read=partial(read_domains, domains=tuple(_OFFICE_HOME)),
-        domains=tuple(_OFFICE_HOME),
-        classes=65,
-        sizes=_OFFICE_HOME,
-        terms="non-commercial research",
-        url="https://www.hemanthdv.org/officeHomeDataset.html",
-    ),
-    Benchmark(
-        name="domainnet",
-        title="DomainNet, cleaned",
-        places=(("domainnet", ""), ("domain_net", "")),
-        example="real/aircraft_carrier/real_001_000001.jpg",
-        read=partial(read_domains, domains=tuple(_DOMAINNET), lists=_DOMAINNET_LISTS),
-        files=("splits/real_train.txt", "splits/real_test.txt"),
-        domains=tuple(_DOMAINNET),
-        classes=345,
-        sizes=_DOMAINNET,
-        terms="fair use for research",
-        url="https://ai.bu.edu/M3SDA/",
-        archives_gb=17.5,
-    ),
-)
-"""Those of several domains."""
+"""Every benchmark data set. Being in ``catalog.toml`` is being in every generic test."""
 
 
-DRAWN = "50/20/30 % of each class, drawn with a seed"
-HELD_OUT = "the official ones, with a fifth of the training images drawn for val"
-UNSTATED = "not stated"
+@dataclass(frozen=True)
+class ShiftedSet:
+    """A test set, and the positions of its classes among those of the training data set."""
 
-_CALTECH_NAMES = {
-    "airplanes": "airplane",
-    "Faces": "face",
-    "Leopards": "leopard",
-    "Motorbikes": "motorbike",
-}
-_EUROSAT_NAMES = {
-    "AnnualCrop": "Annual Crop Land",
-    "HerbaceousVegetation": "Herbaceous Vegetation Land",
-    "Highway": "Highway or Road",
-    "Industrial": "Industrial Buildings",
-    "Pasture": "Pasture Land",
-    "PermanentCrop": "Permanent Crop Land",
-    "Residential": "Residential Buildings",
-    "SeaLake": "Sea or Lake",
-}
+    data: Dataset
+    """Its ``test`` split is labelled in its own classes."""
+    positions: tuple[int, ...]
+    """For each of its classes, the column of a classifier of all classes; only these columns are
+    compared, so ImageNet-A and -R are choices among 200."""
 
-_ENTRIES = (
-    Benchmark(
-        name="imagenet",
-        title="ImageNet",
-        places=(("imagenet", "images"),),
-        example="train/n01440764/n01440764_18.JPEG",
-        read=read_imagenet,
-        files=("images/val/n01440764/ILSVRC2012_val_00000293.JPEG", CLASS_NAMES),
-        classes=1000,
-        sizes={"train": 1_281_167, "test": 50_000},
-        terms="non-commercial research",
-        url="https://image-net.org/download",
-        archives_gb=144.0,
-        shifted=("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r"),
-    ),
-    Benchmark(
-        name="caltech101",
-        title="Caltech101",
-        places=(
-            ("caltech-101", "101_ObjectCategories"),
-            ("caltech101", "101_ObjectCategories"),
-        ),
-        example="accordion/image_0001.jpg",
-        split_file="split_zhou_Caltech101.json",
-        read=partial(
-            read_class_folders,
-            ignored=("BACKGROUND_Google", "Faces_easy"),
-            names=_CALTECH_NAMES,
-        ),
-        instead=DRAWN,
-        classes=100,
-        sizes={"train": 4_128, "val": 1_649, "test": 2_465},
-        terms="CC BY 4.0",
-        url="https://data.caltech.edu/records/mzrjq-6wc02",
-    ),
-    Benchmark(
-        name="oxford_pets",
-        title="Oxford-IIIT Pets",
-        places=(("oxford_pets", "images"), ("oxford-iiit-pet", "images")),
-        example="Abyssinian_1.jpg",
-        split_file="split_zhou_OxfordPets.json",
-        read=read_pets,
-        files=("annotations/trainval.txt", "annotations/test.txt"),
-        instead=HELD_OUT,
-        template="a photo of a {}, a type of pet.",
-        classes=37,
-        sizes={"train": 2_944, "val": 736, "test": 3_669},
-        terms="CC BY-SA 4.0",
-        url="https://www.robots.ox.ac.uk/~vgg/data/pets/",
-    ),
-    Benchmark(
-        name="stanford_cars",
-        title="Stanford Cars",
-        places=(("stanford_cars", ""),),
-        example="cars_train/00001.jpg",
-        split_file="split_zhou_StanfordCars.json",
-        read=read_cars,
-        files=(CAR_NAMES, CAR_TRAIN, CAR_TEST),
-        instead=HELD_OUT,
-        classes=196,
-        sizes={"train": 6_509, "val": 1_635, "test": 8_041},
-        terms="non-commercial research",
-        url="https://ai.stanford.edu/~jkrause/cars/car_dataset.html",
-    ),
-    Benchmark(
-        name="oxford_flowers",
-        title="Oxford Flowers 102",
-        places=(("oxford_flowers", "jpg"), ("flowers-102", "jpg")),
-        example="image_00001.jpg",
-        split_file="split_zhou_OxfordFlowers.json",
-        read=read_flowers,
-        files=(FLOWER_LABELS, FLOWER_NAMES),
-        instead="those of setid.mat or, without it, drawn with a seed",
-        template="a photo of a {}, a type of flower.",
-        classes=102,
-        sizes={"train": 4_093, "val": 1_633, "test": 2_463},
-        terms=UNSTATED,
-        url="https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
-    ),
-    Benchmark(
-        name="food101",
-        title="Food-101",
-        places=(("food-101", "images"),),
-        example="apple_pie/1005649.jpg",
-        split_file="split_zhou_Food101.json",
-        read=read_food,
-        files=("meta/train.txt", "meta/test.txt"),
-        instead=HELD_OUT,
-        template="a photo of {}, a type of food.",
-        classes=101,
-        sizes={"train": 50_500, "val": 20_200, "test": 30_300},
-        terms="scientific fair use",
-        url="https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/",
-        archives_gb=5.0,
-    ),
-    Benchmark(
-        name="fgvc_aircraft",
-        title="FGVC-Aircraft",
-        places=(("fgvc_aircraft", "images"), ("fgvc-aircraft-2013b/data", "images")),
-        example="0034309.jpg",
-        read=read_aircraft,
-        files=("variants.txt", *(f"images_variant_{x}.txt" for x in ("train", "val", "test"))),
-        template="a photo of a {}, a type of aircraft.",
-        classes=100,
-        sizes={"train": 3_334, "val": 3_333, "test": 3_333},
-        terms="non-commercial research",
-        url="https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/",
-        archives_gb=2.75,
-    ),
-    Benchmark(
-        name="sun397",
-        title="SUN397",
-        places=(("sun397", "SUN397"),),
-        example="a/abbey/sun_aaalbzqrimafwbiv.jpg",
-        split_file="split_zhou_SUN397.json",
-        read=read_scenes,
-        files=("ClassName.txt", "Training_01.txt", "Testing_01.txt"),
-        instead=HELD_OUT,
-        classes=397,
-        sizes={"train": 15_880, "val": 3_970, "test": 19_850},
-        terms=UNSTATED,
-        url="https://vision.princeton.edu/projects/2010/SUN/",
-    ),
-    Benchmark(
-        name="dtd",
-        title="Describable Textures",
-        places=(("dtd", "images"), ("dtd/dtd", "images")),
-        example="banded/banded_0002.jpg",
-        split_file="split_zhou_DescribableTextures.json",
-        read=read_textures,
-        files=tuple(f"labels/{split}1.txt" for split in ("train", "val", "test")),
-        instead="the first official ones, a third each",
-        template="{} texture.",
-        classes=47,
-        sizes={"train": 2_820, "val": 1_128, "test": 1_692},
-        terms="research",
-        url="https://www.robots.ox.ac.uk/~vgg/data/dtd/",
-    ),
-    Benchmark(
-        name="eurosat",
-        title="EuroSAT",
-        places=(("eurosat", "2750"),),
-        example="AnnualCrop/AnnualCrop_1.jpg",
-        split_file="split_zhou_EuroSAT.json",
-        read=partial(read_class_folders, names=_EUROSAT_NAMES),
-        instead=DRAWN,
-        template="a centered satellite photo of {}.",
-        classes=10,
-        sizes={"train": 13_500, "val": 5_400, "test": 8_100},
-        terms="MIT",
-        url="https://github.com/phelber/EuroSAT",
-    ),
-    Benchmark(
-        name="ucf101",
-        title="UCF101, middle frames",
-        places=(
-            ("ucf101", "UCF-101-midframes"),
-            ("UCF-101", "UCF-101-midframes"),
-            ("UCF-101", ""),
-        ),
-        example="Apply_Eye_Makeup/v_ApplyEyeMakeup_g08_c01.jpg",
-        split_file="split_zhou_UCF101.json",
-        read=read_actions,
-        files=tuple(f"ucfTrainTestlist/{x}.txt" for x in ("classInd", "trainlist01", "testlist01")),
-        instead=HELD_OUT,
-        template="a photo of a person doing {}.",
-        classes=101,
-        sizes={"train": 7_639, "val": 1_898, "test": 3_783},
-        terms=UNSTATED,
-        url="https://www.crcv.ucf.edu/data/UCF101.php",
-    ),
-    Benchmark(
-        name="imagenetv2",
-        title="ImageNetV2, matched frequency",
-        places=(("imagenetv2", "imagenetv2-matched-frequency-format-val"),),
-        example="0/0af3f1b55de791c4144e2fb6d7dfe96dfc22d3fc.jpeg",
-        read=read_matched,
-        files=(CLASS_NAMES,),
-        classes=1000,
-        sizes={"test": 10_000},
-        terms="MIT",
-        url="https://github.com/modestyachts/ImageNetV2",
-    ),
-    Benchmark(
-        name="imagenet_sketch",
-        title="ImageNet-Sketch",
-        places=(("imagenet-sketch", "images"), ("imagenet-sketch", "sketch")),
-        example="n01440764/sketch_0.JPEG",
-        read=read_sketches,
-        files=(CLASS_NAMES,),
-        classes=1000,
-        sizes={"test": 50_889},
-        terms="MIT",
-        url="https://github.com/HaohanWang/ImageNet-Sketch",
-    ),
-    Benchmark(
-        name="imagenet_a",
-        title="ImageNet-A",
-        places=(("imagenet-adversarial", "imagenet-a"), ("imagenet-a", "")),
-        example="n01498041/0.000116_digital_clock.jpg",
-        read=read_some_classes,
-        files=(CLASS_NAMES,),
-        classes=200,
-        sizes={"test": 7_500},
-        terms="MIT",
-        url="https://github.com/hendrycks/natural-adv-examples",
-    ),
-    Benchmark(
-        name="imagenet_r",
-        title="ImageNet-R",
-        places=(("imagenet-rendition", "imagenet-r"), ("imagenet-r", "")),
-        example="n01443537/art_0.jpg",
-        read=read_some_classes,
-        files=(CLASS_NAMES,),
-        classes=200,
-        sizes={"test": 30_000},
-        terms="MIT",
-        url="https://github.com/hendrycks/imagenet-r",
-    ),
-    *DOMAIN_SETS,
-)
 
-BENCHMARKS = {entry.name: entry for entry in _ENTRIES}
-"""Every benchmark data set by name."""
+def shifted_sets_of(name: str, root: str | Path) -> dict[str, ShiftedSet]:
+    """Load the shifted test sets of a benchmark that are under ``root``: for ImageNet, V2 to R.
+
+    Domains of one data set are not these: they are in its ``shifted`` splits.
+
+    Raises:
+        RequestError: there is no such benchmark, or a set is there and not as it should be.
+    """
+    if name not in BENCHMARKS:
+        raise RequestError(f"no benchmark {name!r}; expected one of {', '.join(BENCHMARKS)}")
+    sets = {}
+    for other in BENCHMARKS[name].shifted:
+        if (place := BENCHMARKS[other].find(Path(root))) is None:
+            continue
+        data = load_benchmark(BENCHMARKS[other], root)
+        columns = {wnid: number for number, wnid in enumerate(sorted(read_names(place)))}
+        folders = (folder.name for folder in list_folders(place.images))
+        known = sorted(columns[folder] for folder in folders if folder in columns)
+        # ImageNetV2 has all classes, in folders that are numbers
+        sets[other] = ShiftedSet(data, tuple(known or range(len(columns))))
+    return sets

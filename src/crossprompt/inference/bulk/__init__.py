@@ -1,2 +1,1 @@
-"""Predicting any number of images: where they come from, where answers go, and going on after a
-crash. Nothing here imports torch."""
+"""Prediction of any number of images: sources, output files, engines; imports no torch."""

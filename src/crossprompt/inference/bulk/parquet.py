@@ -1,10 +1,15 @@
-"""Images that a Parquet file lists or holds, read row group by row group."""
+"""Parquet files: images that one lists or holds, read row group by row group; and predictions."""
 
+import json
+import os
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
@@ -12,20 +17,25 @@ from PIL.Image import Image
 from crossprompt.data.image_refs import Broken, ImageFile, Input
 from crossprompt.data.images import UndecodableImageError, decode_image
 from crossprompt.errors import RequestError
-from crossprompt.inference.bulk.sources import Table, beside, choose_column, import_parquet
+from crossprompt.inference.bulk.sources import Table, choose_column
+from crossprompt.utils.optional import require_extra
 from crossprompt.utils.text import one_line
 
-HELD = 2
-"""Row groups in memory at most: reading runs from one into the next."""
+ROWS = 65_536
+"""Rows of predictions in memory at a time, and in a row group."""
+
+
+def import_parquet(path: object) -> Any:
+    """``pyarrow.parquet``; ``RequestError`` if it is not installed, which ``path`` needs."""
+    require_extra("bulk", ["pyarrow"], str(path))
+    from pyarrow import parquet
+
+    return parquet
 
 
 class ParquetFile(Table):
     """A Parquet file with a column of paths, of encoded images, or of ``{bytes, path}`` as Hugging
     Face's data sets have it.
-
-    Args:
-        word: the file.
-        column: with the images; one of ``COLUMNS`` by default.
 
     Raises:
         RequestError: it cannot be read, or has no such column.
@@ -33,51 +43,52 @@ class ParquetFile(Table):
 
     def __init__(self, word: str, column: str | None = None) -> None:
         super().__init__(word)
-        self._column, self._holds_bytes = "", False
-        with _open(word) as file:
-            schema = file.schema_arrow
-            self._column = schema.names[choose_column(schema.names, column, word)]
-            self._holds_bytes = _holds_bytes(schema.field(self._column).type, self)
-            self._groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+        with _opened(word) as file:
+            from pyarrow import types
 
-    @property
-    def column(self) -> str:
-        """With the images."""
-        return self._column
+            schema, groups = file.schema_arrow, range(file.num_row_groups)
+            self._groups = [file.metadata.row_group(group).num_rows for group in groups]
+        self._column = schema.names[choose_column(schema.names, column, word)]
+        kind = schema.field(self._column).type
+        if types.is_dictionary(kind):
+            kind = kind.value_type
+        self._lists_paths = types.is_string(kind) or types.is_large_string(kind)
+        holds_images = types.is_binary(kind) or types.is_large_binary(kind)
+        if types.is_struct(kind):
+            holds_images = kind.get_field_index("bytes") >= 0
+        if not self._lists_paths and not holds_images:
+            raise RequestError(
+                f"the column {self._column!r} of {word} holds {kind}; expected paths, encoded "
+                "images, or a struct of bytes and path; name another with --column"
+            )
 
-    def inputs(self) -> Iterator[Input]:
-        """A reference for each row."""
-        row = 0
+    def __iter__(self) -> Iterator[Input]:
+        first = 0
         for group, rows in enumerate(self._groups):
-            if self._holds_bytes:
-                for number in range(rows):
-                    name = self.at(row + number)
-                    yield Cell(name, self.word, self._column, group, number)
+            if self._lists_paths:
+                yield from self._files(group, first)
             else:
-                yield from self._listed(group, row)
-            row += rows
+                for row in range(rows):
+                    name = self.name(first + row)
+                    yield ParquetImage(name, self.word, self._column, group, row)
+            first += rows
 
     def count(self) -> int:
-        """As the file says."""
         return sum(self._groups)
 
-    def _listed(self, group: int, first: int) -> Iterator[Input]:
+    def _files(self, group: int, first: int) -> Iterator[Input]:
         try:
-            paths = _read(self.word, self._column, group)
+            paths = read_row_group(self.word, self._column, group)
         except RequestError as error:
-            for number in range(self._groups[group]):
-                yield Broken(self.at(first + number), str(error))
-            return
-        for number, cell in enumerate(paths):
-            path = cell.as_py()
-            if path:
-                yield ImageFile(path, self.place(path))
-            else:
-                yield Broken(self.at(first + number), "the path is empty")
+            for row in range(self._groups[group]):
+                yield Broken(self.name(first + row), str(error))
+        else:
+            for row, path in enumerate(paths, start=first):
+                yield self.listed(row, path.as_py())
 
 
 @dataclass(frozen=True)
-class Cell(Input):
+class ParquetImage(Input):
     """An encoded image in a Parquet file."""
 
     path: str
@@ -86,82 +97,68 @@ class Cell(Input):
     row: int
 
     def read(self, enough: int | None = None) -> Image:
-        """Read its row group, if that is not in memory, and decode this row."""
-        value = row_groups.get(self.path, self.column, self.group)[self.row].as_py()
+        with _reading:  # threads that read ahead need the same row group
+            value = _recent_row_group(self.path, self.column, self.group)[self.row].as_py()
         if isinstance(value, dict):
-            content, path = value.get("bytes"), value.get("path")
-            if content is None and path:
-                return ImageFile(self.name, beside(self.path, path)).read(enough)
-            value = content
+            if value["bytes"] is None and value.get("path"):
+                path = os.path.join(os.path.dirname(self.path), value["path"])
+                return ImageFile(self.name, path).read(enough)
+            value = value["bytes"]
         if value is None:
             raise UndecodableImageError("the row holds no image")
         return decode_image(BytesIO(value), enough)
 
     def version(self) -> str:
-        """Where it lies; the file's own version is its source's."""
+        """Position in the file; the file's own version is its source's."""
         return f"{self.group}/{self.row}"
 
 
-class RowGroups:
-    """The columns of images that were asked for last, for all threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: OrderedDict[tuple[str, str, int], Any] = OrderedDict()
-
-    def get(self, path: str, column: str, group: int) -> Any:
-        """A column of a row group, of which no more than ``HELD`` are kept."""
-        key = (path, column, group)
-        with self._lock:
-            if key not in self._held:
-                while len(self._held) >= HELD:
-                    self._held.popitem(last=False)
-                self._held[key] = _read(path, column, group)
-            self._held.move_to_end(key)
-            return self._held[key]
+def read_row_group(path: str, column: str, group: int) -> Any:
+    """One column of a row group, as a ``pyarrow.ChunkedArray``."""
+    with _opened(path) as file:
+        return file.read_row_group(group, columns=[column], use_threads=False)[column]
 
 
-row_groups = RowGroups()
-"""Those of this process."""
+_reading = threading.Lock()
+_recent_row_group = lru_cache(maxsize=2)(read_row_group)  # reading runs from one into the next
 
 
-def _holds_bytes(kind: Any, table: ParquetFile) -> bool:
-    from pyarrow import types
-
-    def is_text(kind: Any) -> bool:
-        return types.is_string(kind) or types.is_large_string(kind)
-
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    if is_text(kind):
-        return False
-    if types.is_binary(kind) or types.is_large_binary(kind):
-        return True
-    if types.is_struct(kind) and "bytes" in [kind.field(i).name for i in range(kind.num_fields)]:
-        return True
-    raise RequestError(
-        f"the column {table.column!r} of {table.word} holds {kind}; expected paths, encoded "
-        "images, or a struct of bytes and path; name another with --column"
-    )
-
-
-def _open(path: str) -> Any:
+@contextmanager
+def _opened(path: str) -> Iterator[Any]:
+    """A ``pyarrow.parquet.ParquetFile``; faults in it are a ``RequestError``."""
     parquet = import_parquet(path)
     from pyarrow import ArrowException
 
     try:
-        return parquet.ParquetFile(path, pre_buffer=False)
+        with parquet.ParquetFile(path, pre_buffer=False) as file:
+            yield file
     except (OSError, ArrowException) as error:
-        raise RequestError(f"cannot read {path}: {one_line(error)}") from error
+        raise RequestError(f"cannot read {path}: {one_line(error):.200}") from error
 
 
-def _read(path: str, column: str, group: int) -> Any:
-    """A column of a row group."""
-    from pyarrow import ArrowException
+def write_parquet(lines: Path, path: Path, columns: list[str]) -> None:
+    """Convert JSON lines of predictions to a table with the columns of the CSV file."""
+    parquet = import_parquet(path)
+    import pyarrow
 
-    with _open(path) as file:
-        try:
-            return file.read_row_group(group, columns=[column], use_threads=False)[column]
-        except (OSError, ArrowException) as error:
-            reason = one_line(error)
-            raise RequestError(f"row group {group} of {path} is damaged: {reason:.200}") from error
+    kinds = {"probability": pyarrow.float64()}
+    schema = pyarrow.schema(
+        [(name, kinds.get(name.partition("_")[0], pyarrow.string())) for name in columns]
+    )
+    with (
+        lines.open(encoding="utf-8", errors="surrogateescape", newline="\n") as file,
+        parquet.ParquetWriter(path, schema) as writer,
+    ):
+        while rows := [_row(json.loads(line), columns) for line in islice(file, ROWS)]:
+            writer.write_table(pyarrow.Table.from_pylist(rows, schema))
+
+
+def _row(prediction: dict[str, Any], columns: list[str]) -> dict[str, Any]:
+    top = [cell for pair in prediction["top"] for cell in pair] or [None] * (len(columns) - 2)
+    cells = [_utf8(prediction["path"]), *top, prediction["error"] and _utf8(prediction["error"])]
+    return dict(zip(columns, cells, strict=True))
+
+
+def _utf8(text: str) -> str:
+    """Text as Parquet stores it: other bytes of a file's name become escapes."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

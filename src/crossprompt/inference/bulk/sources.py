@@ -1,98 +1,52 @@
-"""Images that a CSV file lists."""
+"""Sources of images: files, folders, standard input and CSV files."""
 
-import csv
 import io
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from crossprompt.data.files import is_visible, sort_key
+from crossprompt.data.csv_file import CsvRow, read_csv
+from crossprompt.data.files import walk
 from crossprompt.data.image_refs import Broken, ImageFile, Input, version_of_file
-from crossprompt.data.images import EXTENSIONS
+from crossprompt.data.images import is_image_name
 from crossprompt.errors import RequestError
-from crossprompt.utils.optional import require_extra
-
-
-def import_parquet(path: object) -> Any:
-    """``pyarrow.parquet``.
-
-    Args:
-        path: what it is needed for.
-
-    Raises:
-        RequestError: it is not installed.
-    """
-    require_extra("bulk", ["pyarrow"], str(path))
-    from pyarrow import parquet
-
-    return parquet
-
-
-def expand_braces(word: str) -> list[str]:
-    """``a-{0..2}.tar`` as ``a-0.tar``, ``a-1.tar`` and ``a-2.tar``.
-
-    Raises:
-        RequestError: braceexpand is not installed.
-    """
-    require_extra("bulk", ["braceexpand"], word)
-    from braceexpand import braceexpand
-
-    try:
-        return list(braceexpand(word))
-    except ValueError:  # the braces are not in pairs
-        return [word]
-
 
 COLUMNS = ("path", "image", "filepath", "file")
-"""Names of a column of images, the first that is there."""
+"""Default names of the column of images; the first that exists is taken."""
 
 
 class Source(ABC):
-    """Images in a fixed order.
-
-    Args:
-        word: as the user typed it.
-    """
+    """Images in a fixed order; every iteration starts from the first. ``word`` is the user's."""
 
     def __init__(self, word: str) -> None:
         self.word = word
 
     @abstractmethod
-    def inputs(self) -> Iterator[Input]:
-        """Every image, or what is wrong in its place; never all of them in memory."""
+    def __iter__(self) -> Iterator[Input]:
+        """Every image, or an error in its place; never all of them in memory."""
 
     def count(self) -> int | None:
-        """How many there are, where that is known without much reading."""
+        """Number of images; None if finding out needs as much reading as the images."""
         return None
 
     def version(self) -> str:
-        """What is another when the source has been changed and no input would tell."""
+        """Changes with the source's file; empty where the inputs' own versions suffice."""
         return ""
 
 
 class OneFile(Source):
-    """An image file."""
-
-    def inputs(self) -> Iterator[Input]:
-        """It alone."""
+    def __iter__(self) -> Iterator[Input]:
         yield ImageFile(self.word, self.word)
 
     def count(self) -> int:
-        """One."""
         return 1
 
 
 class Folder(Source):
-    """The image files in a folder and in those in it, sorted by their path.
-
-    Names are held of one folder at a time, and of those above it: about 100 bytes a name.
-
-    Args:
-        word: the folder.
+    """The image files in a folder and the folders in it, sorted by path.
 
     Raises:
         RequestError: there are none.
@@ -100,127 +54,58 @@ class Folder(Source):
 
     def __init__(self, word: str) -> None:
         super().__init__(word)
-        self._count = sum(1 for _ in self._paths())
+        self._count = sum(1 for _ in self)
         if not self._count:
             raise RequestError(f"the folder {word} holds no image files")
 
-    def inputs(self) -> Iterator[Input]:
-        """In the order of ``list_images``."""
-        for path in self._paths():
-            yield ImageFile(path, path)
+    def __iter__(self) -> Iterator[Input]:
+        for path in walk(Path(self.word)):
+            if is_image_name(path):
+                yield ImageFile(path, path)
 
     def count(self) -> int:
-        """As found when it was opened."""
         return self._count
 
-    def _paths(self) -> Iterator[str]:
-        for path in _walk(str(Path(self.word)), (os.path.realpath(self.word),)):
-            if os.path.splitext(path)[1].lower() in EXTENSIONS:
-                yield path
 
-
-def _walk(folder: str, ancestors: tuple[str, ...]) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        # a folder is sorted as its files' paths are: "a.png" comes before "a/b.png"
-        names = [
-            f"{entry.name}/" if entry.is_dir() else entry.name
-            for entry in entries
-            if is_visible(entry.name)
-        ]
-    for name in sorted(names, key=sort_key):
-        path = os.path.join(folder, name.rstrip("/"))
-        if not name.endswith("/"):
-            yield path
-        elif (real := os.path.realpath(path)) not in ancestors:  # else it has no end
-            yield from _walk(path, (*ancestors, real))
-
-
-class Lines(Source):
-    """Paths on standard input, one a line.
-
-    Args:
-        word: a hyphen.
-        begin: called before the first line is awaited.
-    """
+class StandardInput(Source):
+    """Paths on standard input, one a line; ``begin`` is called before the first is awaited."""
 
     def __init__(self, word: str, begin: Callable[[], None]) -> None:
         super().__init__(word)
         self._begin = begin
 
-    def inputs(self) -> Iterator[Input]:
-        """Every line that is not blank.
-
-        Raises:
-            RequestError: there is none.
-        """
+    def __iter__(self) -> Iterator[Input]:
+        """Raises ``RequestError`` if there is no path."""
         self._begin()
-        if isinstance(sys.stdin, io.TextIOWrapper):  # not where a test or a notebook stands in
+        if isinstance(sys.stdin, io.TextIOWrapper):  # tests and notebooks replace it
             sys.stdin.reconfigure(errors="surrogateescape")  # a file's name may be no UTF-8
-        found = False
-        for line in sys.stdin:
-            if line.strip():
-                found = True
-                path = line.rstrip("\r\n")
-                yield ImageFile(path, path)
-        if not found:
+        path = None
+        for path in filter(str.strip, sys.stdin):
+            path = path.rstrip("\r\n")
+            yield ImageFile(path, path)
+        if path is None:
             raise RequestError("standard input is empty; give one path a line, or name the images")
 
 
 class Table(Source):
     """A file that lists or holds many images."""
 
-    @property
-    def path(self) -> Path:
-        """Of the file."""
-        return Path(self.word)
-
     def version(self) -> str:
-        """That of the file."""
         return version_of_file(self.word)
 
-    def place(self, path: str) -> str:
-        """Where a path in the file leads: relative ones begin in the file's folder."""
-        return beside(self.word, path)
-
-    def at(self, row: object) -> str:
-        """What an image without a path of its own is called."""
+    def name(self, row: object) -> str:
+        """Name of an image without a path of its own."""
         return f"{self.word}#{row}"
 
-
-def beside(table: str, path: str) -> str:
-    """Where a path leads that begins in a table's folder, or anywhere if it is absolute."""
-    return os.path.join(Path(table).parent, path)
-
-
-def choose_column(columns: list[str], wanted: str | None, place: str) -> int:
-    """The position of the column of images.
-
-    Args:
-        columns: their names.
-        wanted: by the user; one of ``COLUMNS`` by default.
-        place: of the columns, for errors.
-
-    Raises:
-        RequestError: it is not there, or there twice.
-    """
-    found = [column.strip().lower() for column in columns]
-    names = COLUMNS if wanted is None else (wanted.strip().lower(),)
-    name = next((name for name in names if name in found), None)
-    listed = ", ".join(columns[:20]) or "nothing"
-    if name is None:
-        expected = f"column {wanted!r}" if wanted else f"column {', '.join(COLUMNS[:-1])} or file"
-        raise RequestError(f"{place} has no {expected}, but {listed}; name one with --column")
-    if found.count(name) > 1:
-        raise RequestError(f"{place} has the column {name!r} twice; keep one")
-    return found.index(name)
+    def listed(self, row: object, path: str | None) -> Input:
+        """The image file of a row; relative paths start in the table's folder."""
+        if not path:
+            return Broken(self.name(row), "the path is empty")
+        return ImageFile(path, os.path.join(os.path.dirname(self.word), path))
 
 
 class CsvFile(Table):
-    """A CSV file: UTF-8, commas, names of columns in the first line; see ``load_csv``.
-
-    Args:
-        word: the file.
-        column: with the paths; one of ``COLUMNS`` by default.
+    """A CSV file with a column of paths; see ``read_csv``.
 
     Raises:
         RequestError: it cannot be read, or has no such column.
@@ -228,48 +113,38 @@ class CsvFile(Table):
 
     def __init__(self, word: str, column: str | None = None) -> None:
         super().__init__(word)
-        with self._reader() as lines:
-            try:
-                header = [field.strip() for field in next(lines, [])]
-            except csv.Error as error:
-                raise RequestError(f"{word}, line 1: {error}") from error
-        self._width = len(header)
-        self._column = choose_column(header, column, f"{word}, line 1,")
+        header = next(self._rows(), CsvRow(1, []))
+        if header.problem:
+            raise RequestError(f"{word}, line {header.line}: {header.problem}")
+        self._column = choose_column(header.fields, column, f"{word}, line {header.line},")
 
-    def inputs(self) -> Iterator[Input]:
-        """A reference for each line; a line that is not as described stands for an error."""
-        with self._reader() as lines:
-            next(lines)
-            while True:
-                try:
-                    fields = next(lines, None)
-                except csv.Error as error:
-                    yield Broken(self.at(lines.line_num), f"no line of a CSV file: {error}")
-                    continue
-                if fields is None:
-                    return
-                if any(field.strip() for field in fields):
-                    yield self._input(lines.line_num, fields)
+    def __iter__(self) -> Iterator[Input]:
+        for line, fields, problem in islice(self._rows(), 1, None):
+            if problem:
+                yield Broken(self.name(line), problem)
+            else:
+                yield self.listed(line, fields[self._column])
 
     def count(self) -> int:
-        """Lines that an answer will be given to."""
-        return sum(1 for _ in self.inputs())
+        return sum(1 for _ in self)
 
-    def _input(self, number: int, fields: list[str]) -> Input:
-        if len(fields) != self._width:
-            reason = f"{len(fields)} fields, expected {self._width} as in line 1"
-            return Broken(self.at(number), reason)
-        path = fields[self._column].strip()
-        if not path:
-            return Broken(self.at(number), "the path is empty")
-        return ImageFile(path, self.place(path))
+    def _rows(self) -> Iterator[CsvRow]:
+        return read_csv(self.word, any_bytes=True)  # a file's name may be no UTF-8
 
-    @contextmanager
-    def _reader(self) -> Iterator[Any]:
-        try:
-            # bytes that are no UTF-8 may be a file's name all the same
-            file = self.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
-        except OSError as error:
-            raise RequestError(f"cannot read {self.word}: {error.strerror}") from error
-        with file:
-            yield csv.reader(file, strict=True)
+
+def choose_column(columns: Sequence[str], wanted: str | None, place: str) -> int:
+    """Index of the column of images in a file; case does not matter.
+
+    Raises:
+        RequestError: ``wanted``, by default one of ``COLUMNS``, is missing or there twice.
+    """
+    found = [column.strip().lower() for column in columns]
+    names = COLUMNS if wanted is None else (wanted.strip().lower(),)
+    name = next((name for name in names if name in found), None)
+    if name is None:
+        there = ", ".join(columns[:20]) or "nothing"
+        expected = f"{', '.join(COLUMNS[:-1])} or file" if wanted is None else repr(wanted)
+        raise RequestError(f"{place} has no column {expected}, but {there}; name one with --column")
+    if found.count(name) > 1:
+        raise RequestError(f"{place} has the column {name!r} twice; keep one")
+    return found.index(name)

@@ -1,4 +1,1 @@
-"""Answer over HTTP: a server that classifies images, and its page.
-
-Nothing here but ``torch_classifier`` imports torch: what is served only has to be ``Served``.
-"""
+"""HTTP server that classifies images, and its page; imports no torch."""

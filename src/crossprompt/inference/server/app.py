@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from crossprompt.inference.base import Array, Served
+from crossprompt.inference.base import Array, ImageClassifier
 from crossprompt.inference.server.auth import Access
 from crossprompt.inference.server.backpressure import Admission
 from crossprompt.inference.server.batching import Predictor, best
@@ -278,7 +278,9 @@ def _request_body(limits: Limits) -> dict[str, Any]:
     return {"required": True, "content": content}
 
 
-def build_app(served: Served, limits: Limits | None = None, key: str | None = None) -> Envelope:
+def build_app(
+    served: ImageClassifier, limits: Limits | None = None, key: str | None = None
+) -> Envelope:
     """Everything that answers.
 
     Args:

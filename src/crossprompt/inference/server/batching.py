@@ -16,7 +16,7 @@ from PIL import Image
 
 from crossprompt.data.images import UndecodableImageError, decode_image
 from crossprompt.errors import JobError
-from crossprompt.inference.base import Array, Served
+from crossprompt.inference.base import Array, ImageClassifier
 from crossprompt.inference.server.errors import BusyError, RefusalError
 from crossprompt.inference.server.limits import FORMATS, Limits
 from crossprompt.inference.server.metrics import Metrics
@@ -144,7 +144,7 @@ class Predictor:
         metrics: what is counted.
     """
 
-    def __init__(self, served: Served, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, served: ImageClassifier, limits: Limits, metrics: Metrics) -> None:
         self._served, self._limits, self._metrics = served, limits, metrics
         self._decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
         self._batcher = Batcher(
