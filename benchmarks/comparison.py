@@ -25,7 +25,7 @@ FAMILIES = {
     "one tower or both, apart": ["vpt", "ivlp", "promptsrc", "clip_lora"],
     "both towers, coupled": ["maple", "dcp", "hicropl", "pmpo", "mmap"],
 }
-"""Trained part to its methods, one panel each; the last two change the image tower."""
+"""Methods by what they change, a panel each; the last two change the image tower."""
 REFERENCE = "zero_shot"
 """Method drawn across every panel."""
 
@@ -49,7 +49,7 @@ class Comparison:
     """Methods that were trained in one way, on one data set.
 
     Args:
-        records: few-shot cells.
+        records: few-shot runs.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
@@ -60,7 +60,7 @@ class Comparison:
         (self.dataset,) = {record.cell.dataset for record in records}
 
     def tables(self) -> str:
-        """What each method costs, and how well it does on every test set."""
+        """The cost of each method, and its accuracy on every test set."""
         parts = [self._costs()]
         parts += [f"**{name}**\n\n{self._accuracies(name)}" for name in self.tests]
         return "\n\n".join(parts)
@@ -77,7 +77,7 @@ class Comparison:
         return found
 
     def _costs(self) -> str:
-        """At the most shots: numbers learned, seconds of the fastest seed, and bytes."""
+        """Trained parameters, seconds of the fastest seed, and bytes, at the most shots."""
         header = ["method", "fidelity", "trainable parameters", "training (s)", "classifier (kB)"]
         rows = []
         for one in self.series:
@@ -129,7 +129,7 @@ class Comparison:
 
 
 def _same(records: Sequence[Record], value: Callable[[Record], int]) -> str:
-    """What all seeds have in common, or its range."""
+    """Smallest and largest value of the seeds, once where they are the same."""
     found = sorted({value(record) for record in records})
     return " to ".join(f"{number:,}" for number in dict.fromkeys([*found[:1], *found[-1:]]))
 
