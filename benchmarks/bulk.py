@@ -3,9 +3,9 @@
     python -m benchmarks.bulk --images 100000
     python -m benchmarks.bulk --images 20000 --onnx --source folder
 
-Pictures of 32 x 32 are written into tar shards or folders, and classified by the command, in a
-process of its own, with a zero-shot classifier on the embedded model. Its memory is asked for
-while it runs; that of its first tenth, with PyTorch and the weights, is what it should stay at.
+Writes pictures of 32 x 32 into tar shards or folders. The command classifies them in a separate
+process, with a zero-shot classifier on the embedded model. The memory of that process is sampled
+while it runs; it should stay at that of the first tenth, with PyTorch and the weights.
 """
 
 import argparse
@@ -21,51 +21,47 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import psutil
 import torch
 from PIL import Image
 
 from benchmarks import document
-from benchmarks.document import Document
+from benchmarks.document import Document, Row
 from benchmarks.workload import Setting
 from crossprompt import build_method, freeze, load_clip
 
 CLASSES = ("mammal", "bird", "fruit", "vehicle", "tool", "flower", "face", "flag")
 SIDE = 32
-IN_A_PLACE = 1000
+PER_SHARD = 1000
 """Pictures in a shard, or in a folder."""
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
-"""Of all images, those after which memory is told."""
+"""Parts of the images after which memory is reported."""
 SECONDS = 0.2
-"""Between two questions for the memory."""
+"""Seconds between two samples of the memory."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print."""
-    form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("--json", action="store_true", help="print one JSON document, no table")
+    parser = document.new_parser(__doc__)
     parser.add_argument("--images", type=int, default=100_000, help="in all (100000)")
     parser.add_argument("--source", choices=("tar", "folder"), default="tar")
     parser.add_argument(
         "--onnx", action="store_true", help="the exported classifier, without torch"
     )
-    chosen = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        row = measure(Path(folder), chosen)
+        row = measure(Path(folder), options)
     setting = Setting("tiny", torch.device("cpu"), ("fp32",), 64, 1)
-    document.show(document.document("bulk", setting, [row]), table, chosen.json)
+    document.show(document.document("bulk", setting, [row]), table, options.json)
 
 
-def measure(folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
+def measure(folder: Path, options: argparse.Namespace) -> Row:
     """Images/s, and the memory after each of ``SHARES``."""
-    classifier = save_classifier(folder / "classifier", chosen.onnx)
-    document.say(f"bulk: writing {chosen.images} pictures")
-    write = write_shards if chosen.source == "tar" else write_folders
-    images, output = write(folder / "images", chosen.images), folder / "answers.csv"
-    document.say("bulk: classifying them")
+    classifier = save_classifier(folder / "classifier", options.onnx)
+    document.report_progress(f"bulk: writing {options.images} pictures")
+    write = write_shards if options.source == "tar" else write_folders
+    images, output = write(folder / "images", options.images), folder / "predictions.csv"
+    document.report_progress("bulk: classifying them")
     command = [sys.executable, "-m", "crossprompt", "predict", str(classifier), *images]
     begun = time.perf_counter()
     with subprocess.Popen([*command, "--output", str(output)]) as process:
@@ -74,26 +70,26 @@ def measure(folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}, expected 0")
     with output.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    if len(rows) != chosen.images or any(row["error"] for row in rows):
-        raise RuntimeError(f"{len(rows)} rows, expected {chosen.images} without an error")
+    if len(rows) != options.images or any(row["error"] for row in rows):
+        raise RuntimeError(f"{len(rows)} rows, expected {options.images} without an error")
     _, seconds, processor, _ = samples[-1]
     return {
-        "images": chosen.images,
-        "source": chosen.source,
-        "classifier": "onnx" if chosen.onnx else "fp32",
-        "images_per_second": chosen.images / seconds,
-        "images_per_processor_second": chosen.images / processor,
-        "resident_mb": {share: _at(samples, share * chosen.images)[3] / 1e6 for share in SHARES},
+        "images": options.images,
+        "source": options.source,
+        "classifier": "onnx" if options.onnx else "fp32",
+        "images_per_second": options.images / seconds,
+        "images_per_processor_second": options.images / processor,
+        "resident_mb": {share: _at(samples, share * options.images)[3] / 1e6 for share in SHARES},
         "peak_mb": max(sample[3] for sample in samples) / 1e6,
     }
 
 
 Sample = tuple[int, float, float, int]
-"""Rows that are safe, seconds, seconds of the processor, and bytes in memory."""
+"""Rows on the disk, seconds, CPU seconds, and bytes in memory."""
 
 
 def watch(process: psutil.Process, output: Path, begun: float) -> Iterator[Sample]:
-    """Ask a process for its memory until it ends."""
+    """Sample the memory of a process until it ends."""
     progress = output.with_name(f"{output.name}.partial") / "progress.json"
     rows = 0
     while True:
@@ -110,12 +106,12 @@ def watch(process: psutil.Process, output: Path, begun: float) -> Iterator[Sampl
 
 
 def _at(samples: Sequence[Sample], rows: float) -> Sample:
-    """The first sample with so many rows, or the last of all."""
+    """First sample with that many rows, or the last of all."""
     return next((sample for sample in samples if sample[0] >= rows), samples[-1])
 
 
 def save_classifier(path: Path, onnx: bool) -> Path:
-    """Zero-shot on the embedded model."""
+    """Save a zero-shot classifier on the embedded model."""
     clip = load_clip("tiny", dtype=torch.float32)
     classifier = freeze(build_method("zero_shot", clip, CLASSES), clip)
     if not onnx:
@@ -128,13 +124,13 @@ def save_classifier(path: Path, onnx: bool) -> Path:
 
 
 def write_shards(folder: Path, count: int) -> list[str]:
-    """Tar files of ``IN_A_PLACE`` pictures."""
+    """Write tar files of ``PER_SHARD`` pictures."""
     folder.mkdir()
     shards = []
-    for first in range(0, count, IN_A_PLACE):
-        shards.append(str(folder / f"{first // IN_A_PLACE:05d}.tar"))
+    for first in range(0, count, PER_SHARD):
+        shards.append(str(folder / f"{first // PER_SHARD:05d}.tar"))
         with tarfile.open(shards[-1], "w") as archive:
-            for number in range(first, min(first + IN_A_PLACE, count)):
+            for number in range(first, min(first + PER_SHARD, count)):
                 member = tarfile.TarInfo(f"{number:08d}.png")
                 content = picture(number)
                 member.size = len(content)
@@ -143,16 +139,16 @@ def write_shards(folder: Path, count: int) -> list[str]:
 
 
 def write_folders(folder: Path, count: int) -> list[str]:
-    """Folders of ``IN_A_PLACE`` pictures, in one."""
+    """Write folders of ``PER_SHARD`` pictures."""
     for number in range(count):
-        path = folder / f"{number // IN_A_PLACE:05d}" / f"{number:08d}.png"
+        path = folder / f"{number // PER_SHARD:05d}" / f"{number:08d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture(number))
     return [str(folder)]
 
 
 def picture(number: int) -> bytes:
-    """A PNG of coarse noise, another for every number."""
+    """PNG of coarse noise, different for every number."""
     noise = Image.frombytes("RGB", (4, 4), Random(number).randbytes(48))
     file = io.BytesIO()
     noise.resize((SIDE, SIDE), Image.Resampling.NEAREST).save(file, "png")
@@ -162,11 +158,11 @@ def picture(number: int) -> bytes:
 def table(found: Document) -> str:
     """Images/s, and MB after each share of the images."""
     shares = [f"MB at {share:.0%}" for share in SHARES]
-    header = ["images", "from", "classifier", "images/s", "images/s of the processor", *shares]
+    header = ["images", "source", "classifier", "images/s", "images per CPU second", *shares]
     rows = []
     for row in found["rows"]:
         cells = [f"{row['images']:,}", row["source"], row["classifier"]]
-        cells += [f"{row[f'images_per_{what}']:.0f}" for what in ("second", "processor_second")]
+        cells += [f"{row[f'images_per_{unit}']:.0f}" for unit in ("second", "processor_second")]
         resident = [f"{value:.0f}" for value in row["resident_mb"].values()]
         rows.append([*cells, *resident, f"{row['peak_mb']:.0f}"])
     return document.markdown([*header, "peak (MB)"], rows)

@@ -1,25 +1,23 @@
-"""CoCoOp on ViT-B/16, whose every image has a text of its own for every class.
+"""CoCoOp on ViT-B/16, where every image has a separate text of every class.
 
     python -m benchmarks.cocoop --classes 10 100 1000 --dtypes fp32 bf16 --batch-size 8
     python -m benchmarks.cocoop --only classifying --classes 100 --dtypes bf16
 
-A training step may take 4 GB: what does not fit is computed twice. Peak memory is that of a process
-for each, with Python, PyTorch and all weights; on CUDA, what is allocated on the device. That of
-the dense form, 77 tokens for every image and class in fp32, is estimated.
+A training step may take 4 GB; activations are recomputed to stay within that. Peak memory is that
+of a separate process, with Python, PyTorch and all weights; on CUDA, the memory allocated on the
+device. That of the dense form, 77 tokens for every image and class in fp32, is estimated.
 """
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from torch import Tensor
 
-from benchmarks import document, machine
+from benchmarks import document
 from benchmarks.dense import estimated_memory
-from benchmarks.document import Document
+from benchmarks.document import Document, Row
 from benchmarks.machine import GB
-from benchmarks.memory import STEPS, in_a_process
+from benchmarks.memory import ONLY, peak_in_process, print_peak
 from benchmarks.timing import Function, alternate, medians
 from benchmarks.workload import Setting, names_of, random_images
 from crossprompt.classifier.classifier import freeze
@@ -28,39 +26,25 @@ from crossprompt.training.memory import Recompute, applied, choose_recompute
 from crossprompt.training.optimizer import build_optimizer
 
 LIMIT = 4 * GB
-"""What a training step may take."""
+"""Memory limit of a training step."""
 BATCH = 8
 """Images at a time, where the authors take one."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print."""
     parser = document.build_parser(__doc__)
     document.add_cases(parser, ("10", "100", "1000"), batch_size=BATCH)
-    parser.add_argument("--only", choices=list(WAYS), help="in this very process, as JSON")
-    chosen = parser.parse_args(arguments)
-    setting = document.setting_of(chosen)
-    if chosen.only:
-        print(json.dumps(measure(chosen.only, chosen.classes[0], setting)))
+    parser.add_argument("--only", choices=list(WORKLOADS), help=ONLY)
+    options = parser.parse_args(arguments)
+    if not options.only:
+        document.measure_cases("cocoop", options, measure, table)
         return
-    rows = []
-    for case in chosen.classes:
-        for dtype in setting.dtypes:
-            document.say(f"cocoop: {case} classes, {dtype}")
-            rows.append(_row(case, dtype, setting))
-    document.show(document.document("cocoop", setting, rows), table, chosen.json)
-
-
-def measure(which: str, case: str, setting: Setting) -> dict[str, float]:
-    """Run a few times here and ask how much memory this process has taken."""
-    function, _ = WAYS[which](case, setting.dtypes[0], setting)
-    for _ in range(STEPS):
-        function()
-    return {"peak_gb": machine.peak_memory(setting.device) / GB}
+    setting = document.setting_of(options)
+    print_peak(WORKLOADS[options.only](options.classes[0], setting.dtypes[0], setting)[0], setting)
 
 
 def training(case: str, dtype: str, setting: Setting) -> tuple[Function, Recompute]:
-    """A training step, and what it computes twice to stay within the limit."""
+    """A training step, and the activations that it recomputes to stay within the limit."""
     clip, names = setting.clip(dtype), names_of(case)
     method = build_method("cocoop", clip, names)
     images = random_images(clip, setting.batch_size)
@@ -71,7 +55,7 @@ def training(case: str, dtype: str, setting: Setting) -> tuple[Function, Recompu
 
     saving, _ = choose_recompute(loss, method, clip, LIMIT)
     recipe = method.recipe(shots=16)
-    # the rate of the first epoch: nothing that is measured drifts
+    # the learning rate of the first epoch, so that the measured work does not drift
     optimizer = build_optimizer(method, replace(recipe, lr=recipe.first_lr))
 
     def step() -> None:
@@ -84,45 +68,49 @@ def training(case: str, dtype: str, setting: Setting) -> tuple[Function, Recompu
 
 
 def classifying(case: str, dtype: str, setting: Setting) -> tuple[Function, Recompute]:
-    """A frozen classifier's answer."""
+    """Prediction by a frozen classifier."""
     clip = setting.clip(dtype)
     classifier = freeze(build_method("cocoop", clip, names_of(case)), clip)
     images = random_images(clip, setting.batch_size)
     return lambda: classifier.logits(images), Recompute()
 
 
-WAYS: dict[str, Callable[[str, str, Setting], tuple[Function, Recompute]]] = {
+WORKLOADS: dict[str, Callable[[str, str, Setting], tuple[Function, Recompute]]] = {
     "training": training,
     "classifying": classifying,
 }
 
 
-def _row(case: str, dtype: str, setting: Setting) -> dict[str, Any]:
-    """Seconds and GB of a step, and of as many answers."""
-    made = {way: make(case, dtype, setting) for way, make in WAYS.items()}
-    functions = {way: function for way, (function, _) in made.items()}
-    seconds = medians(alternate(functions, setting.repeats, setting.device))
-    saving, texts = made["training"][1], len(names_of(case)) * setting.batch_size
-    del made, functions
-    peak = {way: in_a_process("benchmarks.cocoop", way, case, dtype, setting) for way in WAYS}
-    return {
-        "case": case,
-        "dtype": dtype,
-        "saving": "nothing" if saving == Recompute() else saving.in_words(),
-        "dense_gb": estimated_memory(texts, 0, setting.config) / GB,
-        "seconds": seconds,
-        "peak_gb": peak,
-    }
+def measure(case: str, setting: Setting) -> Iterator[Row]:
+    """Yield a row for every dtype."""
+    texts = len(names_of(case)) * setting.batch_size
+    for dtype in setting.dtypes:
+        made = {name: make(case, dtype, setting) for name, make in WORKLOADS.items()}
+        functions = {name: function for name, (function, _) in made.items()}
+        seconds = medians(alternate(functions, setting.repeats, setting.device))
+        saving = made["training"][1]
+        del made, functions
+        yield {
+            "case": case,
+            "dtype": dtype,
+            "saving": "nothing" if saving == Recompute() else saving.in_words(),
+            "dense_gb": estimated_memory(texts, 0, setting.config) / GB,
+            "seconds": seconds,
+            "peak_gb": {
+                name: peak_in_process("benchmarks.cocoop", name, case, dtype, setting)
+                for name in WORKLOADS
+            },
+        }
 
 
 def table(found: Document) -> str:
-    """Seconds and GB of a training step, and images/s and GB of a classifier."""
-    header = ["computed twice in training", "classes", "computed in", "step (s)", "peak (GB)"]
-    header += ["dense fp32, about (GB)", "classifying (images/s)", "peak (GB)"]
+    """Seconds and GB of a training step, and images/s and GB of a frozen classifier."""
+    header = ["recomputed in training", "classes", "dtype", "step (s)", "peak (GB)"]
+    header += ["dense fp32, estimated (GB)", "inference (images/s)", "peak (GB)"]
     rows = []
     for row in found["rows"]:
         seconds, peak = row["seconds"], row["peak_gb"]
-        cells = [row["saving"], document.case_in_words(row["case"]), row["dtype"]]
+        cells = [row["saving"], document.label_case(row["case"]), row["dtype"]]
         cells += [f"{seconds['training']:.2f}", f"{peak['training']:.2f}", f"{row['dense_gb']:.0f}"]
         cells += [f"{found['batch_size'] / seconds['classifying']:.2f}"]
         rows.append([*cells, f"{peak['classifying']:.2f}"])

@@ -1,9 +1,9 @@
-"""The tables and pictures of docs/comparison.md, from grids that ``crossprompt bench`` computed.
+"""Writes the tables and plots of docs/comparison.md from results of ``crossprompt bench``.
 
     python -m benchmarks.comparison results/published results/common
 
-Every folder holds one way to train the methods, on one data set. Its tables go between
-``<!-- NAME -->`` and ``<!-- /NAME -->`` with the folder's name, its picture beside the document.
+Every folder holds one training of each method, on one data set. Its tables replace those between
+``<!-- NAME -->`` and ``<!-- /NAME -->`` with the folder's name; its plot is saved beside the page.
 """
 
 import argparse
@@ -28,11 +28,10 @@ FAMILIES = {
 }
 """Methods by what they change, a panel each; the last two change the image tower."""
 REFERENCE = "zero_shot"
-"""Drawn across every panel."""
+"""Method drawn across every panel."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the grids, write the tables and the pictures."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("results", type=Path, nargs="+", help="folders of crossprompt bench")
@@ -85,7 +84,7 @@ class Comparison:
 
     def _costs(self) -> str:
         """Trained parameters, seconds of the fastest seed, and bytes, at the most shots."""
-        header = ["method", "fidelity", "learned", "training (s)", "classifier (kB)"]
+        header = ["method", "fidelity", "trainable parameters", "training (s)", "classifier (kB)"]
         runs = self.scores[self.scores.main & (self.scores.shots == self.shots[-1])]
         rows = []
         for name, method in self.methods.items():

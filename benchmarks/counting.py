@@ -1,4 +1,4 @@
-"""How much work is done, without a clock: tokens that the blocks of each tower handle."""
+"""Counts the work of both towers: tokens that pass through their blocks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,19 +12,19 @@ from crossprompt.clip.model import CLIP
 
 @dataclass
 class Counts:
-    """Of one tower, a number per block."""
+    """Counts of one tower, one for each block."""
 
     calls: list[int]
-    """Times that the block ran."""
+    """Calls of the block."""
     entered: list[int]
-    """Tokens that went in, and became keys and values."""
+    """Input tokens, which become keys and values."""
     answered: list[int]
     """Tokens whose new activations were computed: the rows of the MLP."""
 
 
 @dataclass
 class Work:
-    """What both towers did."""
+    """Counts of both towers."""
 
     image: Counts
     text: Counts
@@ -32,13 +32,13 @@ class Work:
 
     @property
     def text_encodings(self) -> int:
-        """Times that any block of the text tower ran, at most one encoding each."""
+        """Most calls of any block of the text tower, at most one per encoding."""
         return max(self.text.calls)
 
 
 @contextmanager
 def count_work(clip: CLIP) -> Iterator[Work]:
-    """Count what the blocks do while the context is open."""
+    """Count the work of the blocks while the context is open."""
     towers = (clip.image.blocks, clip.text.blocks)
     image, text = (Counts(*([0] * len(blocks) for _ in range(3))) for blocks in towers)
     work = Work(image, text)

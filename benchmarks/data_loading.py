@@ -1,10 +1,10 @@
-"""Images/s of reading JPEG files, next to the image tower that waits for them.
+"""Images/s of reading JPEG files, next to the image tower that uses them.
 
     python -m benchmarks.data_loading --pictures 256 --threads 1 2 --repeats 5
     python -m benchmarks.data_loading --pictures 32 --size 4000 3000
 
-The plain loop is what most scripts have: open a file, convert it, transform it, then the next.
-Processes are those of PyTorch's ``DataLoader``, which are started anew for every pass.
+The plain loop opens, converts and transforms one file after the other, as most scripts do.
+Processes are those of PyTorch's ``DataLoader``, which are started again for every pass.
 """
 
 import tempfile
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import joblib
 import torch
@@ -22,7 +21,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import document
-from benchmarks.document import Document
+from benchmarks.document import Document, Row
 from benchmarks.pictures import write_pictures
 from benchmarks.timing import Function, alternate, medians
 from benchmarks.workload import Setting, random_images
@@ -40,12 +39,11 @@ TRANSFORMS: dict[str, Transform] = {
     "test": PREPROCESS,
     "training": lambda image: PREPROCESS.train(image, Random(0)),
 }
-"""What is done with a picture: the whole of it, or a random box."""
+"""The whole picture, or a random crop."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print."""
-    cores = joblib.cpu_count()  # that this process may use
+    cores = joblib.cpu_count()  # available to this process
     parser = document.build_parser(__doc__)
     document.add_repeats(parser)
     parser.add_argument("--pictures", type=int, default=256, help="files that are read (256)")
@@ -55,21 +53,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     dtypes = ["bf16" if has_fast_bf16(torch.device("cpu")) else "fp32"]
     parser.add_argument("--dtypes", nargs="+", default=dtypes, help="of the image tower")
     parser.set_defaults(batch_size=BATCH)
-    chosen = parser.parse_args(arguments)
-    setting = document.setting_of(chosen)
+    options = parser.parse_args(arguments)
+    setting = document.setting_of(options)
     with tempfile.TemporaryDirectory() as folder:
-        paths = write_pictures(Path(folder), chosen.pictures, *chosen.size)
+        paths = write_pictures(Path(folder), options.pictures, *options.size)
         size = sum(path.stat().st_size for path in paths) / len(paths)
-        rows = measure(paths, chosen.threads, setting)
-    about = {"pictures": len(paths), "size": chosen.size, "bytes": round(size)}
+        rows = measure(paths, options.threads, setting)
+    about = {"pictures": len(paths), "size": options.size, "bytes": round(size)}
     found = document.document("data_loading", setting, rows, **about)
-    document.show(found, table, chosen.json)
+    document.show(found, table, options.json)
 
 
-def measure(
-    paths: Sequence[Path], threads: Sequence[int], setting: Setting
-) -> list[dict[str, Any]]:
-    """Images/s of every way to read, and of the image tower in every dtype."""
+def measure(paths: Sequence[Path], threads: Sequence[int], setting: Setting) -> list[Row]:
+    """Images/s of every reader, and of the image tower in every dtype."""
     functions: dict[str, Function] = {}
     for name, transform in TRANSFORMS.items():
         functions[f"plain loop, {name}"] = partial(read_plainly, paths, transform)
@@ -90,14 +86,14 @@ def measure(
 
 
 def read_plainly(paths: Sequence[Path], transform: Transform) -> None:
-    """One picture after the other."""
+    """Read one picture after the other."""
     for path in paths:
         with Image.open(path) as image:
             transform(image.convert("RGB"))
 
 
 def read(paths: Sequence[Path], name: str, threads: int) -> None:
-    """As training and prediction read."""
+    """Read as training and prediction do."""
     enough = PREPROCESS.enough if name == "test" else PREPROCESS.enough_for_crops(SMALLEST_CROP)
     with use_threads(threads):
         for _ in loading.read_batches(paths, TRANSFORMS[name], BATCH, enough=enough):
@@ -106,7 +102,7 @@ def read(paths: Sequence[Path], name: str, threads: int) -> None:
 
 @dataclass(frozen=True)
 class Pictures(Dataset[torch.Tensor]):
-    """The plain loop's pictures, for worker processes."""
+    """Pictures of the plain loop, for worker processes."""
 
     paths: Sequence[Path]
     transform: Transform
@@ -120,14 +116,14 @@ class Pictures(Dataset[torch.Tensor]):
 
 
 def read_in_processes(pictures: Pictures, processes: int) -> None:
-    """As most training scripts read."""
+    """Read as most training scripts do."""
     for _ in DataLoader(pictures, BATCH, num_workers=processes):
         pass
 
 
 @contextmanager
 def use_threads(threads: int) -> Iterator[None]:
-    """Have ``crossprompt`` read with so many threads."""
+    """Set the number of threads with which ``crossprompt`` reads."""
     usual, ahead.WORKERS = ahead.WORKERS, threads
     try:
         yield
@@ -136,18 +132,18 @@ def use_threads(threads: int) -> Iterator[None]:
 
 
 def table(found: Document) -> str:
-    """Images/s of reading, with each transform, and how many times the image tower's that is."""
+    """Images/s of reading with each transform, and the ratio to the image tower."""
     rates = {row["what"]: row["images_per_second"] for row in found["rows"]}
     towers = {name: rate for name, rate in rates.items() if name.startswith("tower")}
     fastest = max(towers.values())
     header = ["reading", "test transform (images/s)", "x the image tower's"]
     header += ["training transform (images/s)", "x the image tower's"]
-    ways = dict.fromkeys(name.rsplit(", ", 1)[0] for name in rates if name not in towers)
+    readers = dict.fromkeys(name.rsplit(", ", 1)[0] for name in rates if name not in towers)
     rows = []
-    for way in ways:
-        cells = [way.replace("1 threads", "1 thread").replace("1 processes", "1 process")]
+    for reader in readers:
+        cells = [reader.replace("1 threads", "1 thread").replace("1 processes", "1 process")]
         for transform in TRANSFORMS:
-            rate = rates[f"{way}, {transform}"]
+            rate = rates[f"{reader}, {transform}"]
             cells += [f"{rate:.0f}", f"{rate / fastest:.1f}"]
         rows.append(cells)
     lines = [f"The image {name} alone: {rate:.1f} images/s." for name, rate in towers.items()]

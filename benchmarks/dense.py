@@ -1,9 +1,9 @@
-"""The authors' computation of DCP, as fast as it gets without leaving anything out.
+"""The authors' computation of DCP, as fast as it gets without omitting anything.
 
 Source: https://github.com/GingL/CMPA (clip/model.py, trainers/cmpa.py). Every class is a row of all
 77 tokens under a causal mask; both towers run for every batch, in evaluation too; every token goes
-through every block. What PyTorch offers is used: fused attention, batched products, no gradient of
-a frozen weight. The learned tensors are those of a ``DCP``, so that both can be compared.
+through every block. It uses PyTorch's fused attention and batched products, and no gradients of
+frozen weights. The trainable parameters are those of a ``DCP``, so that both can be compared.
 """
 
 import torch
@@ -16,7 +16,7 @@ from crossprompt.clip.model import CLIP, CLIPConfig
 from crossprompt.methods.dcp import DCP
 
 WEIGHTS = 200e6
-"""Of ViT-B/16 with what is learned, its gradient and the optimizer's state."""
+"""Numbers of ViT-B/16, the trainable parameters, their gradients and the optimizer's state."""
 LIBRARIES = 0.4e9
 """Bytes of Python and PyTorch."""
 
@@ -26,7 +26,7 @@ class Dense:
 
     Args:
         clip: the frozen backbone.
-        method: holds what is learned; nothing of its computation is used but CMPA.
+        method: holds the trainable parameters; of its computation only CMPA is used.
     """
 
     def __init__(self, clip: CLIP, method: DCP) -> None:
@@ -44,7 +44,7 @@ class Dense:
         self.ends = ends.to(clip.device)
 
     def logits(self, images: Tensor) -> Tensor:
-        """Score images: ``[batch, classes]``."""
+        """Logits ``[batch, classes]`` of images."""
         clip = self.clip
         image = clip.image.embed(images)
         image = clip.image.pre_norm(self._write(image, image.shape[1], self.method.image_prompt))
@@ -61,7 +61,6 @@ class Dense:
         return clip.logit_scale.exp() * normalize(features, dim=-1) @ normalize(classes, dim=-1).T
 
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy."""
         return cross_entropy(self.logits(images), labels)
 
     def _couple(self, depth: int, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,13 +73,13 @@ class Dense:
         return self._write(image, start, new_image[0]), text
 
     def _write(self, tokens: Tensor, start: int, prompt: Tensor) -> Tensor:
-        """Put a prompt into every row, in place of the tokens that are there."""
+        """Replace tokens of every row by a prompt."""
         rows, stop = prompt.expand(tokens.shape[0], -1, -1), start + self.length
         return torch.cat([tokens[:, :start], rows, tokens[:, stop:]], dim=1)
 
 
 def run_block(block: Block, x: Tensor, causal: bool) -> Tensor:
-    """All tokens through a block, with the activation as the authors write it."""
+    """Pass all tokens through a block, with the activation function as the authors write it."""
     attention, expand, shrink = block.attention, block.mlp[0], block.mlp[2]
     qkv = attention.qkv(block.norm_1(x)).unflatten(-1, (3, attention.heads, -1))
     query, key, value = qkv.permute(2, 0, 3, 1, 4)
@@ -91,7 +90,7 @@ def run_block(block: Block, x: Tensor, causal: bool) -> Tensor:
 
 
 def estimated_memory(classes: int, batch: int, config: CLIPConfig) -> float:
-    """Bytes that a training step takes at its peak, in fp32: the weights and what is kept.
+    """Estimate the peak bytes of a training step in fp32: weights and stored activations.
 
     Args:
         classes: rows of the text tower.
@@ -102,8 +101,8 @@ def estimated_memory(classes: int, batch: int, config: CLIPConfig) -> float:
         "image": batch * (1 + config.image.patches + PROMPT),
         "text": classes * config.text.context,
     }
-    kept = sum(
+    activations = sum(
         tokens[name] * tower.blocks * (6 * tower.width + 3 * tower.mlp_width)
         for name, tower in (("image", config.image), ("text", config.text))
     )
-    return 4 * (kept + WEIGHTS) + LIBRARIES
+    return 4 * (activations + WEIGHTS) + LIBRARIES

@@ -1,23 +1,22 @@
-"""Images/s of a frozen DCP classifier, next to the bare image tower and the dense evaluation.
+"""Images/s of a frozen DCP classifier, next to the image tower alone and to dense evaluation.
 
     python -m benchmarks.inference --classes 100 --dtypes fp32 bf16 --batch-size 16 --repeats 5
 
-The bare tower is CLIP's own, without prompt tokens. The dense form, in fp32, encodes the texts for
-every batch, as the authors do. How often ours encodes text after freezing is counted.
+The image tower alone is CLIP's, without prompt tokens. The dense form, in fp32, encodes the texts
+for every batch, as the authors do. Text encodings after freezing are counted.
 """
 
 import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from benchmarks import document
 from benchmarks.counting import count_work
 from benchmarks.dense import Dense
-from benchmarks.document import Document
+from benchmarks.document import Document, Row
 from benchmarks.pictures import write_pictures
 from benchmarks.timing import Function, alternate, medians
 from benchmarks.workload import Setting, Workload, names_of, random_images
@@ -26,25 +25,18 @@ from crossprompt.classifier.classifier import Classifier
 from crossprompt.data.dataset import Item
 
 CALIBRATION = 8
-"""Pictures that the prompts are frozen on."""
+"""Pictures on which the prompts are calibrated."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print."""
     parser = document.build_parser(__doc__)
     document.add_cases(parser, ("100",), batch_size=16)
-    chosen = parser.parse_args(arguments)
-    setting = document.setting_of(chosen)
-    rows = []
-    for case in chosen.classes:
-        document.say(f"inference: {case} classes")
-        rows.append(measure(case, setting))
-    document.show(document.document("inference", setting, rows), table, chosen.json)
+    document.measure_cases("inference", parser.parse_args(arguments), measure, table)
 
 
 @torch.no_grad()
-def measure(case: str, setting: Setting) -> dict[str, Any]:
-    """A row of the table: images/s of every function, and the text encodings of a call."""
+def measure(case: str, setting: Setting) -> list[Row]:
+    """Images/s of every function, and the text encodings of one call."""
     functions: dict[str, Function] = {}
     encodings = {}
     workload = setting.workload(case, "fp32")
@@ -61,28 +53,28 @@ def measure(case: str, setting: Setting) -> dict[str, Any]:
     seconds = alternate(functions, setting.repeats, setting.device)
     rates = {name: setting.batch_size / value for name, value in medians(seconds).items()}
     row = {"case": case, "classes": len(names_of(case)), "images_per_second": rates}
-    return {**row, "text_encodings_after_freezing": encodings, "all_seconds": seconds}
+    return [{**row, "text_encodings_after_freezing": encodings, "all_seconds": seconds}]
 
 
 def frozen_classifier(workload: Workload) -> Classifier:
-    """The workload's method, frozen on a few pictures."""
+    """The workload's method, calibrated on a few pictures."""
     with tempfile.TemporaryDirectory() as folder:
         paths = write_pictures(Path(folder), CALIBRATION)
         return freeze(workload.method, workload.clip, [Item(path, 0) for path in paths])
 
 
 def table(found: Document) -> str:
-    """Images/s; how many times faster than the dense form; how close to the bare tower."""
+    """Images/s, speed-up over the dense form, and time relative to the image tower alone."""
     names = list(found["rows"][0]["images_per_second"])
     dtypes = [name.removeprefix("frozen ") for name in names if name.startswith("frozen")]
     header = ["classes", "dense fp32 (images/s)"]
     for dtype in dtypes:
-        header += [f"frozen {dtype} (images/s)", "x faster", "bare tower (images/s)"]
-        header += ["x its time", "text encodings"]
+        header += [f"frozen {dtype} (images/s)", "speed-up", "image tower alone (images/s)"]
+        header += ["x the tower's time", "text encodings"]
     rows = []
     for row in found["rows"]:
         rates = row["images_per_second"]
-        cells = [document.case_in_words(row["case"]), f"{rates['dense fp32']:.2f}"]
+        cells = [document.label_case(row["case"]), f"{rates['dense fp32']:.2f}"]
         for dtype in dtypes:
             frozen, tower = rates[f"frozen {dtype}"], rates[f"tower {dtype}"]
             cells += [f"{frozen:.2f}", f"{frozen / rates['dense fp32']:.1f}", f"{tower:.2f}"]

@@ -1,8 +1,8 @@
-"""The machine's limit: only the matrix products of a computation, recorded and then replayed.
+"""The machine's limit: records the matrix products of a computation and replays them alone.
 
-Nothing else of it is left: no norm, no activation, no softmax, no copy, no allocation. Every shape
-has one set of buffers, so the replay finds in the cache what the computation would read from
-memory: the limit is, if anything, too low.
+The replay has no norm, no activation function, no softmax, no copy and no allocation. Every shape
+has one set of buffers, so the replay reads from the cache what the computation reads from memory:
+the limit is, if anything, too low.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +18,12 @@ MATRIX = ("mm", "addmm", "bmm", "baddbmm")
 """Plain products; the matrices are the last two operands."""
 CONVOLUTIONS = ("convolution", "convolution_backward")
 ATTENTION = "_scaled_dot_product_"
-"""How the names of all fused attentions begin."""
+"""Prefix of the names of all fused attentions."""
 
 
 @dataclass(frozen=True)
 class Operand:
-    """A tensor without its values."""
+    """Layout of a tensor, without its values."""
 
     shape: tuple[int, ...]
     stride: tuple[int, ...]
@@ -31,25 +31,24 @@ class Operand:
 
     @classmethod
     def of(cls, tensor: Tensor) -> "Operand":
-        """Of a recorded tensor."""
         return cls(tuple(tensor.shape), tensor.stride(), tensor.dtype)
 
-    def materialise(self, device: torch.device) -> Tensor:
-        """Random values in this layout."""
+    def materialize(self, device: torch.device) -> Tensor:
+        """Random tensor in this layout."""
         empty = torch.empty_strided(self.shape, self.stride, dtype=self.dtype, device=device)
         return empty if 0 in self.stride else empty.normal_()
 
 
 @dataclass(frozen=True)
 class Product:
-    """A recorded operation."""
+    """Recorded matrix product."""
 
     operation: Any
-    """As PyTorch dispatches it."""
+    """Operation that PyTorch dispatched."""
     operands: tuple[Any, ...]
-    """Its arguments, the tensors as ``Operand``."""
+    """Positional arguments, the tensors as ``Operand``."""
     options: tuple[tuple[str, Any], ...]
-    """Its arguments by name."""
+    """Keyword arguments."""
     flops: int
     """Multiplications and additions."""
 
@@ -65,7 +64,6 @@ class Recorder(TorchDispatchMode):
 
     @property
     def flops(self) -> int:
-        """Of all products."""
         return sum(product.flops for product in self.products)
 
     def __torch_dispatch__(
@@ -75,26 +73,26 @@ class Recorder(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run the operation, and keep it if it is a product."""
+        """Run the operation, and record it if it is a product."""
         result, name = func(*args, **(kwargs or {})), func.overloadpacket.__name__
         if name in MATRIX:
             flops = 2 * args[-2].numel() * args[-1].shape[-1]
-            self._keep(func, args, kwargs, flops)
+            self._record(func, args, kwargs, flops)
         elif name in CONVOLUTIONS:
-            self._keep(func, args, kwargs, _convolution_flops(name, args, result))
+            self._record(func, args, kwargs, _convolution_flops(name, args, result))
         elif name.startswith(ATTENTION):
             backward = name.endswith("backward")
-            self._keep_attention(*args[backward : backward + 3], backward=backward)
+            self._record_attention(*args[backward : backward + 3], backward=backward)
         return result
 
-    def _keep(
+    def _record(
         self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None, flops: int
     ) -> None:
         operands = (Operand.of(x) if isinstance(x, Tensor) else x for x in args)
         self.products.append(Product(func, tuple(operands), tuple((kwargs or {}).items()), flops))
 
-    def _keep_attention(self, query: Tensor, key: Tensor, value: Tensor, backward: bool) -> None:
-        """Forward two products, backward four: of the weights, values, queries and keys."""
+    def _record_attention(self, query: Tensor, key: Tensor, value: Tensor, backward: bool) -> None:
+        """Record two products in the forward pass, four in the backward pass."""
         q, k, v = (_matrices(x) for x in (query, key, value))
         weights, answer = (_like(q, q.shape[1], x.shape[width]) for x, width in ((k, 1), (v, 2)))
         pairs = [(q, k.mT), (weights, v)]
@@ -102,7 +100,7 @@ class Recorder(TorchDispatchMode):
             pairs = [(weights.mT, answer), (answer, v.mT), (weights, k), (weights.mT, q)]
         for left, right in pairs:
             flops = 2 * left.numel() * right.shape[-1]
-            self._keep(torch.ops.aten.bmm.default, (left, right), None, flops)
+            self._record(torch.ops.aten.bmm.default, (left, right), None, flops)
 
 
 def record(function: Callable[[], object]) -> Recorder:
@@ -113,7 +111,7 @@ def record(function: Callable[[], object]) -> Recorder:
 
 
 def replay(recorder: Recorder, device: torch.device) -> Callable[[], None]:
-    """A function that computes the recorded products and nothing else."""
+    """Function that computes the recorded products and nothing else."""
     buffers: dict[Any, Tensor] = {}
     calls = [_call(product, buffers, device) for product in recorder.products]
 
@@ -128,12 +126,12 @@ def replay(recorder: Recorder, device: torch.device) -> Callable[[], None]:
 def _call(
     product: Product, buffers: dict[Any, Tensor], device: torch.device
 ) -> tuple[Callable[..., Any], list[Any], dict[str, Any]]:
-    """The operation with its buffers, writing into one where it can."""
+    """Operation with its buffers, writing into one where it can."""
     operands = []
     for place, operand in enumerate(product.operands):
         if isinstance(operand, Operand):
             key = (place, operand)
-            operand = buffers.setdefault(key, operand.materialise(device))
+            operand = buffers.setdefault(key, operand.materialize(device))
         operands.append(operand)
     options = dict(product.options)
     packet = product.operation.overloadpacket
@@ -146,7 +144,7 @@ def _call(
 
 
 def _matrices(x: Tensor) -> Tensor:
-    """``[batch, heads, tokens, width]`` as a batch of matrices."""
+    """Layout of ``[batch, heads, tokens, width]`` as a batch of matrices."""
     return torch.empty(prod(x.shape[:-2]), *x.shape[-2:], dtype=x.dtype, device="meta")
 
 
@@ -155,7 +153,7 @@ def _like(x: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def _convolution_flops(name: str, args: Sequence[Any], result: Any) -> int:
-    """Every output value is a product of as many terms as a filter has weights."""
+    """Count one product per output value and filter weight."""
     if name == "convolution":
         return 2 * result.numel() * prod(args[1].shape[1:])
     output, weight, wanted = args[0], args[2], args[-1]

@@ -1,4 +1,4 @@
-"""The machine that a number belongs to, and how much memory it has, or a process took of it."""
+"""Description of the machine, its memory, and the memory that a process took."""
 
 import os
 import platform
@@ -12,11 +12,11 @@ from crossprompt.utils.device import has_fast_bf16
 
 GB = 1e9
 INSTRUCTIONS = ("avx512f", "avx512_bf16", "amx_bf16", "amx_tile")
-"""Of a processor, those that decide how fast it multiplies matrices."""
+"""Processor instructions that decide how fast it multiplies matrices."""
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """What a reader needs to know about the machine."""
+    """Processor, memory and versions that a measurement depends on."""
     flags = _field("/proc/cpuinfo", "flags").split()
     return {
         "processor": _field("/proc/cpuinfo", "model name") or platform.processor() or "unknown",
@@ -32,8 +32,8 @@ def describe(device: torch.device) -> dict[str, Any]:
     }
 
 
-def in_words(machine: dict[str, Any]) -> str:
-    """``describe``'s answer as a line."""
+def summarize(machine: dict[str, Any]) -> str:
+    """Description of the machine in one line."""
     has = ", ".join(machine["instructions"]) or "none of AVX-512 or AMX reported"
     device = "" if machine["device"] == "cpu" else f"{machine['device']}; "
     threads, cores = machine["threads"], machine["cores"]
@@ -45,7 +45,7 @@ def in_words(machine: dict[str, Any]) -> str:
 
 
 def available_memory(device: torch.device) -> float:
-    """Bytes that a computation on the device may take now."""
+    """Bytes that are free on the device."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     available = _field("/proc/meminfo", "MemAvailable").split()
@@ -53,24 +53,24 @@ def available_memory(device: torch.device) -> float:
 
 
 def peak_memory(device: torch.device) -> float:
-    """Most bytes that this process has held at once, libraries and weights included.
+    """Peak bytes of this process, libraries and weights included.
 
-    On CUDA, those that PyTorch has allocated on the device.
+    On CUDA, the peak that PyTorch has allocated on the device.
     """
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device))
-    # not ru_maxrss, where there is this: on Linux that begins at what the starting process held
+    # on Linux, ru_maxrss starts at the memory of the parent process
     peak = _field("/proc/self/status", "VmHWM").split()
     if peak:
         return float(peak[0]) * 1024
-    import resource  # which Windows lacks
+    import resource  # not on Windows
 
     most = float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     return most if sys.platform == "darwin" else most * 1024
 
 
 def _field(path: str, name: str) -> str:
-    """The first value of ``name`` in one of Linux's lists; empty elsewhere."""
+    """First value of a field in a file of Linux's ``/proc``; empty elsewhere."""
     if not Path(path).exists():
         return ""
     for line in Path(path).read_text("utf-8").splitlines():

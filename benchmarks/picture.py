@@ -1,4 +1,4 @@
-"""The picture of docs/performance.md: time and memory against the number of classes."""
+"""Plot of docs/performance.md: time and memory against the number of classes."""
 
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,15 @@ STYLES: dict[str, dict[str, Any]] = {
     "ours bf16": {"color": "#c8385a", "marker": "o", "label": "ours (bf16)"},
     "limit bf16": {"color": "#c8385a", "linestyle": ":", "label": "products alone (bf16)"},
 }
-"""Of every line."""
 TITLES = {"vit-b-16": "ViT-B/16", "narrow": "narrow towers"}
-"""Of the backbones."""
 
 
 def plot(step_time: Document, memory: Document, path: Path) -> None:
-    """Two log-log panels from the documents of both scripts; names of one length only."""
+    """Plot two log-log panels from the documents of both scripts; names of one length only."""
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _draw(left, step_time, "seconds", "seconds a training step")
-    _draw(right, memory, "peak_gb", "GB at the peak")
+    _draw(left, step_time, "seconds", "seconds per training step")
+    _draw(right, memory, "peak_gb", "peak memory (GB)")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     batch, backbone = step_time["batch_size"], TITLES[step_time["backbone"]]
     figure.suptitle(f"A training step of DCP: {backbone}, {batch} images, names of 4 tokens")

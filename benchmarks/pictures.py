@@ -1,4 +1,4 @@
-"""JPEG files to read, of a photo's size and about its number of bytes."""
+"""JPEG files with the dimensions and about the bytes of a photo."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 GRAINS = (8, 32, 128)
-"""Sides of random patterns that are laid over each other, coarse to fine."""
+"""Sides of the superimposed random patterns, coarse to fine."""
 QUALITY = 90
 
 
 def write_pictures(folder: Path, count: int, width: int = 500, height: int = 375) -> list[Path]:
-    """Files of different pictures: smooth areas, edges and some grain."""
+    """Write different pictures: smooth areas, edges and some grain."""
     generator = torch.Generator().manual_seed(0)
     paths = []
     for number in range(count):

@@ -1,11 +1,11 @@
-"""Writes the tables and the picture of docs/performance.md from what the benchmarks measured.
+"""Writes the tables and the plot of docs/performance.md from the benchmarks' documents.
 
     python -m benchmarks.step_time --json > runs/step_time.json
     python -m benchmarks.memory --json > runs/memory.json
     python -m benchmarks.report runs/step_time.json runs/memory.json
 
-A table goes between ``<!-- step_time -->`` and ``<!-- /step_time -->``, and so on; what else is in
-the document stays. Where there is no document, one is begun.
+Replaces the tables between markers such as ``<!-- step_time -->`` and ``<!-- /step_time -->``; the
+rest of the page stays. A missing page is created.
 """
 
 import argparse
@@ -43,7 +43,7 @@ TABLES: dict[str, Callable[[Document], str]] = {
 TITLES = {
     "step_time": "Training step",
     "memory": "Peak memory",
-    "saving": "Keeping less",
+    "saving": "Activation checkpointing",
     "inference": "Inference",
     "data_loading": "Reading images",
     "compiled": "torch.compile",
@@ -54,27 +54,28 @@ TITLES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the documents, write the report."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("documents", type=Path, nargs="+", help="from the scripts' --json")
     parser.add_argument("--output", type=Path, default=Path("docs/performance.md"))
-    parser.add_argument("--suffix", default="", help="of the markers, for another case: -cuda")
-    chosen = parser.parse_args(arguments)
+    parser.add_argument(
+        "--suffix", default="", help="suffix of the markers, for another machine: -cuda"
+    )
+    options = parser.parse_args(arguments)
     found = {}
-    for path in chosen.documents:
+    for path in options.documents:
         read = json.loads(path.read_text("utf-8"))
         found[read["benchmark"]] = read
-    written = chosen.output.read_text("utf-8") if chosen.output.exists() else "# Performance\n"
-    chosen.output.parent.mkdir(parents=True, exist_ok=True)
-    chosen.output.write_text(insert(written, found, chosen.suffix), "utf-8")
+    written = options.output.read_text("utf-8") if options.output.exists() else "# Performance\n"
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(insert(written, found, options.suffix), "utf-8")
     if {"step_time", "memory"} <= found.keys():
-        name = f"{chosen.output.stem}{chosen.suffix}.png"
-        plot(found["step_time"], found["memory"], chosen.output.with_name(name))
+        name = f"{options.output.stem}{options.suffix}.png"
+        plot(found["step_time"], found["memory"], options.output.with_name(name))
 
 
 def insert(written: str, found: Mapping[str, Document], suffix: str = "") -> str:
-    """The document with every table in its place.
+    """Insert every table between its markers.
 
     Raises:
         ValueError: a table's first marker is there without its last.
@@ -87,9 +88,9 @@ def insert(written: str, found: Mapping[str, Document], suffix: str = "") -> str
 
 
 def section(measured: Document) -> str:
-    """The machine, the command and the table."""
+    """Command, machine and table."""
     return (
-        f"`{measured['command']}`\n\n{machine.in_words(measured['machine'])}\n\n"
+        f"`{measured['command']}`\n\n{machine.summarize(measured['machine'])}\n\n"
         f"{TABLES[measured['benchmark']](measured)}"
     )
 

@@ -1,4 +1,4 @@
-"""Times several functions fairly: in turn, in one run, so that a slow minute hits all of them."""
+"""Times several functions in turn, in one run, so that a slow minute affects all of them."""
 
 import gc
 import time
@@ -16,10 +16,10 @@ def alternate(
     """Seconds of every call, by name.
 
     Args:
-        functions: what to time; the first is called first in every round.
+        functions: functions to time, in the order of their calls in every round.
         repeats: rounds that count.
-        device: where they compute; CUDA is timed by its own events.
-        warm_up: rounds before those.
+        device: device of the functions; CUDA is timed by its events.
+        warm_up: uncounted rounds before those.
     """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for number in range(warm_up + repeats):
@@ -31,7 +31,7 @@ def alternate(
 
 
 def measure(function: Function, device: torch.device) -> float:
-    """Seconds of one call, without the collection of older garbage."""
+    """Seconds of one call, after a garbage collection."""
     gc.collect()
     if device.type == "cuda":
         return _measure_cuda(function)
@@ -41,7 +41,6 @@ def measure(function: Function, device: torch.device) -> float:
 
 
 def medians(seconds: Mapping[str, list[float]]) -> dict[str, float]:
-    """The median of every function's calls."""
     return {name: median(values) for name, values in seconds.items()}
 
 

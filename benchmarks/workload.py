@@ -1,4 +1,4 @@
-"""What is measured: DCP's training step on ViT-B/16, at its real sizes with random weights."""
+"""The measured workload: DCP's training step on ViT-B/16, at real sizes with random weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,16 +27,15 @@ NARROW = replace(
     text=replace(VIT_B_16.text, vocabulary=1300, width=64, heads=1, mlp_width=64),
     embed=32,
 )
-"""As many blocks, but one head and few patches: to try a script, and for tests."""
+"""The same number of blocks, but one head and few patches: for tests."""
 BACKBONES = {"vit-b-16": VIT_B_16, "narrow": NARROW}
-"""Names on the command line."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORDS = tuple(first + second for first in LETTERS for second in LETTERS)
 """Every one is a single token of ``make_tokenizer``."""
 IMAGENET_TOKENS = {1: 246, 2: 508, 3: 154, 4: 50, 5: 22, 6: 10, 7: 8, 9: 1, 12: 1}
 """Tokens of a class name to how many of ImageNet's 1,000 names, as CoOp has them, have as many."""
 TOKENS = 4
-"""Of a class name, where no other number is asked for."""
+"""Default number of tokens of a class name."""
 PROMPT, DEPTH = 16, 9
 """DCP's published length and depth."""
 BATCH = 4
@@ -44,7 +43,7 @@ BATCH = 4
 
 
 def make_tokenizer() -> Tokenizer:
-    """A vocabulary of CLIP's kind: every byte, alone and ending a word, and ``WORDS``."""
+    """Tokenizer with a small CLIP vocabulary: bytes, bytes that end a word, and ``WORDS``."""
     single = sorted(pre_tokenizers.ByteLevel.alphabet())
     merges = [(word[0], word[1] + SUFFIX) for word in WORDS]
     merged = ("".join(pair) for pair in merges)
@@ -56,10 +55,10 @@ def make_tokenizer() -> Tokenizer:
 
 
 def names(classes: int, tokens: int = TOKENS) -> list[str]:
-    """So many different class names of so many tokens each.
+    """Different class names of ``tokens`` tokens each.
 
     Raises:
-        ValueError: there are not so many different names.
+        ValueError: there are fewer different names.
     """
     if classes > len(WORDS) ** tokens:
         raise ValueError(f"there are {len(WORDS)} words: too few for {classes} names of {tokens}")
@@ -71,19 +70,19 @@ def names(classes: int, tokens: int = TOKENS) -> list[str]:
 
 
 def imagenet_names() -> list[str]:
-    """1,000 different class names that have as many tokens as ImageNet's."""
+    """1,000 different class names with the token lengths of ImageNet's."""
     return [name for tokens, count in IMAGENET_TOKENS.items() for name in names(count, tokens)]
 
 
 def names_of(case: str) -> list[str]:
-    """The class names of a case on the command line: a number of classes, or ``imagenet``."""
+    """Class names of a case of ``--classes``: a number, or ``imagenet``."""
     return imagenet_names() if case == "imagenet" else names(int(case))
 
 
 def random_clip(
     dtype: torch.dtype, device: torch.device, config: CLIPConfig = VIT_B_16, seed: int = 0
 ) -> CLIP:
-    """A frozen CLIP with random weights, never held in more than one dtype."""
+    """Frozen CLIP with random weights, never in memory in more than one dtype."""
     with torch.device("meta"):
         clip = CLIP(config)
     scale = clip.logit_scale
@@ -98,42 +97,38 @@ def random_clip(
 
 @dataclass(frozen=True)
 class Setting:
-    """What was asked for on the command line."""
+    """Options of a measurement."""
 
     backbone: str
     """One of ``BACKBONES``."""
     device: torch.device
-    """Where to compute."""
     dtypes: tuple[str, ...]
-    """What ours computes in, one after the other."""
+    """Dtypes of our form, measured one after the other."""
     batch_size: int
-    """Images at a time."""
     repeats: int = 1
     """Rounds that count."""
 
     @property
     def config(self) -> CLIPConfig:
-        """Sizes of the towers."""
         return BACKBONES[self.backbone]
 
     def clip(self, dtype: str) -> CLIP:
-        """The backbone."""
         return random_clip(DTYPES[dtype], self.device, self.config)
 
     def workload(self, case: str, dtype: str) -> "Workload":
-        """The training step for a case's classes."""
+        """Training step for the classes of a case."""
         return Workload.of(self.clip(dtype), names_of(case), self.batch_size)
 
 
 def random_images(clip: CLIP, count: int, seed: int = 0) -> Tensor:
-    """As after preprocessing: ``[count, 3, side, side]``."""
+    """Random preprocessed images ``[count, 3, side, side]``."""
     side, generator = clip.config.image.side, torch.Generator().manual_seed(seed)
     return torch.randn(count, 3, side, side, generator=generator).to(clip.device)
 
 
 @dataclass
 class Workload:
-    """A training step of DCP, with 16 prompt tokens that are rewritten before blocks 1 to 9."""
+    """Training step of DCP, with 16 prompt tokens that are rewritten before blocks 1 to 9."""
 
     clip: CLIP
     method: DCP
@@ -145,26 +140,25 @@ class Workload:
     def of(
         cls, clip: CLIP, class_names: Sequence[str], batch: int = BATCH, **settings: Any
     ) -> "Workload":
-        """The step on random images with random labels."""
+        """Build the step on random images with random labels."""
         method = build_method("dcp", clip, class_names, length=PROMPT, depth=DEPTH, **settings)
         assert isinstance(method, DCP)
         recipe = method.recipe(shots=16)
-        # the rate of the first epoch: nothing that is measured drifts
+        # the learning rate of the first epoch, so that the measured work does not drift
         optimizer = build_optimizer(method, replace(recipe, lr=recipe.first_lr))
         generator = torch.Generator().manual_seed(0)
         labels = torch.randint(len(class_names), (batch,), generator=generator)
         return cls(clip, method, optimizer, random_images(clip, batch), labels.to(clip.device))
 
     def backward(self) -> None:
-        """Gradients of the loss with respect to all that is learned."""
+        """Compute the gradients of all trainable parameters."""
         self.optimizer.zero_grad(set_to_none=True)
         self.method.loss(self.clip, self.images, self.labels).backward()
 
     def step(self) -> None:
-        """A training step."""
         self.backward()
         self.optimizer.step()
 
     def name_tokens(self) -> int:
-        """Tokens of all class names, with their full stops and ends of text."""
+        """Number of tokens of all class names, with their full stops and ends of text."""
         return sum(len(own) for own in self.method.names.own)

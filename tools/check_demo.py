@@ -1,5 +1,4 @@
-"""Check that the demo reached what it must, from its results: python tools/check_demo.py
-runs/demo/results.json."""
+"""Checks the results of the demo: python tools/check_demo.py runs/demo/results.json."""
 
 import json
 import sys
@@ -8,14 +7,14 @@ from statistics import mean
 
 SECONDS = 240
 GAIN = 10.0
-"""Points of DCP over zero-shot in the source style, at the most shots."""
+"""Points of DCP over zero-shot in the source style, at the largest number of shots."""
 TIMES_CHANCE = 4
 CLASSES = 24
 SEEDS = 3
 
 
 def main(path: Path) -> int:
-    """Print each demand with what was found; 1 if one is not met."""
+    """Print every requirement with its value; returns 1 if one is not met."""
     results = json.loads(path.read_text("utf-8"))
     shots = max(row["shots"] for row in results["rows"])
     found = {
@@ -30,7 +29,7 @@ def main(path: Path) -> int:
     }
     zero_shot, chance = found["zero_shot", "twemoji"], 100 / results["classes"]
     seeds = min(len(row["seeds"]) for row in results["rows"])
-    demands = [
+    requirements = [
         (f"seeds >= {SEEDS}", seeds, seeds >= SEEDS),
         (f"classes >= {CLASSES}", results["classes"], results["classes"] >= CLASSES),
         (f"seconds <= {SECONDS}", results["seconds"], results["seconds"] <= SECONDS),
@@ -39,9 +38,9 @@ def main(path: Path) -> int:
         *((f"DCP > zero-shot on {style}", gain, gain > 0) for style, gain in gains.items()),
     ]
     failed = 0
-    for demand, value, met in demands:
+    for requirement, value, met in requirements:
         failed += not met
-        print(f"{'ok' if met else 'FAILED':8}{demand}: {value:.1f}")
+        print(f"{'ok' if met else 'FAILED':8}{requirement}: {value:.1f}")
     return 1 if failed else 0
 
 

@@ -1,10 +1,10 @@
-"""Compare training settings on ``emoji``, without its test pictures.
+"""Compares training settings on ``emoji``, without its test pictures.
 
     python -m tools.compare_settings zero_shot linear_probe dcp:epochs=8,lr=0.01,length=4
 
-The 10 training and validation emoji of every kind are divided into folds; in each fold 8 of a kind
-are learned from and 2 are tested on, in every style. ``crossprompt.bench.demo.BUDGET`` and the
-learning rates of docs/comparison.md were chosen by this.
+The 10 training and validation emoji of every kind are divided into folds. Each fold trains on 8 of
+a kind and tests on 2, in every style. ``crossprompt.bench.demo.BUDGET`` and the learning rates of
+docs/comparison.md were chosen by this.
 """
 
 import argparse
@@ -28,7 +28,7 @@ FOLDS, TESTED = 5, 2
 
 
 def fold_of(fold: int) -> tuple[Split, dict[str, Split]]:
-    """The training pictures of a fold, and style to its test pictures."""
+    """Training pictures of a fold, and style to its test pictures."""
     first, classes = fold * TESTED, read_split()
     kinds = [[*kind["train"], *kind["val"]] for kind in classes.values()]
 
@@ -45,9 +45,9 @@ def fold_of(fold: int) -> tuple[Split, dict[str, Split]]:
     return pictures(SOURCE, False), {style: pictures(style, True) for style in STYLES}
 
 
-def measure(words: str, backbone: str, fold: int) -> dict[str, float]:
-    """Train with the settings in ``words`` on one fold: style to accuracy in per cent."""
-    name, _, settings = words.partition(":")
+def measure(spec: str, backbone: str, fold: int) -> dict[str, float]:
+    """Train the method of a spec on one fold; returns style to accuracy in percent."""
+    name, _, settings = spec.partition(":")
     options: dict[str, Any] = {}
     for pair in filter(None, settings.split(",")):
         key, _, value = pair.partition("=")
@@ -55,18 +55,18 @@ def measure(words: str, backbone: str, fold: int) -> dict[str, float]:
             options[key] = json.loads(value)
         except ValueError:
             options[key] = value
-    of_training = {field.name for field in fields(TrainConfig)}
-    training = {key: options.pop(key) for key in list(options) if key in of_training}
-    learned, tests = fold_of(fold)
+    training_keys = {field.name for field in fields(TrainConfig)}
+    training = {key: options.pop(key) for key in list(options) if key in training_keys}
+    train_split, tests = fold_of(fold)
     clip = load_clip(backbone, device="cpu")
     method = build_method(name, clip, tuple(read_split()), seed=fold, **options)
-    train(method, clip, learned, TrainConfig.of({"seed": fold, **training}, "demo"))
-    classifier = freeze(method, clip, learned, seed=fold)
+    train(method, clip, train_split, TrainConfig.of({"seed": fold, **training}, "demo"))
+    classifier = freeze(method, clip, train_split, seed=fold)
     return {style: 100 * evaluate(classifier, split).accuracy for style, split in tests.items()}
 
 
 def main() -> None:
-    """Print a line for each of the settings."""
+    """Print the mean accuracies of every spec."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("settings", nargs="+", help="METHOD or METHOD:KEY=VALUE,KEY=VALUE…")
     parser.add_argument("--backbone", default="tiny")
@@ -74,11 +74,11 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=joblib.cpu_count())
     options = parser.parse_args()
     backbone = options.backbone if options.backbone == "tiny" else str(Path(options.backbone))
-    for words in options.settings:
-        runs = [joblib.delayed(measure)(words, backbone, k) for k in range(options.folds)]
+    for spec in options.settings:
+        runs = [joblib.delayed(measure)(spec, backbone, k) for k in range(options.folds)]
         found = joblib.Parallel(options.jobs)(runs)
         means = {style: sum(run[style] for run in found) / len(found) for style in STYLES}
-        print(words, *(f"{style} {mean:.1f}" for style, mean in means.items()), flush=True)
+        print(spec, *(f"{style} {mean:.1f}" for style, mean in means.items()), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Turn a finished pre-training run into the embedded checkpoint, in Hugging Face's folder format.
+"""Writes a finished pre-training run as the embedded checkpoint, in Hugging Face's folder format.
 
 python -m tools.export_tiny_clip --run FOLDER [--output src/crossprompt/clip/tiny]
 """
@@ -19,7 +19,7 @@ ASSETS = Path(__file__).resolve().parents[1] / "src/crossprompt/clip/tiny"
 
 
 def main() -> None:
-    """Read the state after both stages, write fp16 weights and the training logs."""
+    """Read the state of both stages; write fp16 weights and the training logs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=ASSETS)
@@ -33,8 +33,8 @@ def main() -> None:
     clip.load_state_dict(weights)
     clip.tokenizer, clip.preprocess = tokenizer, Preprocess(IMAGE.side, IMAGE.side)
     save_clip(clip, arguments.output, torch.float16)
-    for log, kept in (("log", "training-log"), ("text-log", "text-training-log")):
-        shutil.copy(arguments.run / f"{log}.jsonl", arguments.output / f"{kept}.jsonl")
+    for log, name in (("log", "training-log"), ("text-log", "text-training-log")):
+        shutil.copy(arguments.run / f"{log}.jsonl", arguments.output / f"{name}.jsonl")
     size = sum(path.stat().st_size for path in arguments.output.iterdir())
     print(f"{arguments.output}: step {state['step']}, {size / 2**20:.1f} MiB")
 

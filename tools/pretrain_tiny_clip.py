@@ -1,11 +1,11 @@
-"""Train the embedded ``tiny`` CLIP from scratch on openly licensed emoji art.
+"""Trains the embedded ``tiny`` CLIP from scratch on openly licensed emoji art.
 
     python -m tools.pretrain_tiny_clip --iconify FOLDER --run FOLDER [--steps 5200]
 
-Seeded, and resumable: run the same command again after an interruption. Nothing that the ``emoji``
-data set trains, validates or tests on is read: only the emoji in
-``tools/tiny_clip/pretraining_emoji.json`` are ever rendered. The tools/README.md says how to fetch
-the art and how to turn the run into ``src/crossprompt/clip/tiny``.
+Seeded, and resumable: run the same command again after an interruption. Only the emoji in
+``tools/tiny_clip/pretraining_emoji.json`` are rendered, none of the ``emoji`` data set.
+tools/README.md describes how to fetch the art and how to export the run to
+``src/crossprompt/clip/tiny``.
 """
 
 import argparse
@@ -42,29 +42,29 @@ def clip_config(words: int) -> CLIPConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the model is trained."""
+    """Settings of the training."""
 
     steps: int
     batch: int = 128
     lr: float = 1e-3
     inner_lr: float = 2e-3
-    """Of the matrices inside the blocks."""
+    """Learning rate of the matrices inside the blocks."""
     weight_decay: float = 0.1
     warm_up: int = 100
     kept: float = 0.5
-    """Share of patches that the image tower sees in training, as in FLIP (arXiv 2212.00794)."""
+    """Fraction of patches that the image tower encodes, as in FLIP (arXiv 2212.00794)."""
     whole: float = 0.1
-    """Share of the steps, at the end, in which it sees all of them."""
+    """Fraction of the steps, at the end, in which it encodes all of them."""
     helper: float = 0.5
-    """Weight of naming emoji and kind from the image alone."""
+    """Weight of the helper's loss."""
     seed: int = 1
 
 
 class Helper(torch.nn.Module):
-    """Names the emoji and its kind from the image feature alone; it is thrown away afterwards.
+    """Auxiliary classifier of emoji and kind from the image feature, not part of the checkpoint.
 
-    It speeds up training, and sorts the image features by kind, which the captions do not name: so
-    there is something for few-shot learning to bring out.
+    It speeds up training, and sorts the image features by kind, which the captions do not name, so
+    that few-shot training can gain from it.
 
     Args:
         emoji: the pre-training list.
@@ -85,7 +85,7 @@ class Helper(torch.nn.Module):
 
 
 def load_art(emoji: list[dict], iconify: Path, cache: Path) -> tuple[Tensor, list[int]]:
-    """All pictures ``[pictures, 4, side, side]`` and the row in ``emoji`` that each shows."""
+    """Load or render all pictures ``[pictures, 4, side, side]`` and their rows in ``emoji``."""
     if not cache.exists():
         rendered = art.render_all(emoji, iconify)
         rows = {entry["code"]: row for row, entry in enumerate(emoji)}
@@ -97,7 +97,7 @@ def load_art(emoji: list[dict], iconify: Path, cache: Path) -> tuple[Tensor, lis
 
 
 def load_tokenizer(emoji: list[dict], path: Path) -> Tokenizer:
-    """Learn the vocabulary once: the library breaks ties differently in every run."""
+    """Load the tokenizer, trained once: the library breaks ties differently in every run."""
     if not path.exists():
         phrases = [
             w for entry in emoji for w in (entry["name"], entry["kind"] or "", *entry["words"])
@@ -108,13 +108,13 @@ def load_tokenizer(emoji: list[dict], path: Path) -> Tokenizer:
 
 
 def start_positions(clip: CLIP) -> None:
-    """Scale the text positions to a deviation of 0.01, as OpenAI's: so the words count."""
+    """Scale text positions to OpenAI's standard deviation of 0.01, so that they do not dominate."""
     with torch.no_grad():
         clip.text.positions.mul_(0.01 / clip.text.positions.std())
 
 
 def encode_visible(clip: CLIP, images: Tensor, kept: float, generator: torch.Generator) -> Tensor:
-    """Image features from a random share of the patches, the same number for every image."""
+    """Encode a random part of the patches, the same number for every image."""
     tokens = clip.image.embed(images)
     count = round(IMAGE.patches * kept)
     if count < IMAGE.patches:
@@ -128,7 +128,7 @@ def encode_visible(clip: CLIP, images: Tensor, kept: float, generator: torch.Gen
 
 
 def contrast(logits: Tensor, true: Tensor) -> Tensor:
-    """Cross-entropy both ways, every true pair of the batch counted (UniCL, arXiv 2204.03610)."""
+    """Contrastive loss with several true captions per image (UniCL, arXiv 2204.03610)."""
     true = true.float()
     to_text = true / true.sum(1, keepdim=True)
     to_image = (true / true.sum(0, keepdim=True)).T
@@ -138,14 +138,14 @@ def contrast(logits: Tensor, true: Tensor) -> Tensor:
 
 
 def schedule(step: int, recipe: Recipe) -> float:
-    """Part of the full learning rate: linear warm-up, then cosine to zero."""
+    """Factor of the learning rate: linear warm-up, then cosine to zero."""
     warm_up = min(1.0, (step + 1) / recipe.warm_up)
     return warm_up * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
 
 
 def build_optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the blocks, which learns several times faster than AdamW here;
-    AdamW for everything else, where norms, biases, positions and the scale are not decayed."""
+    """Build Muon for the matrices inside the blocks, which trains several times faster here than
+    AdamW, and AdamW for the rest, without decay of norms, biases, positions and the scale."""
     named = dict(model.named_parameters())
     inner = {name for name, p in named.items() if p.ndim == 2 and ".blocks." in name}
     outer = [p for name, p in named.items() if p.ndim > 1 and name not in inner]
@@ -163,15 +163,8 @@ def build_optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim
     return [muon, torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98), eps=1e-6)]
 
 
-def save_state(path: Path, state: dict) -> None:
-    """Write all or nothing."""
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
-
-
 def resume(path: Path, model: torch.nn.Module, optimizers: list[torch.optim.Optimizer]) -> int:
-    """Load what ``keep`` wrote, if it did; returns how many steps are done."""
+    """Load the state of ``save_state``, if any; returns the number of finished steps."""
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
@@ -188,7 +181,7 @@ def descend(
     recipe: Recipe,
     step: int,
 ) -> None:
-    """Take one step; what the loss does not depend on stays as it is."""
+    """Take one step; parameters without a gradient stay unchanged."""
     model.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -198,25 +191,27 @@ def descend(
         optimizer.step()
 
 
-def keep(
+def save_state(
     path: Path,
     model: torch.nn.Module,
     optimizers: list[torch.optim.Optimizer],
     recipe: Recipe,
     step: int,
 ) -> None:
-    """Write the state after every hundredth step and the last."""
+    """Write the state atomically, after every hundredth step and the last."""
     if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
         state = {
             "model": model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in optimizers],
             "step": step + 1,
         }
-        save_state(path, state)
+        partial = path.with_suffix(".partial")
+        torch.save(state, partial)
+        os.replace(partial, path)
 
 
 def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
-    """Train, logging to ``run/log.jsonl`` and keeping ``run/state.pt`` to go on from."""
+    """Train, logging to ``run/log.jsonl`` and resuming from ``run/state.pt``."""
     emoji = json.loads(EMOJI.read_text("utf-8"))
     run.mkdir(parents=True, exist_ok=True)
     pixels, shown = load_art(emoji, iconify, run / "art.npz")
@@ -259,12 +254,11 @@ def train(recipe: Recipe, iconify: Path, run: Path) -> CLIP:
             }
             with (run / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
-        keep(run / "state.pt", both, optimizers, recipe, step)
+        save_state(run / "state.pt", both, optimizers, recipe, step)
     return clip
 
 
 def main() -> None:
-    """Read the arguments and train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--iconify", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)

@@ -1,12 +1,12 @@
-"""Second stage of the embedded model: a text tower for the finished image tower, from names.
+"""Second stage of the embedded model: trains a text tower for the finished image tower.
 
     python -m tools.pretrain_tiny_text --run FOLDER [--steps 700]
 
-The image tower is locked and the text tower drawn anew, as in LiT (arXiv 2111.07991). Captions say
-what a thing is called and hardly ever what kind of thing it is, so that there is something for
-prompts to learn. Seeded, and resumable: run the same command again. It reads the ``state.pt`` and
-the art of ``tools.pretrain_tiny_clip``, and writes ``text-state.pt`` and ``text-log.jsonl`` beside
-them in about five minutes.
+The image tower is frozen and the text tower initialized again, as in LiT (arXiv 2111.07991).
+Captions are names and hardly ever kinds of things, so that prompts have something to learn. Seeded,
+and resumable: run the same command again. Reads the ``state.pt`` and the art of
+``tools.pretrain_tiny_clip``, and writes ``text-state.pt`` and ``text-log.jsonl`` beside them in
+about five minutes.
 """
 
 import argparse
@@ -32,19 +32,19 @@ from tools.pretrain_tiny_clip import (
     clip_config,
     contrast,
     descend,
-    keep,
     load_art,
     resume,
+    save_state,
     start_positions,
 )
 from tools.tiny_clip import pictures
 from tools.tiny_clip.captions import draw_names
 
 VIEWS = 6
-"""Random views of every picture whose features are drawn from."""
+"""Random views of every picture, encoded once; each step draws one."""
 SCALE = 8.0
-"""The logit scale, fixed: a tower as sure of a kind's name as of an emoji's is mostly wrong, and
-the first thing that training a prompt then does is to make all classes alike."""
+"""Fixed logit scale. With a larger one, zero-shot predictions of kinds are confident and mostly
+wrong, and training a prompt first makes all classes alike."""
 
 
 @torch.no_grad()
@@ -72,7 +72,7 @@ def train(run: Path, recipe: Recipe) -> None:
         {k.removeprefix(prefix): v for k, v in first.items() if k.startswith(prefix)}
     )
     clip.logit_scale.data.fill_(math.log(SCALE))
-    torch.set_num_threads(1)  # more only wait for each other in a tower as small
+    torch.set_num_threads(1)  # more threads bring nothing in so small a tower
     features = encode_views(clip, pixels)
     model = torch.nn.ModuleDict({"clip": clip})  # named as the first stage's, for the export
     optimizers = build_optimizers(model, recipe)
@@ -97,11 +97,10 @@ def train(run: Path, recipe: Recipe) -> None:
             }
             with (run / "text-log.jsonl").open("a" if step >= 20 else "w") as log:
                 log.write(json.dumps(line) + "\n")
-        keep(run / "text-state.pt", model, optimizers, recipe, step)
+        save_state(run / "text-state.pt", model, optimizers, recipe, step)
 
 
 def main() -> None:
-    """Read the arguments and train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=700)

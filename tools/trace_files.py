@@ -1,10 +1,10 @@
-"""List the files of the package that a real run passes through: what a reader has to follow.
+"""Lists the files of the package that a real run passes through.
 
 python tools/trace_files.py [--output FILE]
 
 Runs ``crossprompt fit`` on a small folder of pictures and ``crossprompt predict`` with its result,
-and lists every file in which a function was called, in the order of the first call. Files that are
-only imported do not count, nor do calls made while a module is imported.
+and lists every file in which a function was called, in the order of the first call. Imports, and
+calls during them, do not count.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from crossprompt.cli import main as run
 ROOT = Path(crossprompt.__file__).parent
 
 
-def trace(words: Sequence[str]) -> list[str]:
+def trace(command: Sequence[str]) -> list[str]:
     """Run a command and return its files, relative to the package.
 
     Raises:
@@ -41,12 +41,12 @@ def trace(words: Sequence[str]) -> list[str]:
     threading.setprofile(record)
     sys.setprofile(record)
     try:
-        status = run(list(words))
+        status = run(list(command))
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
     if status:
-        raise RuntimeError(f"crossprompt {' '.join(words)} ended with exit code {status}")
+        raise RuntimeError(f"crossprompt {' '.join(command)} ended with exit code {status}")
     return [Path(name).relative_to(ROOT).as_posix() for name in found]
 
 
@@ -59,7 +59,7 @@ def _importing(frame: FrameType | None) -> bool:
 
 
 def trace_fit_and_predict(folder: Path) -> dict[str, list[str]]:
-    """The files of ``fit`` on a folder of pictures made in ``folder``, and of ``predict``."""
+    """Trace ``fit`` on a folder of pictures made in ``folder``, and ``predict``."""
     from PIL import Image
 
     for number, label in enumerate(("cat", "dog")):

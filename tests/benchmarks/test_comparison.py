@@ -1,4 +1,4 @@
-"""What docs/comparison.md is made of."""
+"""Tables and plots of docs/comparison.md."""
 
 from pathlib import Path
 

@@ -23,9 +23,9 @@ def test_logits_and_gradients_are_those_of_dcp(variant: str, share: bool) -> Non
     assert expected.std() > 0.5  # the tolerance means something
     torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
 
-    keys, learned = zip(*method.named_parameters(), strict=True)
+    keys, parameters = zip(*method.named_parameters(), strict=True)
     wanted, found = (
-        torch.autograd.grad(cross_entropy(x, LABELS), learned, allow_unused=True)
+        torch.autograd.grad(cross_entropy(x, LABELS), parameters, allow_unused=True)
         for x in (expected, logits)
     )
     for key, by_dcp, by_dense in zip(keys, wanted, found, strict=True):

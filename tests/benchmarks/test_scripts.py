@@ -1,4 +1,4 @@
-"""Every script runs, on narrow towers, and the report takes what it prints."""
+"""Every script runs on narrow towers, and the report reads its output."""
 
 import json
 from contextlib import redirect_stdout
@@ -48,6 +48,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_prints_one_json_document_and_a_table(
     name: str, documents: dict[str, Path]
@@ -60,9 +61,8 @@ def test_a_script_prints_one_json_document_and_a_table(
     assert len({len(line) for line in lines}) == 1
 
 
-def test_the_report_keeps_what_stands_around_its_tables(
-    documents: dict[str, Path], tmp_path: Path
-) -> None:
+@pytest.mark.slow
+def test_the_report_replaces_only_its_tables(documents: dict[str, Path], tmp_path: Path) -> None:
     output = tmp_path / "performance.md"
     output.write_text("Before.\n<!-- memory -->\nold\n<!-- /memory -->\nAfter.\n", "utf-8")
     arguments = [*map(str, documents.values()), "--output", str(output)]
@@ -81,13 +81,14 @@ def test_a_table_without_an_end_is_refused() -> None:
         document.insert("<!-- memory -->", "memory", "a table")
 
 
+@pytest.mark.slow
 def test_no_text_is_encoded_after_freezing(documents: dict[str, Path]) -> None:
     (row,) = json.loads(documents["inference"].read_text("utf-8"))["rows"]
     assert row["text_encodings_after_freezing"] == {"fp32": 0, "bf16": 0}
 
 
-def test_compiling_is_tabled_next_to_what_it_is_compared_with() -> None:
-    """By hand: to compile takes a minute, and a compiler."""
+def test_compiled_steps_are_shown_next_to_the_eager_step() -> None:
+    """Made-up numbers: compiling takes a minute, and a compiler."""
     seconds = {"as it is": 2.0, "MLPs": 1.5, "blocks": 2.5}
     row = {"case": "100", "dtype": "bf16", "seconds": seconds}
     row |= {"compiling": {"MLPs": 20.4, "blocks": 40.6}}

@@ -1,4 +1,4 @@
-"""The pre-training of the embedded model: captions, pictures, loss and vocabulary."""
+"""Pre-training of the embedded model: captions, pictures, loss and vocabulary."""
 
 import math
 import random

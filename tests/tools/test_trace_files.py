@@ -1,4 +1,4 @@
-"""A reader of ``fit`` or ``predict`` follows few files."""
+"""Number of files that ``fit`` and ``predict`` pass through."""
 
 import pytest
 

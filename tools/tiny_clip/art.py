@@ -1,6 +1,6 @@
-"""Every style of emoji art that the tiny model is trained on, rendered once to square RGBA arrays.
+"""Renders the emoji art of the tiny model's training to square RGBA arrays.
 
-The three styles of the ``emoji`` data set come from its own packages. The others are Iconify's
+The three styles of the ``emoji`` data set come from their packages. The others are Iconify's
 openly licensed sets, SVG in JSON, from the npm registry; fetch and unpack each under one folder,
 named as in ``ICONIFY``:
 
@@ -56,8 +56,7 @@ def render_all(emoji: list[dict[str, str]], iconify: Path) -> dict[str, dict[str
 
 
 def _names(iconify: Path, codes: set[str]) -> dict[str, str]:
-    """Iconify's name for each code point, from the sets that list both; a name in dispute is left
-    out."""
+    """Iconify's name of each code point, from the sets that list both, without ambiguous names."""
     found: dict[str, set[str]] = {}
     for style in ("noto", "fluent-emoji-flat", "fluent-emoji-high-contrast"):
         for code, name in json.loads((iconify / style / "chars.json").read_text("utf-8")).items():
@@ -80,7 +79,7 @@ def _render(icons: dict, name: str) -> np.ndarray:
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="{box}" width="{SIDE}" height="{SIDE}">{icon["body"]}</svg>'
     ).replace("currentColor", "#000")
-    import resvg_py  # from the extra "art": who only trains or tests on rendered art can do without
+    import resvg_py  # from the extra "art"; not needed for rendered art
 
     png = resvg_py.svg_to_bytes(svg_string=svg, width=SIDE, height=SIDE)
     with Image.open(BytesIO(bytes(png))) as image:

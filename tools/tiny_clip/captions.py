@@ -1,4 +1,4 @@
-"""Captions of the pre-training pictures, and which pictures each caption is true of."""
+"""Captions of the pre-training pictures, and the pictures that each caption is true of."""
 
 import random
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 WORD_SHARE = 1 / 4
-"""Share of captions that say only one other word for it, from Unicode's annotations."""
+"""Fraction of captions that are another word for the emoji, from Unicode's annotations."""
 
 TEMPLATES = (
     "a photo of a {}.",
@@ -24,11 +24,11 @@ LONG_TEMPLATES = (
     "one of the many little pictures that are sent in messages, which shows a {}.",
     "a drawing, not a photo, in a few lines and colors, of what is called a {}.",
 )
-"""For the second stage: they put the name where a prompt may put it."""
+"""Templates of the second stage, with the name at positions that a prompt may shift it to."""
 LONG_SHARE = 1 / 4
-"""Share of the second stage's captions that are long."""
+"""Fraction of the second stage's captions that are long."""
 RARE_WORD_SHARE = 0.01
-"""As ``WORD_SHARE``, in the second stage: the words teach kinds."""
+"""``WORD_SHARE`` of the second stage, small because other words teach kinds."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Captions:
     emoji: list[dict]
 
     def draw(self, rows: list[int], generator: random.Random) -> tuple[list[str], np.ndarray]:
-        """One caption per row, and a ``[rows, captions]`` table of what each caption is true of."""
+        """Draw one caption per row, and a ``[rows, captions]`` table of true pairs."""
         drawn = [self._draw(self.emoji[row], generator) for row in rows]
         table = [[self.is_true(caption, self.emoji[row]) for caption in drawn] for row in rows]
         return [generator.choice(TEMPLATES).format(text) for _, text in drawn], np.array(table)
@@ -54,20 +54,20 @@ class Captions:
 
     @staticmethod
     def is_true(caption: tuple[str, str], entry: dict) -> bool:
-        """Whether a drawn caption says something true of an emoji."""
+        """Check a drawn caption against an emoji."""
         part, text = caption
         return text in entry["words"] if part == "words" else text == entry[part]
 
 
 def draw_names(entries: list[dict], generator: random.Random) -> tuple[list[str], np.ndarray]:
-    """The second stage's captions: one for each of ``entries``, and what each is true of.
+    """Draw the second stage's captions, one for each entry.
 
     Args:
         entries: of the pre-training list, one per picture.
         generator: source of every random choice.
 
     Returns:
-        The captions, and a ``[entries, captions]`` table.
+        The captions, and a ``[entries, captions]`` table of true pairs.
     """
     drawn, texts = [], []
     for entry in entries:

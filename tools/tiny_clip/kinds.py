@@ -1,5 +1,4 @@
-"""The kinds of things that the ``emoji`` data set tells apart, merged from Unicode's emoji
-subgroups."""
+"""Classes of the ``emoji`` data set, merged from Unicode's emoji subgroups."""
 
 SUBGROUPS_OF_KIND: dict[str, tuple[str, ...]] = {
     "smiling face": ("face-smiling", "face-affection", "face-tongue", "face-hat", "face-glasses"),

@@ -1,9 +1,8 @@
-"""Split Unicode's single-code-point emoji into the ``emoji`` data set and the tiny model's
-pre-training set.
+"""Splits Unicode's single-code-point emoji into the ``emoji`` data set and the pre-training set.
 
-Of every kind, half of the emoji (rounded down) are kept for the data set: 8 to train on, 2 to
-validate on, the rest to test. All others, and those that belong to no kind, may be used in
-pre-training. Run once; both lists are committed:
+Half of the emoji of every kind (rounded down) go to the data set: 8 for training, 2 for validation,
+the rest for testing. All others, and those of no kind, go to pre-training. Run once; both lists are
+committed:
 
     python -m tools.tiny_clip.make_split --emojibase FOLDER   # an unpacked emojibase-data package
 """
@@ -17,13 +16,12 @@ from tools.tiny_clip.kinds import LEFT_OUT, SUBGROUPS_OF_KIND
 
 SEED, TRAIN, VAL = 2024, 8, 2
 ROOT = Path(__file__).resolve().parents[2]
-DATA_SET = ROOT / "src/crossprompt/data/emoji.json"
+DATA_SET = ROOT / "src/crossprompt/data/benchmarks/emoji.json"
 PRETRAINING = ROOT / "tools/tiny_clip/pretraining_emoji.json"
 
 
 def read_emoji(emojibase: Path) -> dict[str, list[dict[str, object]]]:
-    """Subgroup to its single-code-point emoji (code, name, other words for it), in Unicode's
-    order."""
+    """Subgroup to its single-code-point emoji (code, name, other words), in Unicode's order."""
     groups = json.loads((emojibase / "meta/groups.json").read_text("utf-8"))["subgroups"]
     subgroups: dict[str, list[dict[str, object]]] = {}
     for entry in json.loads((emojibase / "en/data.json").read_text("utf-8")):
@@ -38,7 +36,7 @@ def read_emoji(emojibase: Path) -> dict[str, list[dict[str, object]]]:
 def assign(
     emoji: list[dict[str, object]], generator: random.Random
 ) -> tuple[dict[str, list[str]], list[dict[str, object]]]:
-    """Draw half of a kind for the data set: its codes by split, and the emoji that are left."""
+    """Draw half of a kind for the data set; returns its codes by split, and the remaining emoji."""
     held_out = generator.sample(emoji, len(emoji) // 2)
     codes = [str(entry["code"]) for entry in held_out]
     splits = {
@@ -50,7 +48,6 @@ def assign(
 
 
 def main() -> None:
-    """Write both lists."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--emojibase", type=Path, required=True)
     subgroups = read_emoji(parser.parse_args().emojibase)

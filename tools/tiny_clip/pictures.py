@@ -1,4 +1,4 @@
-"""Batches of pre-training pictures: random place, size, turn, background and color."""
+"""Batches of pre-training pictures: random place, size, rotation, background and color."""
 
 import math
 
@@ -19,7 +19,7 @@ def batch(pictures: Tensor, side: int, generator: torch.Generator) -> Tensor:
         generator: source of every random choice.
 
     Returns:
-        ``[batch, 3, side, side]``, normalized as CLIP's images are.
+        ``[batch, 3, side, side]``, normalized as for CLIP.
     """
     count = pictures.shape[0]
 

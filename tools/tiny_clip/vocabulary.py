@@ -1,5 +1,4 @@
-"""The tiny model's tokenizer: CLIP's byte-level BPE, learned from the pre-training captions'
-words."""
+"""Tokenizer of the tiny model: CLIP's byte-level BPE, trained on the pre-training captions."""
 
 import json
 
@@ -23,7 +22,7 @@ PATTERN = (
 
 
 def learn(texts: list[str]) -> Tokenizer:
-    """Learn merges from ``texts``; any other text falls back to smaller pieces, down to bytes."""
+    """Train merges on ``texts``; other texts fall back to smaller pieces, down to bytes."""
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=END, fuse_unk=False))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
@@ -52,8 +51,7 @@ def learn(texts: list[str]) -> Tokenizer:
 
 
 def _with_every_byte(tokenizer: Tokenizer) -> models.BPE:
-    """The learned merges over CLIP's vocabulary order: bytes, word-ending bytes, then one entry a
-    merge."""
+    """Put the merges in CLIP's vocabulary order: bytes, word-ending bytes, one entry per merge."""
     merges = [tuple(merge) for merge in json.loads(tokenizer.to_str())["model"]["merges"]]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [
