@@ -23,7 +23,7 @@ from benchmarks.workload import Setting, names_of, random_images
 from crossprompt.classifier.classifier import freeze
 from crossprompt.methods import build_method
 from crossprompt.training.memory import Recompute, applied, choose_recompute
-from crossprompt.training.optimizer import build_optimizer
+from crossprompt.training.train import build_optimizer
 
 LIMIT = 4 * GB
 """Memory limit of a training step."""

@@ -26,8 +26,8 @@ from benchmarks.pictures import write_pictures
 from benchmarks.timing import Function, alternate, medians
 from benchmarks.workload import Setting, random_images
 from crossprompt.clip.preprocess import Preprocess
+from crossprompt.data import images as ahead
 from crossprompt.data import loader as loading
-from crossprompt.data import prefetch as ahead
 from crossprompt.methods import Recipe
 from crossprompt.utils.device import has_fast_bf16
 

@@ -38,8 +38,7 @@ from benchmarks.workload import BACKBONES, Setting
 from crossprompt import Classifier, build_method, freeze, load_clip, load_dataset
 from crossprompt.classifier.classifier import BATCH
 from crossprompt.clip.load import save_clip
-from crossprompt.data.images import decode_image
-from crossprompt.data.prefetch import prefetch
+from crossprompt.data.images import decode_image, prefetch
 from crossprompt.inference.server.limits import Limits
 from crossprompt.utils.device import DTYPES, choose_dtype
 

@@ -13,7 +13,7 @@ from crossprompt.clip.preprocess import Preprocess
 from crossprompt.clip.tokenizer import END, START, SUFFIX, Tokenizer, clip_backend
 from crossprompt.methods import build_method
 from crossprompt.methods.dcp import DCP
-from crossprompt.training.optimizer import build_optimizer
+from crossprompt.training.train import build_optimizer
 from crossprompt.utils.device import DTYPES
 
 VIT_B_16 = CLIPConfig(

@@ -1,6 +1,6 @@
 import pytest
 
-from crossprompt.bench.stats import deviation
+from crossprompt.bench.results import deviation
 
 
 def test_the_deviation_is_that_of_a_sample_and_none_of_a_single_value() -> None:

@@ -21,7 +21,7 @@ from crossprompt.cli import main
 from crossprompt.data import list_images
 
 pytestmark = pytest.mark.slow
-ENOUGH = {"numpy", "pillow", "rich", "filelock", "msgspec", "onnxruntime"}
+ENOUGH = {"numpy", "pillow", "rich", "filelock", "msgspec", "onnxruntime", "lazy_loader"}
 """What docs/export.md says to install."""
 NEEDED = {re.split(r"[^\w-]", need)[0] for need in requires("crossprompt") if "extra" not in need}
 WITHOUT = ("onnx", *({"scikit-learn": "sklearn"}.get(name, name) for name in NEEDED - ENOUGH))

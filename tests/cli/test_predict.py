@@ -18,8 +18,8 @@ from crossprompt import load
 from crossprompt.bench.run_cell import restrict
 from crossprompt.cli import main
 from crossprompt.data import list_images
-from crossprompt.inference.bulk.inputs import open_inputs
 from crossprompt.inference.bulk.output import PartialFile
+from crossprompt.inference.bulk.run import open_inputs
 from tests.backbone import even_clip, write_items
 from tests.saved import classify
 

@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from crossprompt.clip import locate as places
-from crossprompt.clip.configs import to_hugging_face
-from crossprompt.clip.key_maps import HUGGING_FACE, OPENAI, Table, sources
 from crossprompt.clip.load import load_clip, save_clip
+from crossprompt.clip.locate import to_hugging_face
 from crossprompt.clip.model import CLIP
 from crossprompt.clip.preprocess import Preprocess
+from crossprompt.clip.state_dict import HUGGING_FACE, OPENAI, Table, sources
 from crossprompt.errors import RequestError
 from tests.clip.openai_clip import OpenAICLIP, write_archive
 from tests.clip.random_clip import SMALL, make_clip, make_tokenizer

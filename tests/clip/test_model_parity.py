@@ -8,11 +8,10 @@ import torch
 import transformers
 from torch import Tensor
 
-from crossprompt.clip.configs import from_hugging_face, to_hugging_face
-from crossprompt.clip.key_maps import HUGGING_FACE, sources
 from crossprompt.clip.load import build
+from crossprompt.clip.locate import from_hugging_face, to_hugging_face
 from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig
-from crossprompt.clip.state_dict import Checkpoint
+from crossprompt.clip.state_dict import HUGGING_FACE, Checkpoint, sources
 from crossprompt.clip.text_engine import TokenizedTexts
 from tests.clip.random_clip import SMALL, random_weights
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from crossprompt.data import images as ahead
 from crossprompt.data import loader as loading
-from crossprompt.data import prefetch as ahead
+from crossprompt.data.images import prefetch
 from crossprompt.data.loader import ImageCache, read_batches
-from crossprompt.data.prefetch import prefetch
 from crossprompt.errors import RequestError
 
 

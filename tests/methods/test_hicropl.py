@@ -16,7 +16,7 @@ from crossprompt.methods import build_method
 from crossprompt.methods import templates as descriptions
 from crossprompt.methods.features import Examples
 from crossprompt.methods.hicropl import HiCroPL, Mapper, Summary
-from crossprompt.methods.prompted import encode_prompted_images, encode_prompted_texts
+from crossprompt.methods.prompts import encode_prompted_images, encode_prompted_texts
 from tests.backbone import EVEN, NAMES, even_clip, random_images
 from tests.clip.random_clip import make_clip
 

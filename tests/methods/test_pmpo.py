@@ -8,7 +8,7 @@ from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
 from crossprompt.methods import build_method
 from crossprompt.methods.pmpo import PMPO, cut
-from crossprompt.methods.prompted import encode_prompted_images
+from crossprompt.methods.prompts import encode_prompted_images
 from tests.backbone import NAMES, even_clip, random_images
 from tests.clip.dense_text import dense_text_features
 

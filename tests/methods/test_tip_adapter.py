@@ -13,10 +13,9 @@ from crossprompt import TrainConfig, freeze, train
 from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Item
 from crossprompt.errors import RequestError
-from crossprompt.methods import Method, build_method, cache
+from crossprompt.methods import Method, build_method, tip_adapter
 from crossprompt.methods.features import Examples, images_of
-from crossprompt.methods.tip_adapter import TipAdapter
-from crossprompt.methods.tip_adapter_f import TipAdapterF
+from crossprompt.methods.tip_adapter import TipAdapter, TipAdapterF
 from crossprompt.training.checkpoint import LOG
 from tests.backbone import NAMES, even_clip, random_images, write_items
 
@@ -68,7 +67,7 @@ def written_out(
 @BOTH
 def test_scores_equal_the_formula_written_with_loops(name: str, clip: CLIP, items) -> None:
     method = make(name, clip, Examples(clip, items, seed=4), passes=3, alpha=2.5, beta=5.5)
-    read = images_of(items, clip, 4, cache.SMALLEST_CROP)
+    read = images_of(items, clip, 4, tip_adapter.SMALLEST_CROP)
     keys = []
     for position in range(len(items)):
         crops = [read(position, epoch)[None] for epoch in (-2, -1, 0)]
@@ -102,8 +101,8 @@ def test_alpha_and_beta_are_the_first_best_on_the_validation_images(
     name: str, clip: CLIP, items, val, monkeypatch
 ) -> None:
     alphas, betas = (0.5, 30.0, 400.0), (0.5, 3.0, 9.0)
-    monkeypatch.setattr(cache, "ALPHAS", alphas)
-    monkeypatch.setattr(cache, "BETAS", betas)
+    monkeypatch.setattr(tip_adapter, "ALPHAS", alphas)
+    monkeypatch.setattr(tip_adapter, "BETAS", betas)
     config = CONFIG if name == "tip_adapter_f" else None
     method, images = build_method(name, clip, NAMES), Examples(clip, val).calibration
     train(method, clip, items, config)
@@ -126,7 +125,7 @@ def test_what_is_set_is_not_searched(name: str, clip: CLIP, items, val) -> None:
     method = build_method(name, clip, NAMES, alpha=77.0)
     train(method, clip, items, CONFIG if name == "tip_adapter_f" else None, val=val)
     assert method.alpha.item() == 77.0
-    assert any(method.beta.item() == pytest.approx(beta) for beta in cache.BETAS)
+    assert any(method.beta.item() == pytest.approx(beta) for beta in tip_adapter.BETAS)
 
 
 @BOTH
@@ -139,9 +138,9 @@ def test_without_validation_images_they_are_what_the_search_starts_from(
 
 
 def test_the_grid_is_the_published_one() -> None:
-    assert (len(cache.ALPHAS), len(cache.BETAS)) == (20, 200)
-    assert cache.ALPHAS[:2] == (0.1, pytest.approx(0.245))
-    assert cache.BETAS[:2] == (0.1, pytest.approx(0.1345))
+    assert (len(tip_adapter.ALPHAS), len(tip_adapter.BETAS)) == (20, 200)
+    assert tip_adapter.ALPHAS[:2] == (0.1, pytest.approx(0.245))
+    assert tip_adapter.BETAS[:2] == (0.1, pytest.approx(0.1345))
 
 
 @pytest.mark.parametrize("method", [TipAdapter, TipAdapterF])

@@ -9,8 +9,7 @@ from safetensors import safe_open
 from torch import nn
 
 from crossprompt.errors import RequestError
-from crossprompt.training.checkpoint import LOG, STATE, Checkpoint, clear
-from crossprompt.training.record import differences
+from crossprompt.training.checkpoint import LOG, STATE, Checkpoint, clear, differences
 from crossprompt.utils.files import atomic_write
 from crossprompt.utils.progress import EpochReport
 

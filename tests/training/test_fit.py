@@ -13,11 +13,9 @@ from crossprompt.data import folder as folder_of_images
 from crossprompt.data.held_out import describe_data, hash_all
 from crossprompt.errors import RequestError
 from crossprompt.methods.coop import CoOp
-from crossprompt.training.checkpoint import LOG, STATE
+from crossprompt.training.checkpoint import LOG, STATE, recipe_to_json
 from crossprompt.training.config import FitConfig
-from crossprompt.training.fit import ONE_EPOCH, fit
-from crossprompt.training.record import recipe_to_json
-from crossprompt.training.run_folder import RUN, SELECTION
+from crossprompt.training.fit import ONE_EPOCH, RUN, SELECTION, fit
 from crossprompt.utils import distributed
 from crossprompt.utils.progress import Silent, StepReport
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from crossprompt.methods import METHODS, Recipe, build_method
-from crossprompt.training.optimizer import build_optimizer, learning_rate
+from crossprompt.training.train import build_optimizer, learning_rate
 from tests.backbone import NAMES, even_clip
 
 DCP = METHODS["dcp"].recipe(shots=16)

@@ -9,7 +9,7 @@ from crossprompt import Dataset
 from crossprompt.data.dataset import Item, Split
 from crossprompt.errors import RequestError
 from crossprompt.training.config import FitConfig
-from crossprompt.training.run_folder import RUN, SELECTION, open_run, read_run
+from crossprompt.training.fit import RUN, SELECTION, open_run, read_run
 
 DATA = Dataset("x", ("a", "b"), Split((Item(Path("a"), 0), Item(Path("b"), 1)))).few_shot(1)
 SETTINGS = {"seed": 1, "config": {"words": ("a", "b")}}

@@ -15,15 +15,14 @@ import torch
 from torch import Tensor
 
 from crossprompt import CLIP, TrainConfig, build_method, train
-from crossprompt.data import prefetch as ahead
+from crossprompt.data import images as ahead
 from crossprompt.data.dataset import Item
 from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import Method
 from crossprompt.methods.coop import CoOp
 from crossprompt.methods.features import images_of
-from crossprompt.training import run as run_module
-from crossprompt.training.checkpoint import LOG, STATE
-from crossprompt.training.record import recipe_to_json
+from crossprompt.training import config as run_module
+from crossprompt.training.checkpoint import LOG, STATE, recipe_to_json
 from crossprompt.utils.progress import EpochReport, StepReport
 from tests.backbone import NAMES, with_blocks, write_items
 from tests.clip.random_clip import make_clip

@@ -2,16 +2,21 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import stdev
 from typing import Any, Literal, TypedDict
 
 import msgspec
 from filelock import FileLock
 
 from crossprompt.bench.grid import key_of
-from crossprompt.utils.files import make_folder
-from crossprompt.utils.json_file import decode_json
+from crossprompt.utils.files import decode_json, make_folder
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Standard deviation of a sample (n - 1); 0 for a single value."""
+    return stdev(values) if len(values) > 1 else 0.0
 
 
 class CellFile:

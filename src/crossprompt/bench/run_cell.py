@@ -22,11 +22,9 @@ from crossprompt.data.dataset import Dataset, Split
 from crossprompt.errors import JobError, RequestError, UnsuitableError
 from crossprompt.methods import METHODS, Method
 from crossprompt.methods.heads.subset import ClassSubset
-from crossprompt.training.checkpoint import STATE
-from crossprompt.training.config import FitConfig
+from crossprompt.training.checkpoint import STATE, build_record, library_versions
+from crossprompt.training.config import FitConfig, Run
 from crossprompt.training.multitask import MultiTaskConfig, group
-from crossprompt.training.record import build_record, library_versions
-from crossprompt.training.run import Run
 from crossprompt.training.tasks import Task, train_tasks
 from crossprompt.training.train import train_run
 from crossprompt.utils.progress import StepReport

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from crossprompt.bench.stats import deviation
+from crossprompt.bench.results import deviation
 from crossprompt.cli.console import print_table, reporting
 from crossprompt.utils.optional import require_extra
 
@@ -32,8 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 def run(options: argparse.Namespace) -> int:
     """Run the demo, and print its table and what to try next."""
     require_extra("demo", ["matplotlib"], "the demo")
-    from crossprompt.bench.demo import SEEDS, SHOTS, run_demo
-    from crossprompt.bench.demo_plots import plot_accuracy, plot_predictions, spread
+    from crossprompt.bench.demo import (
+        SEEDS,
+        SHOTS,
+        plot_accuracy,
+        plot_predictions,
+        run_demo,
+        spread,
+    )
 
     with reporting() as terminal:
         result = run_demo(

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from crossprompt.cli.args import positive
 from crossprompt.cli.console import print_json, print_table, reporting, warn_if_silent
 from crossprompt.cli.load import add_backbone, add_run, open_classifier
-from crossprompt.data.image_refs import ImageFile
 from crossprompt.data.images import UnreadableImageError, read_image
 from crossprompt.errors import RequestError
-from crossprompt.inference.bulk.inputs import open_inputs
+from crossprompt.inference.base import ImageFile
+from crossprompt.inference.bulk.run import open_inputs
 from crossprompt.utils.files import atomic_write, ensure_writable
 
 if TYPE_CHECKING:

@@ -68,7 +68,7 @@ def find_run(run: Path) -> Path:
 
 def check_finished(run: Path) -> None:
     """``RequestError`` if a run has no classifier yet, or one for each of several data sets."""
-    from crossprompt.training.run_folder import RUN  # imports torch
+    from crossprompt.training.fit import RUN  # imports torch
 
     if not (run / RUN).exists() or (run / DESCRIPTION).exists():
         return

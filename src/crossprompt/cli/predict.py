@@ -5,18 +5,64 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
-from crossprompt.cli.args import add_batch_size, add_device_arguments, positive
+from crossprompt.cli.args import (
+    LOCAL,
+    add_batch_size,
+    add_device_arguments,
+    add_engine,
+    positive,
+    refuse_ray_options,
+)
 from crossprompt.cli.console import reporting, warn_if_silent
 from crossprompt.cli.load import add_backbone, add_run_or_export, open_predictor
-from crossprompt.cli.predict_engine import add_engine_arguments, check_engine, choose_engine
 from crossprompt.errors import RequestError
 from crossprompt.inference.base import Prediction, batched
-from crossprompt.inference.bulk.inputs import Inputs, open_inputs
 from crossprompt.inference.bulk.output import ROWS, PartialFile, header
 from crossprompt.inference.bulk.parquet import import_parquet
-from crossprompt.inference.bulk.run import Engine, predict_to_file
+from crossprompt.inference.bulk.run import (
+    Engine,
+    Inputs,
+    Local,
+    Predictor,
+    open_inputs,
+    predict_to_file,
+)
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """The engine, and the resources of Ray's workers."""
+    add_engine(
+        parser.add_argument_group("engine (the rows are the same)"),
+        engine="this process, or a Ray cluster's workers",
+        workers="of Ray (default: as many as have room)",
+        threads="CPU cores of each worker (default: 1)",
+        gpus="GPUs of each worker (default: 0)",
+    )
+
+
+def check_engine(options: argparse.Namespace) -> None:
+    """``RequestError`` if an option would be ignored."""
+    refuse_ray_options(options, ("workers", "threads", "gpus", "ray_address"))
+
+
+def choose_engine(options: argparse.Namespace, classifier: Predictor, top_k: int) -> Engine:
+    """The requested engine; Ray's workers open the classifier themselves."""
+    if options.engine == LOCAL:
+        return Local(classifier, top_k)
+    # here, as both import joblib, which a prediction without Ray can spare
+    from crossprompt.inference.bulk.ray import OnRay
+    from crossprompt.utils.ray import Cluster
+
+    return OnRay(
+        partial(open_predictor, options.run, options.backbone, options.device, options.dtype),
+        top_k,
+        options.batch_size,
+        Cluster(options.ray_address, options.workers, options.threads or 1, options.gpus or 0.0),
+    )
+
 
 EXAMPLE = "crossprompt predict runs/photos-dcp more/ shards/{000..099}.tar --output answers.csv"
 

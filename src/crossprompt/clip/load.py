@@ -11,17 +11,24 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from crossprompt.clip import configs, locate
-from crossprompt.clip.configs import Activation
-from crossprompt.clip.key_maps import HUGGING_FACE, IGNORED, OPENAI, OPENAI_SIZES, Source, sources
-from crossprompt.clip.locate import first_file
+from crossprompt.clip import locate
+from crossprompt.clip.locate import Activation, first_file
 from crossprompt.clip.model import CLIP, CLIPConfig
 from crossprompt.clip.preprocess import Preprocess
-from crossprompt.clip.state_dict import Checkpoint, open_checkpoint
+from crossprompt.clip.state_dict import (
+    HUGGING_FACE,
+    IGNORED,
+    OPENAI,
+    OPENAI_SIZES,
+    Checkpoint,
+    Source,
+    open_checkpoint,
+    sources,
+)
 from crossprompt.clip.tokenizer import Tokenizer
 from crossprompt.errors import RequestError
 from crossprompt.utils.device import choose_device, choose_dtype
-from crossprompt.utils.json_file import read_json
+from crossprompt.utils.files import read_json
 
 OPENAI_VOCABULARY = 49408
 """Size of the one vocabulary that OpenAI's and nearly all open_clip checkpoints share."""
@@ -88,7 +95,7 @@ def save_clip(clip: CLIP, folder: str | PathLike[str], dtype: torch.dtype | None
     clip.tokenizer.save(folder / "tokenizer.json")
     clip.preprocess.save(folder / "preprocessor_config.json")
     context = {"tokenizer_class": "CLIPTokenizer", "model_max_length": clip.config.text.context}
-    config = configs.to_hugging_face(clip.config, clip.tokenizer.start, clip.tokenizer.end)
+    config = locate.to_hugging_face(clip.config, clip.tokenizer.start, clip.tokenizer.end)
     for name, settings in (("tokenizer_config.json", context), ("config.json", config)):
         (folder / name).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
@@ -157,8 +164,8 @@ def _read_config(checkpoint: Checkpoint, activation: Activation | None) -> CLIPC
         if not has_config:
             path = checkpoint.path
             activation = _choose_activation(checkpoint, activation)
-            return configs.from_shapes(checkpoint.shapes, activation)
-        read = configs.from_hugging_face if hugging_face else configs.from_open_clip
+            return locate.from_shapes(checkpoint.shapes, activation)
+        read = locate.from_hugging_face if hugging_face else locate.from_open_clip
         config = read(settings)
     except RequestError as error:
         raise RequestError(f"{path}: {error}") from None

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from crossprompt.data.transforms import MEAN, STD, PictureTransform, Three, normalize
 from crossprompt.errors import RequestError
-from crossprompt.utils.json_file import read_json
+from crossprompt.utils.files import read_json
 
 Pixels = Float[Tensor, "3 side side"]
 Box = tuple[int, int, int, int]

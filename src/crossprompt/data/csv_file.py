@@ -9,7 +9,7 @@ from typing import NamedTuple, TextIO
 from crossprompt.data.class_names import ClassNames, composed
 from crossprompt.data.dataset import Dataset
 from crossprompt.data.few_shot import Share
-from crossprompt.data.labelled import SPLIT_NAMES, LabelledFile, assemble
+from crossprompt.data.folder import SPLIT_NAMES, LabelledFile, assemble
 from crossprompt.errors import RequestError
 from crossprompt.utils.text import indented, listed
 

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, TypeVar
 from msgspec import Meta
 
 from crossprompt.errors import RequestError
-from crossprompt.utils.json_file import read_json
+from crossprompt.utils.files import read_json
 from crossprompt.utils.text import listed
 
 Position = Annotated[int, Meta(ge=0)]

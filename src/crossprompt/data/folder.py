@@ -2,16 +2,148 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from crossprompt.data.class_names import ClassNames, composed
-from crossprompt.data.dataset import Dataset
-from crossprompt.data.few_shot import Share
-from crossprompt.data.files import list_files, list_folders, walk
+from crossprompt.data.class_names import ClassNames, composed, name_classes
+from crossprompt.data.dataset import Dataset, Item, Split
+from crossprompt.data.few_shot import Share, positions_by_label, split_class
+from crossprompt.data.files import find_equal, list_files, list_folders, sort_key, walk
 from crossprompt.data.images import is_image_name
-from crossprompt.data.labelled import SPLIT_NAMES, LabelledFile, assemble
 from crossprompt.errors import RequestError
 from crossprompt.utils.text import listed
+
+SPLIT_NAMES = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+"""Accepted names of splits, in lower case, and the split that each stands for."""
+
+VAL, TEST = 0.1, 0.3
+"""Shares of each class for ``val`` and ``test`` where the data has no splits."""
+
+_LISTED = 5
+
+
+@dataclass(frozen=True)
+class LabelledFile:
+    """An image file, its label as the user wrote it, and its split (empty if there are none)."""
+
+    path: Path
+    label: str
+    split: str = ""
+
+
+def assemble(
+    name: str,
+    source: Path,
+    root: Path,
+    files: Sequence[LabelledFile],
+    class_names: ClassNames,
+    seed: int,
+    val: Share | None,
+    test: Share | None,
+    labels: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
+) -> Dataset:
+    """The data set of labelled files, all with a split or none; those are divided by a draw.
+
+    ``source`` is the folder or the CSV file, for messages; ``labels`` are all labels, also those
+    without a file; the other arguments are those of ``load_folder``.
+
+    Raises:
+        RequestError: class names or shares are wrong, a test image is also in another split, or
+            training images are of one class or lack a class.
+    """
+    if not files:
+        raise RequestError(f"no images were found in {source}; expected files such as .jpg or .png")
+    has_splits = bool(files[0].split)
+    if not has_splits:
+        files = _divide(files, seed, VAL if val is None else val, TEST if test is None else test)
+    elif (val, test) != (None, None):
+        raise RequestError(
+            f"{source} says which images are train, val and test; leave val= and test= away"
+        )
+    copies, contradictions = _find_duplicates(files)
+    notes = list(notes)
+    if copies and has_splits:
+        raise RequestError(
+            f"{len(copies)} test images are also in train or val, so their accuracy means nothing: "
+            f"{_pairs(copies, root)}; remove them from one of the splits"
+        )
+    if copies:
+        files = [file for file in files if file.path not in copies]
+        pairs = _pairs(copies, root)
+        notes.append(f"test images left out as copies of others: {len(copies)} ({pairs})")
+    if contradictions:
+        notes.append(
+            f"{len(contradictions)} images are labelled as different classes in several places: "
+            f"{_pairs(contradictions, root)}"
+        )
+    labels = sorted(labels or {file.label for file in files})
+    names = name_classes(labels, class_names)
+    number = {label: position for position, label in enumerate(labels)}
+    training, validation, testing = (
+        Split(tuple(Item(x.path, number[x.label]) for x in files if x.split == split))
+        for split in ("train", "val", "test")
+    )
+    if training and len(labels) == 1:
+        raise RequestError(f"{source} holds one class, {labels[0]!r}; expected at least two")
+    if lacking := _lacking(labels, training):
+        raise RequestError(
+            f"no training images in {source} of the class {listed(lacking)}; add images or remove "
+            "the class"
+        )
+    if lacking := _lacking(labels, testing):
+        notes.append(f"no test images, so no test accuracy, of the class {listed(lacking)}")
+    if has_splits and training and not testing:
+        notes.append(f"{source} has no test images: an accuracy can only be measured on other data")
+    return Dataset(name, names, training, validation, testing, notes=tuple(notes), root=root)
+
+
+def _divide(
+    files: Sequence[LabelledFile], seed: int, val: Share, test: Share
+) -> list[LabelledFile]:
+    if not (0 <= val <= 1 and 0 <= test <= 1 and val + test <= 1 + 1e-9):
+        raise RequestError(
+            f"val={val} and test={test} are no shares; expected 0 to 1, and 1 or less together"
+        )
+    order = sorted(files, key=lambda file: sort_key(file.path.as_posix()))
+    split_of: dict[Path, str] = {}
+    for label, positions in positions_by_label([file.label for file in order]).items():
+        splits = split_class(len(positions), label, seed, val, test)
+        split_of |= {order[x].path: split for x, split in zip(positions, splits, strict=True)}
+    return [replace(file, split=split_of[file.path]) for file in files]
+
+
+def _find_duplicates(files: Sequence[LabelledFile]) -> tuple[dict[Path, Path], dict[Path, Path]]:
+    """Test images that are copies of others, and images that are copies of another class's."""
+    copies: dict[Path, Path] = {}
+    contradictions: dict[Path, Path] = {}
+    file_of = {file.path: file for file in files}
+    for group in find_equal(file_of):
+        members = [file_of[path] for path in group]
+        first = members[0]
+        contradictions |= {x.path: first.path for x in members if x.label != first.label}
+        if learned := [file.path for file in members if file.split != "test"]:
+            copies |= {file.path: learned[0] for file in members if file.split == "test"}
+    return copies, contradictions
+
+
+def _lacking(labels: Sequence[str], split: Split) -> list[str]:
+    found = set(split.labels)
+    return [label for number, label in enumerate(labels) if found and number not in found]
+
+
+def _pairs(copies: dict[Path, Path], root: Path) -> str:
+    def within(path: Path) -> str:
+        return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+    return listed((f"{within(x)} is {within(y)}" for x, y in copies.items()), _LISTED, str)
 
 
 def load_folder(

@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 from PIL.Image import Image
 
-from crossprompt.data.images import read_image
-from crossprompt.data.prefetch import prefetch
+from crossprompt.data.images import prefetch, read_image
 from crossprompt.utils.shapes import Images
 
 

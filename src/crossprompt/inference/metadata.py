@@ -13,7 +13,7 @@ from PIL.Image import Resampling
 from crossprompt.data.class_names import check_class_names
 from crossprompt.data.transforms import PictureTransform, Three
 from crossprompt.errors import RequestError
-from crossprompt.utils.json_file import decode_json, read_json
+from crossprompt.utils.files import decode_json, read_json
 from crossprompt.utils.text import one_line
 
 FORMAT = 1

@@ -26,8 +26,7 @@ from crossprompt.methods.pmpo import PMPO
 from crossprompt.methods.prograd import ProGrad
 from crossprompt.methods.promptsrc import PromptSRC
 from crossprompt.methods.taskres import TaskRes
-from crossprompt.methods.tip_adapter import TipAdapter
-from crossprompt.methods.tip_adapter_f import TipAdapterF
+from crossprompt.methods.tip_adapter import TipAdapter, TipAdapterF
 from crossprompt.methods.vpt import VPT
 from crossprompt.methods.zero_shot import ZeroShot
 from crossprompt.utils.text import did_you_mean

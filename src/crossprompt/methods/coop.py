@@ -15,7 +15,7 @@ from crossprompt.methods import prompts
 from crossprompt.methods.base import FeatureMethod, Recipe
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen, StaticPrompts
-from crossprompt.methods.prompted import encode_classes, encode_embedded_texts
+from crossprompt.methods.prompts import encode_classes, encode_embedded_texts
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Logits
 

@@ -26,7 +26,7 @@ from crossprompt.methods import prompts
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen, StaticPrompts
-from crossprompt.methods.prompted import WordPrompt, append, encode_classes, write
+from crossprompt.methods.prompts import WordPrompt, append, encode_classes, write
 from crossprompt.utils import distributed
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import (

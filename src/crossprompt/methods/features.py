@@ -14,8 +14,8 @@ from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Item
+from crossprompt.data.images import prefetch
 from crossprompt.data.loader import ImageCache, read_batches, to_device
-from crossprompt.data.prefetch import prefetch
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import ImageFeatures, Images
 

@@ -30,7 +30,7 @@ from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Blended, Frozen, StaticPrompts
 from crossprompt.methods.heads.blended import blend
-from crossprompt.methods.prompted import encode_prompted_images, encode_prompted_texts
+from crossprompt.methods.prompts import encode_prompted_images, encode_prompted_texts
 from crossprompt.methods.templates import PHOTO, ClassTexts, Descriptions, check_templates
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import (

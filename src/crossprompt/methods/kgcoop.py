@@ -16,7 +16,7 @@ from crossprompt.methods import prompts
 from crossprompt.methods.base import FeatureMethod, Recipe
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen, StaticPrompts
-from crossprompt.methods.prompted import encode_classes
+from crossprompt.methods.prompts import encode_classes
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
 from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Labels, Logits, Scalar
 

@@ -25,7 +25,7 @@ from crossprompt.methods import prompts
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen, StaticPrompts
-from crossprompt.methods.prompted import encode_prompted_images, encode_prompted_texts
+from crossprompt.methods.prompts import encode_prompted_images, encode_prompted_texts
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import ClassFeatures, ImagePrompt, Images, Logits

@@ -26,7 +26,7 @@ from crossprompt.methods.base import FeatureMethod, Recipe
 from crossprompt.methods.coop import epochs_for
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen, StaticPrompts
-from crossprompt.methods.prompted import encode_classes
+from crossprompt.methods.prompts import encode_classes
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
 from crossprompt.utils import distributed
 from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Labels, Logits, Scalar

@@ -31,7 +31,7 @@ from crossprompt.methods import prompts
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen, StaticPrompts
-from crossprompt.methods.prompted import encode_classes, encode_prompted_images
+from crossprompt.methods.prompts import encode_classes, encode_prompted_images
 from crossprompt.methods.templates import ClassTexts, check_templates
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Images, Labels, Logits, Scalar

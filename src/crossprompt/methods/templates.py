@@ -13,7 +13,7 @@ from crossprompt.clip.model import CLIP
 from crossprompt.clip.text_engine import TokenizedTexts
 from crossprompt.errors import RequestError
 from crossprompt.utils.config import require
-from crossprompt.utils.json_file import read_json
+from crossprompt.utils.files import read_json
 from crossprompt.utils.shapes import ClassFeatures
 from crossprompt.utils.text import nearest
 

@@ -13,11 +13,159 @@ code:
 * Without validation images alpha and beta are the start values of the authors' search.
 """
 
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from crossprompt.methods.base import Recipe
-from crossprompt.methods.cache import CacheConfig, CacheMethod
-from crossprompt.methods.heads.cache import Keys
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize, one_hot
+
+from crossprompt.clip.model import CLIP
+from crossprompt.methods.base import TRAIN_FIRST, FeatureMethod, Recipe
+from crossprompt.methods.features import Examples, encode_crops
+from crossprompt.methods.heads import Cache, Frozen
+from crossprompt.methods.heads.cache import Keys, Values, ask
+from crossprompt.methods.prompts import check_at_least
+from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
+from crossprompt.utils.config import require
+from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Logits
+
+ALPHA, BETA = 1.17, 1.0
+"""Values without validation images, and in training."""
+ALPHAS = tuple(0.1 + step * (3 - 0.1) / 20 for step in range(20))
+BETAS = tuple(0.1 + step * (7 - 0.1) / 200 for step in range(200))
+"""Search grid (utils.py:95 with configs/imagenet.yaml)."""
+SMALLEST_CROP = 0.5
+"""Smallest part of an image's area that a crop keeps (main.py:157)."""
+Pairs = tuple[Keys, Values]
+
+
+@dataclass(frozen=True)
+class CacheConfig(FeatureMethod.Config):
+    """Settings of a cache."""
+
+    passes: int = 10
+    """Random crops of each training image whose mean feature is its key; 0 takes the whole image
+    once."""
+    alpha: float | None = None
+    """Weight of the cache; by default searched on the validation images, 1.17 without them."""
+    beta: float | None = None
+    """Decay of a key's weight with distance; by default searched on the validation images, 1
+    without them."""
+    template: tuple[str, ...] = PHOTO
+    """One or more sentences with {} in place of the class name."""
+
+    def check(self, owner: str) -> None:
+        """Raise ``RequestError`` that names ``owner`` if a value is impossible."""
+        check_at_least(owner, self, passes=0, alpha=0, beta=0)
+        check_templates(self.template, owner)
+
+
+class CacheMethod(FeatureMethod):
+    """Base of the methods with a cache; subclasses decide whether its keys are trained."""
+
+    keys: Tensor
+    values: Tensor
+    alpha: Tensor
+    beta: Tensor
+
+    def __init__(self, clip: CLIP, class_names: Sequence[str], config: CacheConfig) -> None:
+        super().__init__(clip, class_names, config)
+        self.config: CacheConfig = config
+        self.texts = ClassTexts(clip, class_names, config.template)
+        self.hold(torch.empty(0, clip.config.embed))
+        self.register_buffer("values", torch.empty(0, len(class_names)))
+        self.register_buffer("alpha", torch.tensor(ALPHA if config.alpha is None else config.alpha))
+        self.register_buffer("beta", torch.tensor(BETA if config.beta is None else config.beta))
+
+    @abstractmethod
+    def hold(self, keys: Keys) -> None:
+        """Set ``keys``, as a parameter or as a buffer."""
+
+    @classmethod
+    def class_specific_parameters(cls, config: FeatureMethod.Config) -> str | None:
+        """The cache is class-specific."""
+        return "every training image votes for its class"
+
+    def resize_for(self, state: Mapping[str, Any]) -> None:
+        """Resize the cache to the checkpoint's number of keys."""
+        if needs_room(state, self.keys, self.values):
+            self.hold(self.keys.detach().new_empty(state["keys"].shape))
+            self.values = self.values.new_empty(state["values"].shape)
+
+    def prepare(self, clip: CLIP, examples: Examples) -> None:
+        """Fill the cache."""
+        self.texts.keep(clip)
+        passes = self.config.passes
+        if passes == 0:
+            features = examples.train_features.features
+        else:  # crops of epochs that training does not use
+            crops = SMALLEST_CROP, range(1 - passes, 1)
+            features = encode_crops(examples.train, clip, examples.seed, *crops).mean(0)
+        self.hold(normalize(features, dim=-1))
+        labels = torch.tensor([item.label for item in examples.train], device=clip.device)
+        self.values = one_hot(labels, len(self.class_names)).float()
+
+    def finish(self, clip: CLIP, examples: Examples) -> None:
+        """Search alpha and beta on the validation images, if there are any."""
+        classes, cache = self.texts.features(clip), (self.keys, self.values)
+        alpha, beta = search(clip, examples, self.config, classes, cache)
+        self.alpha.fill_(alpha)
+        self.beta.fill_(beta)
+
+    def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
+        """Score image features against the class texts and the cache."""
+        unit = normalize(features.float(), dim=-1)
+        near = ask(unit, self.keys, self.values, self.beta)
+        return clip.logits(features, self.texts.features(clip)) + self.alpha * near
+
+    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
+        """Keep the class features and the cache."""
+        require(len(self.keys) > 0, f"the cache of {self.name} is empty; {TRAIN_FIRST}")
+        classes = normalize(self.texts.features(clip), dim=-1)
+        cache = self.keys, self.values, self.alpha, self.beta
+        return Cache(classes, clip.logit_scale.float().exp(), *cache)
+
+
+def needs_room(state: Mapping[str, Any], keys: Tensor, values: Tensor) -> bool:
+    """True if a checkpoint differs from the cache in the number of keys and values alone."""
+    found = [tuple(state[key].shape) for key in ("keys", "values") if key in state]
+    rows = found[0][:1] if found else ()
+    fits = found == [(*rows, *keys.shape[1:]), (*rows, *values.shape[1:])]
+    return fits and rows != keys.shape[:1]
+
+
+def search(
+    clip: CLIP, examples: Examples, config: CacheConfig, classes: ClassFeatures, cache: Pairs
+) -> tuple[float, float]:
+    """Alpha and beta of the best accuracy on the validation images, the first of equals.
+
+    Args:
+        clip: the frozen backbone.
+        examples: for the validation images; without any, the fixed values are returned.
+        config: values set there are not searched.
+        classes: features of the class texts.
+        cache: keys and values.
+    """
+    val = examples.val_features
+    if not val.labels:
+        alpha = ALPHA if config.alpha is None else config.alpha
+        return alpha, BETA if config.beta is None else config.beta
+    alphas = ALPHAS if config.alpha is None else (config.alpha,)
+    betas = BETAS if config.beta is None else (config.beta,)
+    keys, values = cache
+    labels = torch.tensor(val.labels, dtype=torch.long, device=keys.device)
+    texts, features = clip.logits(val.features, classes), normalize(val.features, dim=-1)
+    best, chosen = -1, (alphas[0], betas[0])
+    for beta in betas:
+        near = ask(features, keys, values, torch.tensor(beta).to(keys))
+        for alpha in alphas:
+            right = int(((texts + alpha * near).argmax(-1) == labels).sum())
+            if right > best:
+                best, chosen = right, (alpha, beta)
+    return chosen
 
 
 class TipAdapter(CacheMethod):
@@ -43,3 +191,43 @@ class TipAdapter(CacheMethod):
     def hold(self, keys: Keys) -> None:
         """Set the keys, which are not trained."""
         self.register_buffer("keys", keys)
+
+
+class TipAdapterF(CacheMethod):
+    """A cache whose keys start from the training images' features and are trained."""
+
+    name = "tip_adapter_f"
+    summary = "Tip-Adapter's cache with its keys trained"
+    paper = "Zhang et al., ECCV 2022, arXiv 2207.09519"
+    fidelity = "repaired"
+    difference = "the last epoch is taken, the authors' code takes the best on the test images"
+
+    @dataclass(frozen=True)
+    class Config(CacheConfig):
+        """Settings of Tip-Adapter-F."""
+
+        def __post_init__(self) -> None:
+            self.check("tip_adapter_f")
+
+    @classmethod
+    def recipe(cls, shots: int) -> Recipe:
+        """AdamW with PyTorch's weight decay and a cosine schedule per step."""
+        return Recipe(
+            epochs=20,
+            batch_size=256,
+            lr=0.001,
+            optimizer="adamw",
+            eps=1e-4,
+            weight_decay=0.01,
+            schedule="cosine",
+            smallest_crop=SMALLEST_CROP,
+            views=10,
+        )
+
+    def count_parameters(self, shots: int) -> int:
+        """One key for every training image."""
+        return shots * len(self.class_names) * self.keys.shape[1]
+
+    def hold(self, keys: Keys) -> None:
+        """Set the keys, which are trained."""
+        self.keys = nn.Parameter(keys)

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 import torch
 from torch import Tensor
 
-from crossprompt.data.prefetch import prefetch
+from crossprompt.data.images import prefetch
 from crossprompt.errors import RequestError
 from crossprompt.methods.features import Read
 from crossprompt.utils import distributed

@@ -12,10 +12,8 @@ from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import DESCRIPTION
 from crossprompt.methods import METHODS, find_method
 from crossprompt.training.config import FitConfig
-from crossprompt.training.fit import finish, resolve
-from crossprompt.training.grouping import choose_groups
-from crossprompt.training.run_folder import SELECTION, RunFolder, open_run, read_run
-from crossprompt.training.tasks import Task, compare_tasks, train_tasks
+from crossprompt.training.fit import SELECTION, RunFolder, finish, open_run, read_run, resolve
+from crossprompt.training.tasks import Task, choose_groups, compare_tasks, train_tasks
 from crossprompt.utils import distributed
 from crossprompt.utils.config import require
 from crossprompt.utils.progress import NOTE, Reporter, Silent

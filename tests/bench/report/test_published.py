@@ -8,7 +8,7 @@ import pytest
 from crossprompt.bench.protocols import PROTOCOLS, SHIFTED_DATASETS
 from crossprompt.bench.report import to_json
 from crossprompt.bench.report.entries import Measured, plain
-from crossprompt.bench.report.published import quotations
+from crossprompt.bench.report.protocols import quotations
 from crossprompt.bench.report.tables import Table
 from crossprompt.bench.report.write import html, latex, markdown
 from crossprompt.bench.studies import BACKBONE, FEW_SHOT

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy
 from PIL import Image
 
-from crossprompt.data.image_refs import Input
-from crossprompt.inference.base import Array, ImageClassifier
+from crossprompt.inference.base import Array, ImageClassifier, Input
 from crossprompt.inference.bulk.output import PartialFile
 from crossprompt.inference.bulk.run import Engine, Local, predict_to_file
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from crossprompt.data.image_refs import Input
 from crossprompt.errors import JobError, RequestError
-from crossprompt.inference.bulk.inputs import open_inputs
+from crossprompt.inference.base import Input
 from crossprompt.inference.bulk.ray import OnRay
+from crossprompt.inference.bulk.run import open_inputs
 from crossprompt.utils.ray import Cluster
 from tests.inference.bulk.numbered import Reader, picture, predict, write_files, write_tar
 

@@ -12,12 +12,10 @@ import pytest
 from filelock import FileLock
 from pyarrow import parquet
 
-from crossprompt.data.image_refs import Input
 from crossprompt.errors import JobError, RequestError
-from crossprompt.inference.base import Prediction
+from crossprompt.inference.base import Input, Prediction
 from crossprompt.inference.bulk import output as output_module
-from crossprompt.inference.bulk.inputs import open_inputs
-from crossprompt.inference.bulk.run import Engine, Group
+from crossprompt.inference.bulk.run import Engine, Group, open_inputs
 from tests.inference.bulk.numbered import local, picture, predict, write_files
 
 
@@ -120,7 +118,7 @@ def dying_after(patch: pytest.MonkeyPatch, place: object, name: str, count: int)
 KILLED = """
 import os, signal, sys
 from crossprompt.inference.bulk import output as output_module
-from crossprompt.inference.bulk.inputs import open_inputs
+from crossprompt.inference.bulk.run import open_inputs
 from pathlib import Path
 from tests.inference.bulk.numbered import predict
 output_module.SECONDS = 0.0

@@ -14,8 +14,8 @@ from pyarrow import parquet
 from crossprompt.data import list_images
 from crossprompt.errors import RequestError
 from crossprompt.inference.bulk import parquet as parquet_source
-from crossprompt.inference.bulk.inputs import open_inputs
 from crossprompt.inference.bulk.parquet import ParquetFile
+from crossprompt.inference.bulk.run import open_inputs
 from crossprompt.inference.bulk.tar import TarShard
 from tests.inference.bulk.numbered import Reader, picture, write_files, write_tar
 

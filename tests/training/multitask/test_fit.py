@@ -21,10 +21,9 @@ from crossprompt.methods.mmap import MmAP
 from crossprompt.training import tasks as tasks_module
 from crossprompt.training.batches import BatchSampler
 from crossprompt.training.checkpoint import LOG
-from crossprompt.training.config import FitConfig, TrainConfig
+from crossprompt.training.config import Batch, FitConfig, Run, TrainConfig
+from crossprompt.training.fit import RUN, SELECTION
 from crossprompt.training.multitask import MultiTaskConfig, fit_tasks
-from crossprompt.training.run import Batch, Run
-from crossprompt.training.run_folder import RUN, SELECTION
 from crossprompt.training.tasks import (
     SharedPrompts,
     Task,

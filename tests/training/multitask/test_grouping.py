@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossprompt.training.grouping import affinity, choose_groups, cluster, mean_cosines, partition
+from crossprompt.training.tasks import affinity, choose_groups, cluster, mean_cosines, partition
 
 
 def planted(groups: list[list[int]], within: float, between: float) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from crossprompt.bench.report.load import STATES
-from crossprompt.bench.stats import deviation
+from crossprompt.bench.results import deviation
 
 MISSING = "\u2013"
 """Stands where nothing was run."""

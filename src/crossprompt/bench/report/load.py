@@ -15,7 +15,7 @@ from crossprompt.bench.protocols import PROTOCOLS
 from crossprompt.bench.results import LINES
 from crossprompt.classifier.classifier import Inference
 from crossprompt.errors import RequestError
-from crossprompt.utils.json_file import decode_json
+from crossprompt.utils.files import decode_json
 from crossprompt.utils.text import one_line
 
 INFERENCE: tuple[str, ...] = get_args(Inference)

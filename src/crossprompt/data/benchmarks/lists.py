@@ -11,7 +11,7 @@ from crossprompt.data.class_names import readable
 from crossprompt.data.dataset import Dataset, Item, Split
 from crossprompt.data.few_shot import positions_by_label, split_class
 from crossprompt.errors import RequestError
-from crossprompt.utils.json_file import read_json
+from crossprompt.utils.files import read_json
 
 SPLITS_PAGE = "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md"
 """The page that links CoOp's split files and class names."""

@@ -21,12 +21,10 @@ from typing import Annotated, Any
 from filelock import FileLock, Timeout
 from msgspec import Meta
 
-from crossprompt.data.image_refs import Input
 from crossprompt.errors import RequestError
-from crossprompt.inference.base import Prediction
+from crossprompt.inference.base import Input, Prediction
 from crossprompt.inference.bulk.parquet import write_parquet
-from crossprompt.utils.files import atomic_write, ensure_writable
-from crossprompt.utils.json_file import read_json
+from crossprompt.utils.files import atomic_write, ensure_writable, read_json
 from crossprompt.utils.text import escape_control_characters
 
 FORMAT, VERSION = "crossprompt-predictions", 1

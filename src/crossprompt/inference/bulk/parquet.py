@@ -14,9 +14,9 @@ from typing import Any
 
 from PIL.Image import Image
 
-from crossprompt.data.image_refs import Broken, ImageFile, Input
 from crossprompt.data.images import UndecodableImageError, decode_image
 from crossprompt.errors import RequestError
+from crossprompt.inference.base import Broken, ImageFile, Input
 from crossprompt.inference.bulk.sources import Table, choose_column
 from crossprompt.utils.optional import require_extra
 from crossprompt.utils.text import one_line

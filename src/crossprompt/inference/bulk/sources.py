@@ -10,9 +10,9 @@ from pathlib import Path
 
 from crossprompt.data.csv_file import CsvRow, read_csv
 from crossprompt.data.files import walk
-from crossprompt.data.image_refs import Broken, ImageFile, Input, version_of_file
 from crossprompt.data.images import is_image_name
 from crossprompt.errors import RequestError
+from crossprompt.inference.base import Broken, ImageFile, Input, version_of_file
 
 COLUMNS = ("path", "image", "filepath", "file")
 """Default names of the column of images; the first that exists is taken."""

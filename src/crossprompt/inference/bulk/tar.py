@@ -13,9 +13,9 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from crossprompt.data.files import is_visible
-from crossprompt.data.image_refs import Broken, Input, Slice
 from crossprompt.data.images import is_image_name
 from crossprompt.errors import RequestError
+from crossprompt.inference.base import Broken, Input, Slice
 from crossprompt.inference.bulk.sources import Table
 
 

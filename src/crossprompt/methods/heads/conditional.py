@@ -10,7 +10,7 @@ from torch.nn.functional import linear, normalize, relu
 from crossprompt.clip.model import CLIP
 from crossprompt.clip.text_engine import TokenizedTexts
 from crossprompt.methods.heads.base import Frozen, check_tensors, length_of
-from crossprompt.methods.prompted import encode_prompted_texts
+from crossprompt.methods.prompts import encode_prompted_texts
 from crossprompt.utils.shapes import ImageFeatures, Images, Logits, TextPrompt
 from crossprompt.utils.tensor_file import Headers
 

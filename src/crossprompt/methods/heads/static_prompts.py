@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
 from crossprompt.methods.heads.base import Frozen, check_tensors
-from crossprompt.methods.prompted import WordPrompt, encode_prompted_images
+from crossprompt.methods.prompts import WordPrompt, encode_prompted_images
 from crossprompt.utils.shapes import (
     ClassFeatures,
     ImageFeatures,
