@@ -26,6 +26,8 @@ from tests.bench.cells import FOUR, TRAINING, a_cell, a_task, four_classes
 from tests.conftest import write_photos
 from tests.data.fake_benchmarks import FAKES
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {"dcp": {"length": 2}, "coop": {"length": 2}}
 
 

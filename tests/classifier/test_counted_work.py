@@ -12,6 +12,8 @@ from crossprompt import freeze
 from crossprompt.clip.model import CLIP
 from tests.backbone import random_images, write_items
 
+pytestmark = pytest.mark.slow
+
 PROMPT, BLOCKS, CONTEXT = 16, 12, 77
 PATCHES = NARROW.image.patches
 SIDE = NARROW.image.side

@@ -16,6 +16,8 @@ from tests.backbone import NAMES, even_clip, random_images, write_items
 from tests.methods.cases import Case, cases
 from tests.saved import train
 
+pytestmark = pytest.mark.slow
+
 OTHERS = ("tabby", "red cat", "dogs and cats")
 
 

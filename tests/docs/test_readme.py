@@ -34,6 +34,7 @@ def test_the_command_line_takes_what_the_readme_shows(command):
     build_parser(words).parse_args(words)
 
 
+@pytest.mark.slow
 def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

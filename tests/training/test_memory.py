@@ -30,6 +30,8 @@ from tests.backbone import NAMES, even_clip, random_images, with_blocks, write_i
 from tests.clip.random_clip import make_clip
 from tests.methods.cases import Case, cases
 
+pytestmark = pytest.mark.slow
+
 LABELS = torch.tensor([0, 1, 2, 3, 0])
 UNMOVED = {
     "zero_shot": "nothing is learned",
