@@ -64,14 +64,16 @@ def test_it_starts_from_the_same_values_in_both_towers(clip: CLIP) -> None:
 def test_the_prompt_of_the_group_stands_before_that_of_the_task(uneven: CLIP) -> None:
     method, images = build(uneven, group_length=2, depth=2), random_images(3)
     stretched(method.task), stretched(method.group)
-    image_prompts, text_prompts = method.prompts()
+    image_prompts, text_prompts = method.prompts_by_block(), method.text_prompts()
     assert sorted(image_prompts) == sorted(text_prompts) == [0, 1]
     for depth in (0, 1):
-        parts = image_prompts[depth].split([2, 4]), text_prompts[depth][0].split([2, 4])
+        parts = image_prompts[depth].split([2, 4]), text_prompts[depth].split([2, 4])
         for image, text, source in zip(*parts, (method.group, method.task), strict=True):
             assert torch.equal(image, source.for_images()[depth])
             assert torch.equal(text, source.for_texts()[depth])
-    classes = dense_text_features(uneven, method.names, text_prompts)[0]
+    classes = dense_text_features(
+        uneven, method.names, {d: x[None] for d, x in text_prompts.items()}
+    )[0]
     image = encode_prompted_images(uneven, images, image_prompts)
     torch.testing.assert_close(method(uneven, images), uneven.logits(image, classes))
 

@@ -38,7 +38,7 @@ def test_the_segments_cover_all_blocks_once_and_are_nearly_equal(blocks: int) ->
 
 def test_every_block_has_the_prompt_of_its_segment(clip: CLIP) -> None:
     method = build(clip, prompts=2)
-    image_prompts = method.image_prompts()
+    image_prompts = method.prompts_by_block()
     assert sorted(image_prompts) == [0, 1, 2]
     for block, prompt in image_prompts.items():
         segment = next(number for number, blocks in enumerate(method.segments) if block in blocks)
@@ -57,7 +57,7 @@ def test_it_scores_as_its_formula_with_texts_encoded_the_dense_way(clip: CLIP, w
     written = dense_text_features(clip, clip.tokenizer.tokenize_texts(texts, NAMES))[0]
     weight = 1 / 4 if weight is None else weight
     classes = (1 - weight) * prompted.mean(0) + weight * normalize(written, dim=-1)
-    image = encode_prompted_images(clip, images, method.image_prompts())
+    image = encode_prompted_images(clip, images, method.prompts_by_block())
     torch.testing.assert_close(method(clip, images), clip.logits(image, classes))
 
 

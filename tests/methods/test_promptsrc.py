@@ -57,9 +57,9 @@ def test_the_loss_equals_its_formula_on_a_case_made_by_hand(clip: CLIP, monkeypa
     text[0, 0], text[1, 0], text[1, 1] = 5.0, 0.3, 0.4  # the second: (0.6, 0.8)
     image, known_image = image[:1], known_image[:1]
     known_image[0, 0], image[0, 1] = 4.0, 0.1
-    monkeypatch.setattr(method.known_texts, "features", lambda clip: known_text)
+    monkeypatch.setattr(method.texts, "features", lambda clip: known_text)
     monkeypatch.setattr(clip, "encode_images", lambda images: known_image)
-    monkeypatch.setattr(promptsrc, "encode_prompted_images", lambda *_: image)
+    monkeypatch.setattr(method, "encode_images", lambda *_: image)
     monkeypatch.setattr(promptsrc, "encode_classes", lambda *_: text)
 
     scale = clip.logit_scale.exp().item()
@@ -90,13 +90,13 @@ def test_frozen_texts_are_encoded_once_and_the_images_of_every_step_anew(clip, t
     items, method = write_items(tmp_path, [0, 1, 2, 3]), build(clip, ensemble=["a {}", "red {}"])
     config = TrainConfig(epochs=2, batch_size=2)
     method.prepare(clip, Examples(clip, items))
-    known = method.known_texts.features(clip).clone()
+    known = method.texts.features(clip).clone()
     with count_work(clip) as work:
         train(method, clip, items, config)
     steps = 1 + 4  # one measures the memory
     assert work.image.calls == [2 * steps] * EVEN.image.blocks
     assert work.text.calls == [1 + steps] * EVEN.text.blocks
-    assert torch.equal(method.known_texts.features(clip), known)
+    assert torch.equal(method.texts.features(clip), known)
     assert not known.requires_grad
 
 
@@ -107,7 +107,7 @@ def test_the_ensemble_is_of_sixty_templates_whatever_the_data(clip: CLIP) -> Non
     assert spelled == spell_out(["imagenet"])[:60]
     assert "template" not in PromptSRC.Config().to_json()  # which would be the data set's
     method, zero_shot = build(clip), build_method("zero_shot", clip, NAMES, template=spelled)
-    assert torch.equal(method.known_texts.features(clip), zero_shot.texts.features(clip))
+    assert torch.equal(method.texts.features(clip), zero_shot.texts.features(clip))
 
 
 def test_epochs_weigh_as_a_gaussian_of_their_number() -> None:

@@ -13,9 +13,19 @@ from torch.nn.functional import cross_entropy
 from crossprompt.clip.model import CLIP
 from crossprompt.data.class_names import check_class_names
 from crossprompt.methods.features import Examples
-from crossprompt.methods.heads import Frozen
+from crossprompt.methods.heads import Frozen, StaticPrompts
+from crossprompt.methods.prompts import encode_prompted_images
+from crossprompt.methods.templates import TextFeatureCache
 from crossprompt.utils.config import Settings, require
-from crossprompt.utils.shapes import ImageFeatures, Images, Labels, Logits, Scalar
+from crossprompt.utils.shapes import (
+    ClassFeatures,
+    ImageFeatures,
+    ImagePrompt,
+    Images,
+    Labels,
+    Logits,
+    Scalar,
+)
 
 Built = TypeVar("Built", bound="Method")
 TRAIN_FIRST = "call train(method, clip, images) first, also where there are no steps"
@@ -62,8 +72,7 @@ class Recipe:
         """Convert ``steps`` to the smallest number of whole epochs that has at least as many."""
         if not self.steps:
             return self
-        in_an_epoch = max(1, images // self.batch_size)
-        return replace(self, epochs=ceil(self.steps / in_an_epoch))
+        return replace(self, epochs=ceil(self.steps / max(1, images // self.batch_size)))
 
 
 class Method(nn.Module, ABC):
@@ -94,6 +103,8 @@ class Method(nn.Module, ABC):
     then encodes an image only once."""
     learns_together: ClassVar[bool] = False
     """True if several data sets can be learned together."""
+    texts: TextFeatureCache
+    """Hand-written class texts, if the method has any; ``prepare`` encodes them."""
 
     @dataclass(frozen=True)
     class Config(Settings):
@@ -116,17 +127,7 @@ class Method(nn.Module, ABC):
         options: Mapping[str, Any],
         seed: int = 1,
     ) -> Built:
-        """Set up the method on the backbone's device; the global generator is left as it is.
-
-        Args:
-            clip: the frozen backbone.
-            class_names: in the order of the labels; at least two, all different.
-            options: settings of the method by name.
-            seed: of every random start value.
-
-        Raises:
-            RequestError: an unknown or impossible setting, or unusable class names.
-        """
+        """``build_method`` of this class; the global generator is left as it is."""
         check_class_names(class_names)
         config = cls.Config.of(options, cls.name)
         with torch.random.fork_rng(devices=[]):  # modules draw from the global generator
@@ -162,6 +163,8 @@ class Method(nn.Module, ABC):
 
     def prepare(self, clip: CLIP, examples: Examples) -> None:
         """Compute, before the first step, what is not trained by gradient."""
+        if hasattr(self, "texts"):
+            self.texts.keep(clip)
 
     def epoch_weights(self, epochs: int) -> Sequence[float] | None:
         """Weights of the parameters after each epoch in the result, which is their mean.
@@ -194,16 +197,7 @@ class Method(nn.Module, ABC):
         return cross_entropy(self(clip, inputs), labels)
 
     def backward(self, clip: CLIP, inputs: Tensor, labels: Labels) -> Scalar:
-        """Compute the gradients of this process's share of a batch, left in ``parameters()``.
-
-        Args:
-            clip: the frozen backbone.
-            inputs: see ``loss``.
-            labels: ``[batch]``, indices of classes.
-
-        Returns:
-            The loss.
-        """
+        """Compute ``loss`` and its gradients, which are left in ``parameters()``."""
         loss = self.loss(clip, inputs, labels)
         loss.backward()
         return loss
@@ -218,13 +212,8 @@ class Method(nn.Module, ABC):
     def freeze_for_new_classes(self, clip: CLIP, earlier: Frozen) -> Frozen:
         """``freeze`` for other classes and without images.
 
-        Args:
-            clip: the backbone it was trained with.
-            earlier: the frozen form for the classes of the training, whose calibrated prompts are
-                taken over.
-
-        Raises:
-            RequestError: the earlier form lacks what is needed.
+        Calibrated prompts are taken from ``earlier``, the frozen form for the classes of the
+        training; ``RequestError`` if it lacks them.
         """
         return self.freeze(clip, Examples(clip, ()))
 
@@ -243,14 +232,12 @@ class Method(nn.Module, ABC):
             "setting that learns one prompt for all classes",
         )
         other = self.build(clip, class_names, {**self.config.to_json(), **changes})
-        shapes = {key: value.shape for key, value in other.state_dict().items()}
-        differing = [
-            key for key, value in self.state_dict().items() if shapes.pop(key, None) != value.shape
-        ]
+        old, new = ({k: x.shape for k, x in m.state_dict().items()} for m in (self, other))
+        differing = [key for key in old | new if old.get(key) != new.get(key)]
         require(
-            not differing and not shapes,
+            not differing,
             f"with {', '.join(changes)} {self.name} has other parameters than were trained "
-            f"({', '.join([*differing, *shapes])}); leave that setting as it is, or train it anew",
+            f"({', '.join(differing)}); leave that setting as it is, or train it anew",
         )
         other.load_state_dict(self.state_dict(), strict=True)
         return other.train(self.training)
@@ -266,9 +253,43 @@ class FeatureMethod(Method):
         """Score image features ``[batch, embed]``, not normalized: ``[batch, classes]``."""
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images by their features."""
         return self.score(clip, clip.encode_images(images))
 
     def loss(self, clip: CLIP, inputs: ImageFeatures, labels: Labels) -> Scalar:
-        """Cross-entropy of the scored features; see ``Method.loss``."""
         return cross_entropy(self.score(clip, inputs), labels)
+
+
+class TextMethod(FeatureMethod):
+    """Base of methods that score image features by their cosine with class features."""
+
+    @abstractmethod
+    def encode_classes(self, clip: CLIP) -> ClassFeatures:
+        """Class features ``[classes, embed]``, not normalized."""
+
+    def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
+        return clip.logits(features, self.encode_classes(clip))
+
+    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
+        return StaticPrompts.of(clip, self.encode_classes(clip))
+
+
+class PromptMethod(Method):
+    """Base of methods that prompt the image tower, alike for all images."""
+
+    @abstractmethod
+    def encode_classes(self, clip: CLIP) -> ClassFeatures:
+        """Class features ``[classes, embed]``, not normalized."""
+
+    @abstractmethod
+    def prompts_by_block(self) -> Mapping[int, ImagePrompt]:
+        """Block to the prompt before it, as ``encode_prompted_images`` takes them."""
+
+    def encode_images(self, clip: CLIP, images: Images) -> ImageFeatures:
+        """Features ``[batch, embed]`` of prompted images, not normalized."""
+        return encode_prompted_images(clip, images, self.prompts_by_block())
+
+    def forward(self, clip: CLIP, images: Images) -> Logits:
+        return clip.logits(self.encode_images(clip, images), self.encode_classes(clip))
+
+    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
+        return StaticPrompts.of(clip, self.encode_classes(clip), self.prompts_by_block())

@@ -67,18 +67,12 @@ class CLIPAdapter(FeatureMethod):
         """SGD as CoOp's."""
         return Recipe(epochs=200, batch_size=32, lr=0.002, views=10)
 
-    def prepare(self, clip: CLIP, examples: Examples) -> None:
-        """Encode the class texts."""
-        self.texts.keep(clip)
-
     def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
-        """Score the rewritten image features against the class texts."""
         weights = self.down.weight, self.up.weight
         adapted = adapt(features.float(), *weights, self.config.ratio)
         return clip.logits(adapted, self.texts.features(clip))
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """Keep the class features and the bottleneck."""
         return Adapter(
             normalize(self.texts.features(clip), dim=-1),
             clip.logit_scale.float().exp(),

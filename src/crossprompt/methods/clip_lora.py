@@ -114,7 +114,7 @@ class CLIPLoRA(Method):
             "choose a smaller one",
         )
         texts = [config.template[0].replace("{}", name) for name in class_names]
-        self.texts = clip.tokenizer.tokenize_texts(texts, class_names)
+        self.class_texts = clip.tokenizer.tokenize_texts(texts, class_names)
         settings = config.rank, config.alpha / sqrt(config.rank), config.dropout
         self.image, self.text = (
             LowRank(tower.blocks, tower.width, *settings)
@@ -136,12 +136,10 @@ class CLIPLoRA(Method):
         )
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images with both changed towers."""
         features = encode_images(clip, images, self.image.projects())
         return clip.logits(features, self._encode_classes(clip))
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """Keep the class features and the changes of the image tower."""
         return Merged(
             clip,
             self.image.down,
@@ -151,7 +149,7 @@ class CLIPLoRA(Method):
         )
 
     def _encode_classes(self, clip: CLIP) -> ClassFeatures:
-        tokens = clip.text.enter(clip.text.embed(self.texts))
+        tokens = clip.text.enter(clip.text.embed(self.class_texts))
         for block, project in zip(clip.text.blocks, self.text.projects(), strict=True):
             tokens = block(tokens, project)
         return clip.text.pool(tokens)[0]

@@ -60,11 +60,9 @@ class CoCoOp(FeatureMethod):
         return Recipe(epochs=10, batch_size=1, lr=0.002)
 
     def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
-        """Score image features, each against the classes prompted for it."""
         return score(clip, self.names, features, shift(self.text_prompt, features, *self._layers()))
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """Keep the prompt, the network and the tokens of the class names."""
         return Conditional(tokens_of(self.names), self.text_prompt, *self._layers())
 
     def _layers(self) -> tuple[Down, Up]:

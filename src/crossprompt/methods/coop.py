@@ -12,15 +12,13 @@ from dataclasses import dataclass
 
 from crossprompt.clip.model import CLIP
 from crossprompt.methods import prompts
-from crossprompt.methods.base import FeatureMethod, Recipe
-from crossprompt.methods.features import Examples
-from crossprompt.methods.heads import Frozen, StaticPrompts
+from crossprompt.methods.base import Recipe, TextMethod
 from crossprompt.methods.prompts import encode_classes, encode_embedded_texts
 from crossprompt.utils.config import require
-from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Logits
+from crossprompt.utils.shapes import ClassFeatures
 
 
-class CoOp(FeatureMethod):
+class CoOp(TextMethod):
     """Context optimization: a text prompt, one for all classes or one for each."""
 
     name = "coop"
@@ -29,7 +27,7 @@ class CoOp(FeatureMethod):
     fidelity = "faithful"
 
     @dataclass(frozen=True)
-    class Config(FeatureMethod.Config):
+    class Config(TextMethod.Config):
         """Settings of CoOp."""
 
         length: int = 16
@@ -62,8 +60,7 @@ class CoOp(FeatureMethod):
             self.text_prompt = prompts.from_words(clip, config.initial_words, config.length)
 
     @classmethod
-    def class_specific_parameters(cls, config: FeatureMethod.Config) -> str | None:
-        """The prompts, if each class has its own."""
+    def class_specific_parameters(cls, config: TextMethod.Config) -> str | None:
         own = isinstance(config, CoOp.Config) and config.class_specific
         return "a prompt of its own for every class" if own else None
 
@@ -72,15 +69,7 @@ class CoOp(FeatureMethod):
         """SGD as published, longer with more shots."""
         return Recipe(epochs=epochs_for(shots), batch_size=32, lr=0.002)
 
-    def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
-        """Score image features against the prompted classes."""
-        return clip.logits(features, self._encode_classes(clip))
-
-    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """Keep the prompted class features; the image tower has no prompt."""
-        return StaticPrompts.of(clip, self._encode_classes(clip))
-
-    def _encode_classes(self, clip: CLIP) -> ClassFeatures:
+    def encode_classes(self, clip: CLIP) -> ClassFeatures:
         if self.config.class_specific:
             words = clip.text.embed(self.names).write_each(self.text_prompt)
             return encode_embedded_texts(clip, words, {})[0]

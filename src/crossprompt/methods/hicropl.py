@@ -182,10 +182,6 @@ class HiCroPL(Method):
         """Adam as published."""
         return Recipe(epochs=50, batch_size=32, lr=2.5e-3, optimizer="adam", eps=1e-3)
 
-    def prepare(self, clip: CLIP, examples: Examples) -> None:
-        """Encode the descriptions."""
-        self.texts.keep(clip)
-
     def forward(self, clip: CLIP, images: Images) -> Logits:
         """Score images; the image tower runs twice, with the prompts and without."""
         image, classes, _ = self._features(clip, images)

@@ -14,14 +14,12 @@ from dataclasses import dataclass
 
 from crossprompt.clip.model import CLIP
 from crossprompt.methods import prompts
-from crossprompt.methods.base import Method, Recipe
-from crossprompt.methods.features import Examples
-from crossprompt.methods.heads import Frozen, StaticPrompts
-from crossprompt.methods.prompts import encode_classes, encode_prompted_images
-from crossprompt.utils.shapes import ClassFeatures, Images, Logits
+from crossprompt.methods.base import PromptMethod, Recipe
+from crossprompt.methods.prompts import encode_classes
+from crossprompt.utils.shapes import ClassFeatures, ImagePrompt
 
 
-class IVLP(Method):
+class IVLP(PromptMethod):
     """Independent vision-language prompting: uncoupled prompts in both towers."""
 
     name = "ivlp"
@@ -30,7 +28,7 @@ class IVLP(Method):
     fidelity = "faithful"
 
     @dataclass(frozen=True)
-    class Config(Method.Config):
+    class Config(PromptMethod.Config):
         """Settings of IVLP."""
 
         length: int = 4
@@ -60,15 +58,8 @@ class IVLP(Method):
         """SGD as published."""
         return Recipe(epochs=20, batch_size=4, lr=0.0025)
 
-    def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score prompted images against the prompted classes."""
-        features = encode_prompted_images(clip, images, dict(enumerate(self.image_prompts)))
-        return clip.logits(features, self._encode_classes(clip))
+    def prompts_by_block(self) -> dict[int, ImagePrompt]:
+        return dict(enumerate(self.image_prompts))
 
-    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """Keep the image prompts and the prompted class features."""
-        image_prompts = dict(enumerate(self.image_prompts))
-        return StaticPrompts.of(clip, self._encode_classes(clip), image_prompts)
-
-    def _encode_classes(self, clip: CLIP) -> ClassFeatures:
+    def encode_classes(self, clip: CLIP) -> ClassFeatures:
         return encode_classes(clip, self.names, dict(enumerate(self.text_prompts)))

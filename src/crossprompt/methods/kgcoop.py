@@ -13,15 +13,13 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 
 from crossprompt.clip.model import CLIP
 from crossprompt.methods import prompts
-from crossprompt.methods.base import FeatureMethod, Recipe
-from crossprompt.methods.features import Examples
-from crossprompt.methods.heads import Frozen, StaticPrompts
+from crossprompt.methods.base import Recipe, TextMethod
 from crossprompt.methods.prompts import encode_classes
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
-from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Labels, Logits, Scalar
+from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Labels, Scalar
 
 
-class KgCoOp(FeatureMethod):
+class KgCoOp(TextMethod):
     """A text prompt whose class features stay near those of hand-written texts."""
 
     name = "kgcoop"
@@ -30,7 +28,7 @@ class KgCoOp(FeatureMethod):
     fidelity = "faithful"
 
     @dataclass(frozen=True)
-    class Config(FeatureMethod.Config):
+    class Config(TextMethod.Config):
         """Settings of KgCoOp."""
 
         length: int = 4
@@ -59,23 +57,11 @@ class KgCoOp(FeatureMethod):
         """SGD as published."""
         return Recipe(epochs=100, batch_size=128, lr=0.002)
 
-    def prepare(self, clip: CLIP, examples: Examples) -> None:
-        """Encode the hand-written texts."""
-        self.texts.keep(clip)
-
-    def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
-        """Score image features against the prompted classes."""
-        return clip.logits(features, self._encode_classes(clip))
-
     def loss(self, clip: CLIP, inputs: ImageFeatures, labels: Labels) -> Scalar:
         """Cross-entropy, and the mean distance from the hand-written texts."""
-        classes = self._encode_classes(clip).float()
+        classes = self.encode_classes(clip).float()
         distance = 1 - cosine_similarity(classes, self.texts.features(clip)).mean()
         return cross_entropy(clip.logits(inputs, classes), labels) + self.config.weight * distance
 
-    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """Keep the prompted class features; the image tower has no prompt."""
-        return StaticPrompts.of(clip, self._encode_classes(clip))
-
-    def _encode_classes(self, clip: CLIP) -> ClassFeatures:
+    def encode_classes(self, clip: CLIP) -> ClassFeatures:
         return encode_classes(clip, self.names, {0: self.text_prompt})

@@ -59,7 +59,6 @@ class LinearProbe(FeatureMethod):
 
     @classmethod
     def class_specific_parameters(cls, config: FeatureMethod.Config) -> str | None:
-        """The weights are class-specific."""
         return "weights of its own for every class"
 
     @classmethod
@@ -99,7 +98,6 @@ class LinearProbe(FeatureMethod):
         return normalize(features.float(), dim=-1) @ self.weight.T + self.bias
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """Keep the regression's weights, in place of class features."""
         require(bool(self.weight.any()), f"linear_probe has no weights yet; {TRAIN_FIRST}")
         return StaticPrompts({}, self.weight, torch.ones(()), self.bias)
 

@@ -20,14 +20,12 @@ from torch import nn
 
 from crossprompt.clip.model import CLIP
 from crossprompt.methods import prompts
-from crossprompt.methods.base import Method, Recipe
-from crossprompt.methods.features import Examples
-from crossprompt.methods.heads import Frozen, StaticPrompts
-from crossprompt.methods.prompts import encode_classes, encode_prompted_images
-from crossprompt.utils.shapes import ClassFeatures, ImagePrompt, Images, Logits
+from crossprompt.methods.base import PromptMethod, Recipe
+from crossprompt.methods.prompts import encode_classes
+from crossprompt.utils.shapes import ClassFeatures, ImagePrompt
 
 
-class MaPLe(Method):
+class MaPLe(PromptMethod):
     """Multi-modal prompt learning: image prompts are linear in the text prompts."""
 
     name = "maple"
@@ -36,7 +34,7 @@ class MaPLe(Method):
     fidelity = "faithful"
 
     @dataclass(frozen=True)
-    class Config(Method.Config):
+    class Config(PromptMethod.Config):
         """Settings of MaPLe."""
 
         length: int = 2
@@ -68,19 +66,9 @@ class MaPLe(Method):
         """SGD as published."""
         return Recipe(epochs=5, batch_size=4, lr=0.0035)
 
-    def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score prompted images against the prompted classes."""
-        features = encode_prompted_images(clip, images, self._couple())
-        return clip.logits(features, self._encode_classes(clip))
-
-    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """Keep the image prompts and the prompted class features."""
-        return StaticPrompts.of(clip, self._encode_classes(clip), self._couple())
-
-    def _couple(self) -> dict[int, ImagePrompt]:
-        """Block to image prompt: F_i(T_i)."""
+    def prompts_by_block(self) -> dict[int, ImagePrompt]:
         pairs = zip(self.couplings, self.text_prompts, strict=True)
         return {depth: coupling(prompt) for depth, (coupling, prompt) in enumerate(pairs)}
 
-    def _encode_classes(self, clip: CLIP) -> ClassFeatures:
+    def encode_classes(self, clip: CLIP) -> ClassFeatures:
         return encode_classes(clip, self.names, dict(enumerate(self.text_prompts)))

@@ -23,17 +23,15 @@ from torch import Tensor, nn
 
 from crossprompt.clip.model import CLIP
 from crossprompt.methods import prompts
-from crossprompt.methods.base import Method, Recipe
-from crossprompt.methods.features import Examples
-from crossprompt.methods.heads import Frozen, StaticPrompts
-from crossprompt.methods.prompts import encode_prompted_images, encode_prompted_texts
-from crossprompt.utils.shapes import ImagePrompt, Images, Logits, TextPrompt
+from crossprompt.methods.base import PromptMethod, Recipe
+from crossprompt.methods.prompts import WordPrompt, encode_classes
+from crossprompt.utils.shapes import ClassFeatures, ImagePrompt
 
 TextPrompts = Float[Tensor, "depth length text_width"]
 ImagePrompts = Float[Tensor, "depth length image_width"]
 
 
-class MmAP(Method):
+class MmAP(PromptMethod):
     """Multi-modal alignment prompts: one source for both towers."""
 
     name = "mmap"
@@ -44,7 +42,7 @@ class MmAP(Method):
     difference = "there is no public code: the recipe and how prompts start are our own"
 
     @dataclass(frozen=True)
-    class Config(Method.Config):
+    class Config(PromptMethod.Config):
         """Settings of MmAP."""
 
         length: int = 4
@@ -71,24 +69,21 @@ class MmAP(Method):
         """SGD as CoOp's."""
         return Recipe(epochs=20, batch_size=4, lr=0.0035)
 
-    def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images."""
-        image_prompts, text_prompts = self.prompts()
-        image = encode_prompted_images(clip, images, image_prompts)
-        return clip.logits(image, encode_prompted_texts(clip, self.names, text_prompts)[0])
+    @property
+    def sources(self) -> list["Source"]:
+        """The source of the group, if there is one, then that of the task."""
+        return [self.task] if self.group is None else [self.group, self.task]
 
-    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """Keep the prompted class features and the image prompts."""
-        image_prompts, text_prompts = self.prompts()
-        classes = encode_prompted_texts(clip, self.names, text_prompts)[0]
-        return StaticPrompts.of(clip, classes, image_prompts)
+    def prompts_by_block(self) -> dict[int, ImagePrompt]:
+        image = torch.cat([source.for_images() for source in self.sources], dim=1)
+        return dict(enumerate(image))
 
-    def prompts(self) -> tuple[dict[int, ImagePrompt], dict[int, TextPrompt]]:
-        """The prompts before each block of the image and of the text tower."""
-        sources = [self.task] if self.group is None else [self.group, self.task]
-        image = torch.cat([source.for_images() for source in sources], dim=1)
-        text = torch.cat([source.for_texts() for source in sources], dim=1)
-        return dict(enumerate(image)), dict(enumerate(text[:, None]))
+    def text_prompts(self) -> dict[int, WordPrompt]:
+        """Block to the prompt before it in the text tower."""
+        return dict(enumerate(torch.cat([source.for_texts() for source in self.sources], dim=1)))
+
+    def encode_classes(self, clip: CLIP) -> ClassFeatures:
+        return encode_classes(clip, self.names, self.text_prompts())
 
 
 class Source(nn.Module):

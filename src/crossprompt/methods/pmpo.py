@@ -22,16 +22,14 @@ from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
 from crossprompt.methods import prompts
-from crossprompt.methods.base import Method, Recipe
-from crossprompt.methods.features import Examples
-from crossprompt.methods.heads import Frozen, StaticPrompts
-from crossprompt.methods.prompts import encode_prompted_images, encode_prompted_texts
+from crossprompt.methods.base import PromptMethod, Recipe
+from crossprompt.methods.prompts import encode_prompted_texts
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
 from crossprompt.utils.config import require
-from crossprompt.utils.shapes import ClassFeatures, ImagePrompt, Images, Logits
+from crossprompt.utils.shapes import ClassFeatures, ImagePrompt
 
 
-class PMPO(Method):
+class PMPO(PromptMethod):
     """Partitioned multi-modal prompts."""
 
     name = "pmpo"
@@ -41,7 +39,7 @@ class PMPO(Method):
     difference = "from the abstract and summaries of the paper; there is no public code"
 
     @dataclass(frozen=True)
-    class Config(Method.Config):
+    class Config(PromptMethod.Config):
         """Settings of PMPO."""
 
         prompts: int = 4
@@ -93,26 +91,12 @@ class PMPO(Method):
         """SGD as MaPLe's."""
         return Recipe(epochs=5, batch_size=4, lr=0.0035)
 
-    def prepare(self, clip: CLIP, examples: Examples) -> None:
-        """Encode the hand-written texts."""
-        self.texts.keep(clip)
-
-    def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images."""
-        image = encode_prompted_images(clip, images, self.image_prompts())
-        return clip.logits(image, self._encode_classes(clip))
-
-    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """Keep the class features and the image prompt of every block."""
-        return StaticPrompts.of(clip, self._encode_classes(clip), self.image_prompts())
-
-    def image_prompts(self) -> dict[int, ImagePrompt]:
-        """The prompt before each block of the image tower."""
+    def prompts_by_block(self) -> dict[int, ImagePrompt]:
         owners = zip(self.segments, self.to_image, self.text_prompts, strict=True)
         written = [(blocks, linear(prompt)) for blocks, linear, prompt in owners]
         return {block: prompt for blocks, prompt in written for block in blocks}
 
-    def _encode_classes(self, clip: CLIP) -> ClassFeatures:
+    def encode_classes(self, clip: CLIP) -> ClassFeatures:
         prompted = encode_prompted_texts(clip, self.names, {0: self.text_prompts}).float()
         prompted = normalize(prompted, dim=-1).mean(0)
         written = normalize(self.texts.features(clip), dim=-1)

@@ -22,17 +22,15 @@ from torch.nn.functional import cross_entropy
 
 from crossprompt.clip.model import CLIP
 from crossprompt.methods import prompts
-from crossprompt.methods.base import FeatureMethod, Recipe
+from crossprompt.methods.base import Recipe, TextMethod
 from crossprompt.methods.coop import epochs_for
-from crossprompt.methods.features import Examples
-from crossprompt.methods.heads import Frozen, StaticPrompts
 from crossprompt.methods.prompts import encode_classes
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
 from crossprompt.utils import distributed
-from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Labels, Logits, Scalar
+from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Labels, Scalar
 
 
-class ProGrad(FeatureMethod):
+class ProGrad(TextMethod):
     """A text prompt whose gradient is aligned with zero-shot CLIP."""
 
     name = "prograd"
@@ -41,7 +39,7 @@ class ProGrad(FeatureMethod):
     fidelity = "faithful"
 
     @dataclass(frozen=True)
-    class Config(FeatureMethod.Config):
+    class Config(TextMethod.Config):
         """Settings of ProGrad."""
 
         length: int = 16
@@ -74,14 +72,6 @@ class ProGrad(FeatureMethod):
         """The recipe of CoOp."""
         return Recipe(epochs=epochs_for(shots), batch_size=32, lr=0.002)
 
-    def prepare(self, clip: CLIP, examples: Examples) -> None:
-        """Encode zero-shot CLIP's texts."""
-        self.texts.keep(clip)
-
-    def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
-        """Score image features against the prompted classes."""
-        return clip.logits(features, self._encode_classes(clip))
-
     def backward(self, clip: CLIP, inputs: ImageFeatures, labels: Labels) -> Scalar:
         """Set the prompt's gradient to the aligned one, which needs those over all processes."""
         logits = self.score(clip, inputs)
@@ -95,11 +85,7 @@ class ProGrad(FeatureMethod):
         self.text_prompt.grad = align(gradient, guide, self.config.strength)
         return loss
 
-    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """Keep the prompted class features; the image tower has no prompt."""
-        return StaticPrompts.of(clip, self._encode_classes(clip))
-
-    def _encode_classes(self, clip: CLIP) -> ClassFeatures:
+    def encode_classes(self, clip: CLIP) -> ClassFeatures:
         return encode_classes(clip, self.names, {0: self.text_prompt})
 
 

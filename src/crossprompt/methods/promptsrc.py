@@ -28,16 +28,14 @@ from torch.nn.functional import cross_entropy, kl_div, l1_loss, log_softmax, nor
 
 from crossprompt.clip.model import CLIP
 from crossprompt.methods import prompts
-from crossprompt.methods.base import Method, Recipe
-from crossprompt.methods.features import Examples
-from crossprompt.methods.heads import Frozen, StaticPrompts
-from crossprompt.methods.prompts import encode_classes, encode_prompted_images
+from crossprompt.methods.base import PromptMethod, Recipe
+from crossprompt.methods.prompts import encode_classes
 from crossprompt.methods.templates import ClassTexts, check_templates
 from crossprompt.utils.config import require
-from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Images, Labels, Logits, Scalar
+from crossprompt.utils.shapes import ClassFeatures, ImagePrompt, Images, Labels, Scalar
 
 
-class PromptSRC(Method):
+class PromptSRC(PromptMethod):
     """Prompting with self-regulating constraints."""
 
     name = "promptsrc"
@@ -46,7 +44,7 @@ class PromptSRC(Method):
     fidelity = "faithful"
 
     @dataclass(frozen=True)
-    class Config(Method.Config):
+    class Config(PromptMethod.Config):
         """Settings of PromptSRC."""
 
         length: int = 4
@@ -83,7 +81,7 @@ class PromptSRC(Method):
         super().__init__(clip, class_names, config)
         self.config: PromptSRC.Config = config
         depth = prompts.limit_depth("promptsrc", clip, config.depth, type(config).depth)
-        self.known_texts = ClassTexts(clip, class_names, config.ensemble)
+        self.texts = ClassTexts(clip, class_names, config.ensemble)
         self.names = prompts.tokenize_names(clip, class_names, config.length)
         first = prompts.from_words_or_draw(clip, config.initial_words, config.length)
         self.text_prompts = prompts.deep(first, depth)
@@ -96,19 +94,11 @@ class PromptSRC(Method):
         """SGD as published."""
         return Recipe(epochs=50, batch_size=4, lr=0.0025)
 
-    def prepare(self, clip: CLIP, examples: Examples) -> None:
-        """Encode the frozen texts."""
-        self.known_texts.keep(clip)
-
-    def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score prompted images against the prompted classes."""
-        return clip.logits(self._encode_images(clip, images), self._encode_classes(clip))
-
     def loss(self, clip: CLIP, images: Images, labels: Labels) -> Scalar:
         """Cross-entropy, and the distances from the frozen texts, images and logits."""
-        image, text = self._encode_images(clip, images), self._encode_classes(clip)
+        image, text = self.encode_images(clip, images), self.encode_classes(clip)
         with torch.no_grad():
-            known_image, known_text = clip.encode_images(images), self.known_texts.features(clip)
+            known_image, known_text = clip.encode_images(images), self.texts.features(clip)
         logits, known_logits = clip.logits(image, text), clip.logits(known_image, known_text)
         divergence = kl_div(
             log_softmax(logits, dim=-1),
@@ -127,15 +117,10 @@ class PromptSRC(Method):
         """A Gaussian of the epoch."""
         return gaussian_weights(epochs, self.config.gaussian_mean, self.config.gaussian_std)
 
-    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """Keep the image prompts and the prompted class features."""
-        image_prompts = dict(enumerate(self.image_prompts))
-        return StaticPrompts.of(clip, self._encode_classes(clip), image_prompts)
+    def prompts_by_block(self) -> dict[int, ImagePrompt]:
+        return dict(enumerate(self.image_prompts))
 
-    def _encode_images(self, clip: CLIP, images: Images) -> ImageFeatures:
-        return encode_prompted_images(clip, images, dict(enumerate(self.image_prompts)))
-
-    def _encode_classes(self, clip: CLIP) -> ClassFeatures:
+    def encode_classes(self, clip: CLIP) -> ClassFeatures:
         return encode_classes(clip, self.names, dict(enumerate(self.text_prompts)))
 
 

@@ -18,15 +18,13 @@ import torch
 from torch import nn
 
 from crossprompt.clip.model import CLIP
-from crossprompt.methods.base import FeatureMethod, Recipe
-from crossprompt.methods.features import Examples
-from crossprompt.methods.heads import Frozen, StaticPrompts
+from crossprompt.methods.base import Recipe, TextMethod
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
 from crossprompt.utils.config import require
-from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Logits
+from crossprompt.utils.shapes import ClassFeatures
 
 
-class TaskRes(FeatureMethod):
+class TaskRes(TextMethod):
     """Class text features plus a trainable residual."""
 
     name = "taskres"
@@ -35,7 +33,7 @@ class TaskRes(FeatureMethod):
     fidelity = "faithful"
 
     @dataclass(frozen=True)
-    class Config(FeatureMethod.Config):
+    class Config(TextMethod.Config):
         """Settings of TaskRes."""
 
         scale: float = 0.5
@@ -54,8 +52,7 @@ class TaskRes(FeatureMethod):
         self.residual = nn.Parameter(torch.zeros(len(class_names), clip.config.embed))
 
     @classmethod
-    def class_specific_parameters(cls, config: FeatureMethod.Config) -> str | None:
-        """The residuals are class-specific."""
+    def class_specific_parameters(cls, config: TextMethod.Config) -> str | None:
         return "a residual for every class"
 
     @classmethod
@@ -64,17 +61,5 @@ class TaskRes(FeatureMethod):
         epochs = 100 if shots <= 4 else 200
         return Recipe(epochs=epochs, batch_size=256, lr=0.002, optimizer="adam", views=10)
 
-    def prepare(self, clip: CLIP, examples: Examples) -> None:
-        """Encode the class texts."""
-        self.texts.keep(clip)
-
-    def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
-        """Score image features against the classes."""
-        return clip.logits(features, self._classes(clip))
-
-    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """The class features; the image tower is unchanged."""
-        return StaticPrompts.of(clip, self._classes(clip))
-
-    def _classes(self, clip: CLIP) -> ClassFeatures:
+    def encode_classes(self, clip: CLIP) -> ClassFeatures:
         return self.texts.features(clip) + self.config.scale * self.residual

@@ -86,7 +86,6 @@ class CacheMethod(FeatureMethod):
 
     @classmethod
     def class_specific_parameters(cls, config: FeatureMethod.Config) -> str | None:
-        """The cache is class-specific."""
         return "every training image votes for its class"
 
     def resize_for(self, state: Mapping[str, Any]) -> None:
@@ -116,13 +115,11 @@ class CacheMethod(FeatureMethod):
         self.beta.fill_(beta)
 
     def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
-        """Score image features against the class texts and the cache."""
         unit = normalize(features.float(), dim=-1)
         near = ask(unit, self.keys, self.values, self.beta)
         return clip.logits(features, self.texts.features(clip)) + self.alpha * near
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """Keep the class features and the cache."""
         require(len(self.keys) > 0, f"the cache of {self.name} is empty; {TRAIN_FIRST}")
         classes = normalize(self.texts.features(clip), dim=-1)
         cache = self.keys, self.values, self.alpha, self.beta

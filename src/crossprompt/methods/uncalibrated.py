@@ -26,7 +26,6 @@ class PerBatch(Frozen):
         self.method = method
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score a batch by its own prompts."""
         logits: Logits = self.method(clip, images)
         return logits
 
@@ -37,5 +36,4 @@ class PerImage(PerBatch):
     form = "per-image"
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score each image by its own prompts."""
         return torch.cat([self.method(clip, image[None]) for image in images])

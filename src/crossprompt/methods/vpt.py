@@ -13,15 +13,12 @@ from dataclasses import dataclass
 
 from crossprompt.clip.model import CLIP
 from crossprompt.methods import prompts
-from crossprompt.methods.base import Method, Recipe
-from crossprompt.methods.features import Examples
-from crossprompt.methods.heads import Frozen, StaticPrompts
-from crossprompt.methods.prompts import encode_prompted_images
+from crossprompt.methods.base import PromptMethod, Recipe
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
-from crossprompt.utils.shapes import Images, Logits
+from crossprompt.utils.shapes import ClassFeatures, ImagePrompt
 
 
-class VPT(Method):
+class VPT(PromptMethod):
     """Visual prompt tuning: prompts in the image tower only."""
 
     name = "vpt"
@@ -30,7 +27,7 @@ class VPT(Method):
     fidelity = "faithful"
 
     @dataclass(frozen=True)
-    class Config(Method.Config):
+    class Config(PromptMethod.Config):
         """Settings of VPT."""
 
         length: int = 8
@@ -56,16 +53,8 @@ class VPT(Method):
         """SGD as in MaPLe's code."""
         return Recipe(epochs=5, batch_size=4, lr=0.0025)
 
-    def prepare(self, clip: CLIP, examples: Examples) -> None:
-        """Encode the class texts."""
-        self.texts.keep(clip)
+    def prompts_by_block(self) -> dict[int, ImagePrompt]:
+        return dict(enumerate(self.image_prompts))
 
-    def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score prompted images against the class texts."""
-        features = encode_prompted_images(clip, images, dict(enumerate(self.image_prompts)))
-        return clip.logits(features, self.texts.features(clip))
-
-    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """The image prompts, and the class texts' features."""
-        image_prompts = dict(enumerate(self.image_prompts))
-        return StaticPrompts.of(clip, self.texts.features(clip), image_prompts)
+    def encode_classes(self, clip: CLIP) -> ClassFeatures:
+        return self.texts.features(clip)

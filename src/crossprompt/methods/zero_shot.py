@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crossprompt.clip.model import CLIP
-from crossprompt.methods.base import FeatureMethod, Recipe
-from crossprompt.methods.features import Examples
-from crossprompt.methods.heads import Frozen, StaticPrompts
+from crossprompt.methods.base import Recipe, TextMethod
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
-from crossprompt.utils.shapes import ImageFeatures, Logits
+from crossprompt.utils.shapes import ClassFeatures
 
 
-class ZeroShot(FeatureMethod):
+class ZeroShot(TextMethod):
     """Hand-written templates, no trainable parameters."""
 
     name = "zero_shot"
@@ -24,7 +22,7 @@ class ZeroShot(FeatureMethod):
     fidelity = "faithful"
 
     @dataclass(frozen=True)
-    class Config(FeatureMethod.Config):
+    class Config(TextMethod.Config):
         """Settings of zero-shot CLIP."""
 
         template: tuple[str, ...] = PHOTO
@@ -43,10 +41,5 @@ class ZeroShot(FeatureMethod):
         """Nothing to train."""
         return Recipe(epochs=0, batch_size=32, lr=0.0)
 
-    def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
-        """Score image features against the class texts."""
-        return clip.logits(features, self.texts.features(clip))
-
-    def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
-        """The class texts' features."""
-        return StaticPrompts.of(clip, self.texts.features(clip))
+    def encode_classes(self, clip: CLIP) -> ClassFeatures:
+        return self.texts.features(clip)

@@ -45,7 +45,6 @@ class Adapter(FeatureHead):
 
     @classmethod
     def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
-        """Check keys, types and shapes."""
         hidden, embed = length_of(found, "down"), clip.config.embed
         shapes = {"class_weights": (classes, embed), "scale": (), "ratio": ()}
         check_tensors(found, {**shapes, "down": (hidden, embed), "up": (embed, hidden)})

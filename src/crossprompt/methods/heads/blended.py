@@ -35,7 +35,6 @@ class Blended(Frozen):
 
     @classmethod
     def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
-        """Check keys, types and shapes."""
         if strays := sorted(key for key in found if not key.startswith(PREFIX)):
             raise ValueError(f"unexpected {', '.join(strays[:3])}; all keys begin with {PREFIX}")
         own = {key.removeprefix(PREFIX): value for key, value in found.items()}

@@ -54,7 +54,6 @@ class Cache(FeatureHead):
 
     @classmethod
     def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
-        """Check keys, types and shapes."""
         keys, embed = length_of(found, "keys"), clip.config.embed
         shapes = {"class_weights": (classes, embed), "scale": (), "alpha": (), "beta": ()}
         check_tensors(found, {**shapes, "keys": (keys, embed), "values": (keys, classes)})

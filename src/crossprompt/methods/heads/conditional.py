@@ -79,7 +79,6 @@ class Conditional(Frozen):
 
     @classmethod
     def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
-        """Check keys, types and shapes."""
         embed, text = clip.config.embed, clip.config.text
         length, hidden = length_of(found, "text_prompt"), length_of(found, "down_bias")
         tokens = found.get("name_tokens")

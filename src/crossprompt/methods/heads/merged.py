@@ -51,14 +51,12 @@ class Merged(Frozen):
             self.register_buffer(f"weight_{number}", weight, persistent=False)
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images."""
         weights = [getattr(self, f"weight_{number}") for number in range(self.down.shape[0])]
         features = encode_images(clip, images, [project_by(weight) for weight in weights])
         return self.scale * normalize(features.float(), dim=-1) @ self.class_weights.T
 
     @classmethod
     def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
-        """Check keys, types and shapes."""
         image, down = clip.config.image, found.get("down")
         rank = down.shape[2] if down is not None and down.ndim == 4 else 0
         shapes: dict[str, tuple[int, ...]] = {

@@ -87,7 +87,6 @@ class StaticPrompts(Frozen):
         return not self.depths
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images."""
         return self.score(self.encode(clip, images))
 
     def score(self, features: ImageFeatures) -> Logits:
@@ -100,7 +99,6 @@ class StaticPrompts(Frozen):
 
     @classmethod
     def check_state(cls, found: Headers, clip: CLIP, classes: int) -> None:
-        """Check keys, types and shapes."""
         shapes: dict[str, tuple[int, ...]] = {}
         for start, tower in ((PROMPT, clip.config.image), (TEXT_PROMPT, clip.config.text)):
             possible = {f"{start}{depth}" for depth in range(tower.blocks)}

@@ -32,10 +32,8 @@ class ClassSubset(Frozen):
         return isinstance(self.frozen, ScoresFeatures) and self.frozen.plain
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images."""
         return self.frozen(clip, images)[:, self.columns]
 
     def score(self, features: ImageFeatures) -> Logits:
-        """Score image features."""
         assert isinstance(self.frozen, ScoresFeatures)
         return self.frozen.score(features)[:, self.columns]
