@@ -8,7 +8,6 @@ import torch
 from crossprompt.clip.model import CLIP
 from crossprompt.data.class_names import check_class_names
 from crossprompt.errors import RequestError
-from crossprompt.methods.base import FeatureMethod as FeatureMethod
 from crossprompt.methods.base import Method as Method
 from crossprompt.methods.base import Recipe as Recipe
 from crossprompt.methods.clip_adapter import CLIPAdapter

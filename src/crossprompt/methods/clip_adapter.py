@@ -39,8 +39,6 @@ class CLIPAdapter(FeatureMethod):
 
     @dataclass(frozen=True)
     class Config(FeatureMethod.Config):
-        """Settings of CLIP-Adapter."""
-
         ratio: float = 0.2
         """Part of the feature that is rewritten, 0 to 1."""
         reduction: int = 4
@@ -68,15 +66,14 @@ class CLIPAdapter(FeatureMethod):
         return Recipe(epochs=200, batch_size=32, lr=0.002, views=10)
 
     def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
-        weights = self.down.weight, self.up.weight
-        adapted = adapt(features.float(), *weights, self.config.ratio)
+        adapted = adapt(features.float(), self.down.weight, self.up.weight, self.config.ratio)
         return clip.logits(adapted, self.texts.features(clip))
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
         return Adapter(
-            normalize(self.texts.features(clip), dim=-1),
-            clip.logit_scale.float().exp(),
-            self.down.weight,
-            self.up.weight,
-            torch.tensor(self.config.ratio),
+            class_weights=normalize(self.texts.features(clip), dim=-1),
+            scale=clip.logit_scale.float().exp(),
+            down=self.down.weight,
+            up=self.up.weight,
+            ratio=torch.tensor(self.config.ratio),
         )

@@ -80,8 +80,6 @@ class CLIPLoRA(Method):
 
     @dataclass(frozen=True)
     class Config(Method.Config):
-        """Settings of CLIP-LoRA."""
-
         rank: int = 2
         """Rank of every change."""
         alpha: float = 1.0

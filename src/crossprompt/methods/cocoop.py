@@ -31,8 +31,6 @@ class CoCoOp(FeatureMethod):
 
     @dataclass(frozen=True)
     class Config(FeatureMethod.Config):
-        """Settings of CoCoOp."""
-
         length: int = 4
         """Prompt tokens in front of the class name."""
         initial_words: str = "a photo of a"

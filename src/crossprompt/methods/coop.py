@@ -28,8 +28,6 @@ class CoOp(TextMethod):
 
     @dataclass(frozen=True)
     class Config(TextMethod.Config):
-        """Settings of CoOp."""
-
         length: int = 16
         """Prompt tokens in front of the class name."""
         class_specific: bool = False

@@ -65,8 +65,6 @@ class DCP(Method):
 
     @dataclass(frozen=True)
     class Config(Method.Config):
-        """Settings of DCP."""
-
         length: int = 16
         """Prompt tokens on each side."""
         depth: int = 9

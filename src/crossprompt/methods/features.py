@@ -1,7 +1,7 @@
 """Few-shot images as pixels and as features of the frozen image tower."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -77,21 +77,22 @@ class Examples:
         """
         require(len(self.train) > 0, "no training images were given; freezing calibrates on them")
         items = balanced(self.train, CALIBRATION_IMAGES, self.seed)
-        paths, transform = [item.path for item in items], self.clip.preprocess
-        batches = read_batches(paths, transform, BATCH, enough=transform.enough)
-        return torch.cat([batch.images for batch in batches]).to(self.clip.device)
+        return torch.cat(list(_read(self.clip, items)))
 
 
 @torch.no_grad()
 def encode_split(clip: CLIP, items: Sequence[Item]) -> Features:
     """Encode every image of ``items`` once, with the test transform."""
-    paths, transform = [item.path for item in items], clip.preprocess
-    parts: list[Tensor] = [
-        clip.encode_images(to_device(batch.images, clip.device)).float()
-        for batch in read_batches(paths, transform, BATCH, enough=transform.enough)
-    ]
+    parts: list[Tensor] = [clip.encode_images(images).float() for images in _read(clip, items)]
     features = torch.cat(parts) if parts else torch.empty(0, clip.config.embed, device=clip.device)
     return Features(features, [item.label for item in items])
+
+
+def _read(clip: CLIP, items: Sequence[Item]) -> Iterator[Images]:
+    """Batches of images with the test transform, on the backbone's device."""
+    paths, transform = [item.path for item in items], clip.preprocess
+    for batch in read_batches(paths, transform, BATCH, enough=transform.enough):
+        yield to_device(batch.images, clip.device)
 
 
 def balanced(items: Sequence[Item], count: int, seed: int) -> list[Item]:

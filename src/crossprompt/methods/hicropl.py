@@ -125,8 +125,6 @@ class HiCroPL(Method):
 
     @dataclass(frozen=True)
     class Config(Method.Config):
-        """Settings of HiCroPL."""
-
         length: int = 16
         """Prompt tokens on each side."""
         depth: int = 12
@@ -156,7 +154,13 @@ class HiCroPL(Method):
     def __init__(self, clip: CLIP, class_names: Sequence[str], config: Config) -> None:
         super().__init__(clip, class_names, config)
         self.config: HiCroPL.Config = config
-        self.depth, self.turn = choose_blocks(clip, config)
+        self.depth = prompts.limit_depth("hicropl", clip, config.depth, type(config).depth)
+        self.turn = self.depth // 2 if config.turn is None else config.turn
+        require(
+            0 < self.turn < self.depth,
+            f"hicropl: the direction turns at block {self.turn} of {self.depth}, but there must be "
+            "blocks before and after it; choose another turn, or a backbone with more blocks",
+        )
         image, text, length = clip.config.image.width, clip.config.text.width, config.length
         require(
             image % HEADS == text % HEADS == 0,
@@ -213,32 +217,11 @@ class HiCroPL(Method):
     ) -> tuple[ImageFeatures, ClassFeatures, ImageFeatures]:
         """Blended image and class features, and frozen CLIP's image features."""
         image_prompts, text_prompts = self.prompts()
-        known_image = known(clip, images)
+        with torch.no_grad():
+            known_image = clip.encode_images(images)
         image = blend(encode_prompted_images(clip, images, image_prompts), known_image)
         return image, self._encode_classes(clip, text_prompts), known_image
 
     def _encode_classes(self, clip: CLIP, prompts: dict[int, TextPrompt]) -> ClassFeatures:
         prompted = encode_prompted_texts(clip, self.names, prompts)[0]
         return blend(prompted, self.texts.features(clip))
-
-
-@torch.no_grad()
-def known(clip: CLIP, images: Images) -> ImageFeatures:
-    """Image features of frozen CLIP."""
-    return clip.encode_images(images)
-
-
-def choose_blocks(clip: CLIP, config: HiCroPL.Config) -> tuple[int, int]:
-    """The number of prompted blocks, and the first block after the turn of direction.
-
-    Raises:
-        RequestError: the backbone has too few blocks.
-    """
-    depth = prompts.limit_depth("hicropl", clip, config.depth, type(config).depth)
-    turn = depth // 2 if config.turn is None else config.turn
-    require(
-        0 < turn < depth,
-        f"hicropl: the direction turns at block {turn} of {depth}, but there must be blocks before "
-        "and after it; choose another turn, or a backbone with more blocks",
-    )
-    return depth, turn

@@ -29,8 +29,6 @@ class KgCoOp(TextMethod):
 
     @dataclass(frozen=True)
     class Config(TextMethod.Config):
-        """Settings of KgCoOp."""
-
         length: int = 4
         """Prompt tokens in front of the class name."""
         initial_words: str = "a photo of a"

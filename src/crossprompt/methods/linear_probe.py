@@ -42,8 +42,6 @@ class LinearProbe(FeatureMethod):
 
     @dataclass(frozen=True)
     class Config(FeatureMethod.Config):
-        """Settings of the linear probe."""
-
         c: float | None = None
         """Inverse strength of the regularization; by default searched on the validation images."""
 

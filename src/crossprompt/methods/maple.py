@@ -34,16 +34,9 @@ class MaPLe(PromptMethod):
     fidelity = "faithful"
 
     @dataclass(frozen=True)
-    class Config(PromptMethod.Config):
-        """Settings of MaPLe."""
-
+    class Config(prompts.DeepConfig, PromptMethod.Config):
         length: int = 2
         """Prompt tokens in each tower."""
-        depth: int = 9
-        """Number of blocks, counted from the first, that have their own prompt in each tower."""
-        initial_words: str = "a photo of a"
-        """Words whose first tokens, as many as the length, the first text prompt starts from; an
-        empty text lets it start at random, as all others do."""
 
         def __post_init__(self) -> None:
             prompts.check_at_least("maple", self, length=1, depth=1)

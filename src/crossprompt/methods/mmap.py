@@ -43,8 +43,6 @@ class MmAP(PromptMethod):
 
     @dataclass(frozen=True)
     class Config(PromptMethod.Config):
-        """Settings of MmAP."""
-
         length: int = 4
         """Prompt tokens on each side."""
         depth: int = 9

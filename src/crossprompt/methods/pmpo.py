@@ -40,8 +40,6 @@ class PMPO(PromptMethod):
 
     @dataclass(frozen=True)
     class Config(PromptMethod.Config):
-        """Settings of PMPO."""
-
         prompts: int = 4
         """Text prompts, and segments of the image tower; by default no more than it has blocks."""
         length: int = 4

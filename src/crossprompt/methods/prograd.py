@@ -40,8 +40,6 @@ class ProGrad(TextMethod):
 
     @dataclass(frozen=True)
     class Config(TextMethod.Config):
-        """Settings of ProGrad."""
-
         length: int = 16
         """Prompt tokens in front of the class name."""
         initial_words: str = "a photo of a"

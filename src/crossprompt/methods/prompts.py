@@ -1,6 +1,7 @@
-"""Prompt tokens: initial values, and checks of the settings that describe them."""
+"""Prompt tokens: settings and their checks, initial values, and forward passes with prompts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -24,6 +25,24 @@ PromptedTokens = Float[Tensor, "batch prompted_tokens image_width"]
 """Image tokens, then prompt tokens."""
 WordPrompt = Float[Tensor, "length text_width"]
 """Prompt tokens of the text tower, the same for all classes."""
+DEVIATION = 0.02
+"""Standard deviation of random prompts."""
+WORDS_AT_MOST = 4
+"""Length of the longest deep prompt that may start from words; longer ones start at random, as
+published."""
+
+
+@dataclass(frozen=True)
+class DeepConfig(Settings):
+    """Settings of a prompt before each of the first blocks of both towers."""
+
+    length: int = 4
+    """Prompt tokens in each tower."""
+    depth: int = 9
+    """Number of blocks, counted from the first, that have their own prompt in each tower."""
+    initial_words: str = "a photo of a"
+    """Words whose first tokens, as many as the length, the first text prompt starts from; an
+    empty text lets it start at random, as all others do."""
 
 
 def append(tokens: ImageTokens, prompt: ImagePrompt) -> PromptedTokens:
@@ -100,13 +119,6 @@ def encode_classes(
     """
     groups = {depth: prompt[None] for depth, prompt in prompts.items()}
     return encode_prompted_texts(clip, names, groups)[0]
-
-
-DEVIATION = 0.02
-"""Standard deviation of random prompts."""
-WORDS_AT_MOST = 4
-"""Length of the longest deep prompt that may start from words; longer ones start at random, as
-published."""
 
 
 def draw(*shape: int) -> nn.Parameter:

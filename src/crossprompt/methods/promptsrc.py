@@ -44,16 +44,7 @@ class PromptSRC(PromptMethod):
     fidelity = "faithful"
 
     @dataclass(frozen=True)
-    class Config(PromptMethod.Config):
-        """Settings of PromptSRC."""
-
-        length: int = 4
-        """Prompt tokens in each tower."""
-        depth: int = 9
-        """Number of blocks, counted from the first, that have their own prompt in each tower."""
-        initial_words: str = "a photo of a"
-        """Words whose first tokens, as many as the length, the first text prompt starts from; an
-        empty text lets it start at random, as all others do."""
+    class Config(prompts.DeepConfig, PromptMethod.Config):
         text_weight: float = 25.0
         """Weight of the distance from the frozen text features."""
         image_weight: float = 10.0
@@ -69,10 +60,8 @@ class PromptSRC(PromptMethod):
         """Standard deviation of the weights, in epochs."""
 
         def __post_init__(self) -> None:
-            prompts.check_at_least(
-                "promptsrc", self, length=1, depth=1, text_weight=0, image_weight=0
-            )
-            prompts.check_at_least("promptsrc", self, logits_weight=0)
+            weights = {"text_weight": 0, "image_weight": 0, "logits_weight": 0}
+            prompts.check_at_least("promptsrc", self, length=1, depth=1, **weights)
             deviation = self.gaussian_std
             require(deviation > 0, f"promptsrc: gaussian_std is {deviation}, expected more than 0")
             check_templates(self.ensemble, "promptsrc", "ensemble")

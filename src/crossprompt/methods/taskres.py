@@ -34,8 +34,6 @@ class TaskRes(TextMethod):
 
     @dataclass(frozen=True)
     class Config(TextMethod.Config):
-        """Settings of TaskRes."""
-
         scale: float = 0.5
         """Factor of the residual."""
         template: tuple[str, ...] = PHOTO

@@ -1,4 +1,4 @@
-"""Tip-Adapter: a cache of the training images' features votes beside the class texts.
+"""Tip-Adapter(-F): a cache of the training images' features votes beside the class texts.
 
 Zhang et al., ECCV 2022, https://arxiv.org/abs/2207.09519. The score of an image feature f is
 
@@ -10,6 +10,7 @@ code:
 
 * ``scale`` is the backbone's own exp(logit_scale), which is their 100 for CLIP's checkpoints.
 * One search grid for alpha and beta, the authors' for most data sets; theirs is wider for a few.
+* Tip-Adapter-F keeps the last epoch; the authors keep the best on the test images.
 * Without validation images alpha and beta are the start values of the authors' search.
 """
 
@@ -26,11 +27,11 @@ from crossprompt.clip.model import CLIP
 from crossprompt.methods.base import TRAIN_FIRST, FeatureMethod, Recipe
 from crossprompt.methods.features import Examples, encode_crops
 from crossprompt.methods.heads import Cache, Frozen
-from crossprompt.methods.heads.cache import Keys, Values, ask
+from crossprompt.methods.heads.cache import Keys, ask
 from crossprompt.methods.prompts import check_at_least
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
 from crossprompt.utils.config import require
-from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Logits
+from crossprompt.utils.shapes import ImageFeatures, Logits
 
 ALPHA, BETA = 1.17, 1.0
 """Values without validation images, and in training."""
@@ -39,7 +40,6 @@ BETAS = tuple(0.1 + step * (7 - 0.1) / 200 for step in range(200))
 """Search grid (utils.py:95 with configs/imagenet.yaml)."""
 SMALLEST_CROP = 0.5
 """Smallest part of an image's area that a crop keeps (main.py:157)."""
-Pairs = tuple[Keys, Values]
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,16 @@ class CacheMethod(FeatureMethod):
 
     def resize_for(self, state: Mapping[str, Any]) -> None:
         """Resize the cache to the checkpoint's number of keys."""
-        if needs_room(state, self.keys, self.values):
+        found = [tuple(state[key].shape) for key in ("keys", "values") if key in state]
+        rows = found[0][:1] if found else ()
+        fits = found == [(*rows, *self.keys.shape[1:]), (*rows, *self.values.shape[1:])]
+        if fits and rows != self.keys.shape[:1]:  # ``load_state_dict`` refuses what does not fit
             self.hold(self.keys.detach().new_empty(state["keys"].shape))
             self.values = self.values.new_empty(state["values"].shape)
 
     def prepare(self, clip: CLIP, examples: Examples) -> None:
         """Fill the cache."""
-        self.texts.keep(clip)
+        super().prepare(clip, examples)
         passes = self.config.passes
         if passes == 0:
             features = examples.train_features.features
@@ -108,11 +111,25 @@ class CacheMethod(FeatureMethod):
         self.values = one_hot(labels, len(self.class_names)).float()
 
     def finish(self, clip: CLIP, examples: Examples) -> None:
-        """Search alpha and beta on the validation images, if there are any."""
-        classes, cache = self.texts.features(clip), (self.keys, self.values)
-        alpha, beta = search(clip, examples, self.config, classes, cache)
-        self.alpha.fill_(alpha)
-        self.beta.fill_(beta)
+        """Search alpha and beta, unless they are set, for the best accuracy on validation images.
+
+        The first of equals is taken; without validation images, the default.
+        """
+        val, config = examples.val_features, self.config
+        alphas, betas = (ALPHAS, BETAS) if val.labels else ((ALPHA,), (BETA,))
+        alphas = alphas if config.alpha is None else (config.alpha,)
+        betas = betas if config.beta is None else (config.beta,)
+        labels = torch.tensor(val.labels, dtype=torch.long, device=self.keys.device)
+        texts = clip.logits(val.features, self.texts.features(clip))
+        features, best = normalize(val.features, dim=-1), -1
+        for beta in betas:
+            near = ask(features, self.keys, self.values, torch.tensor(beta).to(self.keys))
+            for alpha in alphas:
+                correct = int(((texts + alpha * near).argmax(-1) == labels).sum())
+                if correct > best:
+                    best, chosen = correct, (alpha, beta)
+        self.alpha.fill_(chosen[0])
+        self.beta.fill_(chosen[1])
 
     def score(self, clip: CLIP, features: ImageFeatures) -> Logits:
         unit = normalize(features.float(), dim=-1)
@@ -121,48 +138,14 @@ class CacheMethod(FeatureMethod):
 
     def freeze(self, clip: CLIP, examples: Examples) -> Frozen:
         require(len(self.keys) > 0, f"the cache of {self.name} is empty; {TRAIN_FIRST}")
-        classes = normalize(self.texts.features(clip), dim=-1)
-        cache = self.keys, self.values, self.alpha, self.beta
-        return Cache(classes, clip.logit_scale.float().exp(), *cache)
-
-
-def needs_room(state: Mapping[str, Any], keys: Tensor, values: Tensor) -> bool:
-    """True if a checkpoint differs from the cache in the number of keys and values alone."""
-    found = [tuple(state[key].shape) for key in ("keys", "values") if key in state]
-    rows = found[0][:1] if found else ()
-    fits = found == [(*rows, *keys.shape[1:]), (*rows, *values.shape[1:])]
-    return fits and rows != keys.shape[:1]
-
-
-def search(
-    clip: CLIP, examples: Examples, config: CacheConfig, classes: ClassFeatures, cache: Pairs
-) -> tuple[float, float]:
-    """Alpha and beta of the best accuracy on the validation images, the first of equals.
-
-    Args:
-        clip: the frozen backbone.
-        examples: for the validation images; without any, the fixed values are returned.
-        config: values set there are not searched.
-        classes: features of the class texts.
-        cache: keys and values.
-    """
-    val = examples.val_features
-    if not val.labels:
-        alpha = ALPHA if config.alpha is None else config.alpha
-        return alpha, BETA if config.beta is None else config.beta
-    alphas = ALPHAS if config.alpha is None else (config.alpha,)
-    betas = BETAS if config.beta is None else (config.beta,)
-    keys, values = cache
-    labels = torch.tensor(val.labels, dtype=torch.long, device=keys.device)
-    texts, features = clip.logits(val.features, classes), normalize(val.features, dim=-1)
-    best, chosen = -1, (alphas[0], betas[0])
-    for beta in betas:
-        near = ask(features, keys, values, torch.tensor(beta).to(keys))
-        for alpha in alphas:
-            right = int(((texts + alpha * near).argmax(-1) == labels).sum())
-            if right > best:
-                best, chosen = right, (alpha, beta)
-    return chosen
+        return Cache(
+            class_weights=normalize(self.texts.features(clip), dim=-1),
+            scale=clip.logit_scale.float().exp(),
+            keys=self.keys,
+            values=self.values,
+            alpha=self.alpha,
+            beta=self.beta,
+        )
 
 
 class TipAdapter(CacheMethod):
@@ -175,8 +158,6 @@ class TipAdapter(CacheMethod):
 
     @dataclass(frozen=True)
     class Config(CacheConfig):
-        """Settings of Tip-Adapter."""
-
         def __post_init__(self) -> None:
             self.check("tip_adapter")
 
@@ -201,8 +182,6 @@ class TipAdapterF(CacheMethod):
 
     @dataclass(frozen=True)
     class Config(CacheConfig):
-        """Settings of Tip-Adapter-F."""
-
         def __post_init__(self) -> None:
             self.check("tip_adapter_f")
 

@@ -28,8 +28,6 @@ class VPT(PromptMethod):
 
     @dataclass(frozen=True)
     class Config(PromptMethod.Config):
-        """Settings of VPT."""
-
         length: int = 8
         """Prompt tokens beside the patches."""
         deep: bool = True

@@ -23,8 +23,6 @@ class ZeroShot(TextMethod):
 
     @dataclass(frozen=True)
     class Config(TextMethod.Config):
-        """Settings of zero-shot CLIP."""
-
         template: tuple[str, ...] = PHOTO
         """One or more sentences with {} in place of the class name."""
 

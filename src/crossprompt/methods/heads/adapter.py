@@ -7,7 +7,7 @@ from torch.nn.functional import normalize, relu
 from crossprompt.clip.model import CLIP
 from crossprompt.methods.heads.base import FeatureHead, check_tensors, length_of
 from crossprompt.utils.config import require
-from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Logits, Scalar
+from crossprompt.utils.shapes import ImageFeatures, Logits, Scalar
 from crossprompt.utils.tensor_file import Headers
 
 Down = Float[Tensor, "hidden embed"]
@@ -31,12 +31,6 @@ class Adapter(FeatureHead):
     down: Tensor
     up: Tensor
     ratio: Tensor
-
-    def __init__(
-        self, class_weights: ClassFeatures, scale: Scalar, down: Down, up: Up, ratio: Scalar
-    ) -> None:
-        super().__init__()
-        self.hold(class_weights=class_weights, scale=scale, down=down, up=up, ratio=ratio)
 
     def score(self, features: ImageFeatures) -> Logits:
         """Score image features, not normalized."""

@@ -18,10 +18,14 @@ class Frozen(nn.Module, ABC):
     form: ClassVar[str]
     """Name in a saved classifier."""
 
-    def hold(self, **tensors: Tensor) -> None:
+    def __init__(self, **constants: Tensor) -> None:
+        super().__init__()
+        self.hold(**constants)
+
+    def hold(self, **constants: Tensor) -> None:
         """Register detached fp32 copies as buffers."""
-        for name, tensor in tensors.items():
-            self.register_buffer(name, constant(tensor))
+        for name, tensor in constants.items():
+            self.register_buffer(name, tensor.detach().float().clone())
 
     @abstractmethod
     def forward(self, clip: CLIP, images: Images) -> Logits:
@@ -42,10 +46,11 @@ class Frozen(nn.Module, ABC):
     def from_state(cls, state: Mapping[str, Tensor], clip: CLIP, classes: int) -> "Frozen":
         """Check a saved state and rebuild the form from it."""
         cls.check_state(state, clip, classes)
-        return cls._rebuild(state, clip)
+        return cls.rebuild(state, clip)
 
     @classmethod
-    def _rebuild(cls, state: Mapping[str, Tensor], clip: CLIP) -> "Frozen":
+    def rebuild(cls, state: Mapping[str, Tensor], clip: CLIP) -> "Frozen":
+        """Rebuild the form from a checked state."""
         return cls(**state)
 
 
@@ -60,13 +65,7 @@ class FeatureHead(Frozen):
         """Score image features ``[batch, embed]``, not normalized: ``[batch, classes]``."""
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
-        """Score images by their features."""
         return self.score(clip.encode_images(images))
-
-
-def constant(x: Tensor) -> Tensor:
-    """Detached fp32 copy."""
-    return x.detach().float().clone()
 
 
 def length_of(state: Headers, key: str) -> int:

@@ -41,9 +41,9 @@ class Blended(Frozen):
         StaticPrompts.check_state(own, clip, classes)
 
     @classmethod
-    def _rebuild(cls, state: Mapping[str, Tensor], clip: CLIP) -> "Blended":
+    def rebuild(cls, state: Mapping[str, Tensor], clip: CLIP) -> "Blended":
         own = {key.removeprefix(PREFIX): value for key, value in state.items()}
-        return cls(StaticPrompts.rebuild(own))
+        return cls(StaticPrompts.rebuild(own, clip))
 
 
 def blend(prompted: Rows, known: Rows) -> Rows:

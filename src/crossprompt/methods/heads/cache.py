@@ -6,7 +6,7 @@ from torch.nn.functional import normalize
 
 from crossprompt.clip.model import CLIP
 from crossprompt.methods.heads.base import FeatureHead, check_tensors, length_of
-from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Logits, Scalar
+from crossprompt.utils.shapes import ImageFeatures, Logits, Scalar
 from crossprompt.utils.tensor_file import Headers
 
 Keys = Float[Tensor, "keys embed"]
@@ -32,19 +32,6 @@ class Cache(FeatureHead):
     values: Tensor
     alpha: Tensor
     beta: Tensor
-
-    def __init__(
-        self,
-        class_weights: ClassFeatures,
-        scale: Scalar,
-        keys: Keys,
-        values: Values,
-        alpha: Scalar,
-        beta: Scalar,
-    ) -> None:
-        super().__init__()
-        self.hold(class_weights=class_weights, scale=scale)
-        self.hold(keys=keys, values=values, alpha=alpha, beta=beta)
 
     def score(self, features: ImageFeatures) -> Logits:
         """Score image features, normalized or not."""

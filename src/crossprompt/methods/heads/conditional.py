@@ -94,7 +94,7 @@ class Conditional(Frozen):
         check_tensors(found, shapes, whole=("name_tokens",))
 
     @classmethod
-    def _rebuild(cls, state: Mapping[str, Tensor], clip: CLIP) -> "Conditional":
+    def rebuild(cls, state: Mapping[str, Tensor], clip: CLIP) -> "Conditional":
         tokens, text = state["name_tokens"], clip.config.text
         if (ids := tokens[tokens >= text.vocabulary]).numel():
             raise ValueError(f"name_tokens holds {ids[0]}, expected ids below {text.vocabulary}")

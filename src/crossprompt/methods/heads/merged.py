@@ -1,12 +1,13 @@
 """Frozen CLIP-LoRA: the image tower with merged query, key and value projections."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from crossprompt.clip.blocks import ALL, Attention, Project
+from crossprompt.clip.blocks import Attention, Project
 from crossprompt.clip.model import CLIP
 from crossprompt.methods.heads.base import Frozen, check_tensors
 from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Images, Logits, Scalar
@@ -52,7 +53,8 @@ class Merged(Frozen):
 
     def forward(self, clip: CLIP, images: Images) -> Logits:
         weights = [getattr(self, f"weight_{number}") for number in range(self.down.shape[0])]
-        features = encode_images(clip, images, [project_by(weight) for weight in weights])
+        projects = [partial(Attention.project, weight=weight) for weight in weights]
+        features = encode_images(clip, images, projects)
         return self.scale * normalize(features.float(), dim=-1) @ self.class_weights.T
 
     @classmethod
@@ -68,7 +70,7 @@ class Merged(Frozen):
         check_tensors(found, shapes)
 
     @classmethod
-    def _rebuild(cls, state: Mapping[str, Tensor], clip: CLIP) -> "Merged":
+    def rebuild(cls, state: Mapping[str, Tensor], clip: CLIP) -> "Merged":
         return cls(clip, **state)
 
 
@@ -78,15 +80,6 @@ def merge(
     """A block's weight plus its change, in its own dtype and on its device."""
     change = (up @ down).flatten(0, 1).to(weight.device)
     return (weight.detach().float() + change).to(weight.dtype)
-
-
-def project_by(weight: Weight) -> Project:
-    """A projection with another weight than the attention's own."""
-
-    def project(attention: Attention, x: Tensor, parts: slice = ALL) -> Tensor:
-        return attention.project(x, parts, weight)
-
-    return project
 
 
 def encode_images(clip: CLIP, images: Images, projects: Sequence[Project]) -> ImageFeatures:

@@ -109,14 +109,9 @@ class StaticPrompts(Frozen):
         check_tensors(found, {**shapes, **weights})
 
     @classmethod
-    def rebuild(cls, state: Mapping[str, Tensor]) -> "StaticPrompts":
-        """From a checked state."""
+    def rebuild(cls, state: Mapping[str, Tensor], clip: CLIP) -> "StaticPrompts":
         weights = (state["class_weights"], state["scale"], state["bias"])
         return cls(_prompts(state, PROMPT), *weights, _prompts(state, TEXT_PROMPT))
-
-    @classmethod
-    def _rebuild(cls, state: Mapping[str, Tensor], clip: CLIP) -> "StaticPrompts":
-        return cls.rebuild(state)
 
 
 def _prompts(state: Mapping[str, Tensor], start: str) -> dict[int, Tensor]:
