@@ -76,13 +76,13 @@ def test_it_trains_longer_with_more_shots() -> None:
     ("options", "message"),
     [
         ({"length": 0}, "length is 0"),
-        ({"length": 5, "initial_words": "a photo of a"}, "are 4 tokens but .* length 5"),
+        ({"length": 5, "initial_words": "a photo of a"}, "initial_words .*length 5"),
         (
             {"length": 4, "initial_words": "a photo of a", "class_specific": True},
             "initial_words .* class_specific",
         ),
-        ({"length": 10**9, "class_specific": True}, "'yorkshire terrier' needs 1000000005 tokens"),
-        ({"length": 10**9}, "'yorkshire terrier' needs 1000000005 tokens"),
+        ({"length": 10**9, "class_specific": True}, "'yorkshire terrier' .*1000000005"),
+        ({"length": 10**9}, "'yorkshire terrier' .*1000000005"),
     ],
 )
 def test_an_impossible_setting_is_an_error_that_names_it(

@@ -215,11 +215,11 @@ def test_a_prompt_from_words_starts_from_their_embeddings(clip: CLIP) -> None:
     [
         ({"length": 0}, "length is 0"),
         ({"depth": 0}, "depth is 0"),
-        ({"length": 16, "initial_words": "a photo of a"}, "initial_words is set but length is 16"),
-        ({"length": 4, "initial_words": "a cat"}, "'a cat' are 2 tokens but .* length 4"),
+        ({"length": 16, "initial_words": "a photo of a"}, "initial_words .*length is 16"),
+        ({"length": 4, "initial_words": "a cat"}, "'a cat' .* length 4"),
         ({"variant": "paper"}, "variant is 'paper'"),
         ({"fuse": "sum"}, "fuse is 'sum'"),
-        ({"length": 10**9}, "'yorkshire terrier' needs 1000000005 tokens"),
+        ({"length": 10**9}, "'yorkshire terrier' .*1000000005"),
     ],
 )
 def test_an_impossible_setting_is_an_error_that_names_it(

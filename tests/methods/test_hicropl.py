@@ -171,7 +171,7 @@ def test_a_class_is_the_mean_of_its_descriptions(clip: CLIP, tmp_path: Path) -> 
     ("content", "message"),
     [
         (["cat"], r"texts\.json"),
-        ({"cat": ["cat"], "Dogs": ["x"]}, "does not describe the class 'yorkshire terrier'"),
+        ({"cat": ["cat"], "Dogs": ["x"]}, "'yorkshire terrier'"),
         ({**FINE, "cat": []}, r"texts\.json.*'cat'"),
         ({**FINE, "cat": "x"}, r"texts\.json.*'cat'"),
         ({**FINE, "cat": ["cat " * 99]}, "'cat: cat cat.* needs"),
@@ -251,7 +251,7 @@ def test_the_recipe_is_the_published_one() -> None:
         ({"weight": -1.0}, "weight is -1.0"),
         ({"template": ["a"]}, "template is 'a'"),
         ({"length": 5, "initial_words": "a b c d e"}, "initial_words .* length is 5"),
-        ({"length": 10**6}, "'yorkshire terrier' needs 1000005 tokens"),
+        ({"length": 10**6}, "'yorkshire terrier' .*1000005"),
     ],
 )
 def test_an_impossible_setting_is_an_error_that_names_it(

@@ -103,9 +103,9 @@ def test_a_smaller_backbone_has_prompts_before_all_its_blocks_by_default() -> No
     [
         ({"length": 0}, "{name}: length is 0"),
         ({"depth": 0}, "{name}: depth is 0"),
-        ({"depth": 99}, "{name}: depth is 99 but this backbone has 3 blocks"),
-        ({"length": 5}, "initial_words 'a photo of a' are 4 tokens but .* length 5"),
-        ({"length": 10**9}, "'yorkshire terrier' needs 1000000005 tokens"),
+        ({"depth": 99}, "{name}: depth is 99 .*3 blocks"),
+        ({"length": 5}, "initial_words 'a photo of a' .* length 5"),
+        ({"length": 10**9}, "'yorkshire terrier' .*1000000005"),
     ],
 )
 def test_an_impossible_setting_is_an_error_that_names_it(

@@ -75,10 +75,10 @@ def test_the_recipe_is_the_published_one() -> None:
     ("options", "message"),
     [
         ({"length": 0}, "length is 0"),
-        ({"length": 5}, "initial_words 'a photo of a' are 4 tokens but .* length 5"),
+        ({"length": 5}, "initial_words 'a photo of a' .* length 5"),
         ({"weight": -1.0}, "weight is -1.0"),
         ({"template": ["a"]}, "template is 'a'"),
-        ({"length": 10**9}, "'yorkshire terrier' needs 1000000005 tokens"),
+        ({"length": 10**9}, "'yorkshire terrier' .*1000000005"),
     ],
 )
 def test_an_impossible_setting_is_an_error_that_names_it(

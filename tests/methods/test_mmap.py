@@ -93,7 +93,7 @@ def test_the_recipe_is_the_stated_one() -> None:
         ({"depth": 0}, "depth is 0"),
         ({"depth": 4}, "depth is 4 .* 3 blocks"),
         ({"group_length": -1}, "group_length is -1"),
-        ({"group_length": 10**6}, "'yorkshire terrier' needs 1000009 tokens"),
+        ({"group_length": 10**6}, "'yorkshire terrier' .*1000009"),
     ],
 )
 def test_an_impossible_setting_is_an_error_that_names_it(

@@ -126,10 +126,10 @@ def test_it_trains_as_long_as_coop() -> None:
     ("options", "message"),
     [
         ({"length": 0}, "length is 0"),
-        ({"length": 3}, "initial_words 'a photo of a' are 4 tokens but .* length 3; give fewer"),
+        ({"length": 3}, "initial_words 'a photo of a' .* length 3"),
         ({"strength": -0.1}, "strength is -0.1"),
         ({"template": ["a"]}, "template is 'a'"),
-        ({"length": 10**9}, "'yorkshire terrier' needs 1000000005 tokens"),
+        ({"length": 10**9}, "'yorkshire terrier' .*1000000005"),
     ],
 )
 def test_an_impossible_setting_is_an_error_that_names_it(

@@ -79,20 +79,13 @@ def build_method(
     Raises:
         RequestError: an unknown method, an unknown or impossible setting, or unusable class names.
     """
-    return build_from(name, clip, class_names, options, seed)
-
-
-def build_from(
-    name: str, clip: CLIP, class_names: Sequence[str], options: Mapping[str, Any], seed: int = 1
-) -> Method:
-    """``build_method`` with the settings in a mapping, as a saved classifier has them."""
     return find_method(name).build(clip, class_names, options, seed)
 
 
 def build_hollow(
     name: str, clip: CLIP, class_names: Sequence[str], options: Mapping[str, Any]
 ) -> Method:
-    """``build_from`` on the meta device, for a checkpoint that is loaded with ``assign=True``."""
+    """``build_method`` on the meta device, for a checkpoint that is loaded with ``assign=True``."""
     method = find_method(name)
     check_class_names(class_names)
     config = method.Config.of(options, name)
