@@ -75,9 +75,7 @@ def test_what_a_method_says_of_itself_is_what_happens(
         classifier.with_classes(OTHERS)
         return
     for others in (OTHERS, NAMES):  # also as many as before
-        with pytest.raises(
-            RequestError, match=f"what {case.name} has learned .{reason}. is of its own"
-        ):
+        with pytest.raises(RequestError, match=f"{case.name} .*{reason}"):
             classifier.with_classes(others)
 
 

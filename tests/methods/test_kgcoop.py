@@ -6,7 +6,7 @@ import torch
 
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
-from crossprompt.methods import build_method, kgcoop
+from crossprompt.methods import build_method
 from crossprompt.methods.kgcoop import KgCoOp
 from tests.backbone import NAMES, even_clip, random_images
 
@@ -30,7 +30,7 @@ def test_the_loss_equals_its_formula_on_a_case_made_by_hand(clip: CLIP, monkeypa
     prompted[0, 0], prompted[1, 1], prompted[1, 2] = 5.0, 0.5, math.sqrt(0.75)
     feature[0, 0], feature[1, 1] = 4.0, 0.1
     monkeypatch.setattr(method.texts, "features", lambda clip: known)
-    monkeypatch.setattr(kgcoop, "encode_classes", lambda *_: prompted)
+    monkeypatch.setattr(method, "encode_classes", lambda *_: prompted)
     scale = clip.logit_scale.exp().item()
     scores = [[scale, 0.0], [0.0, scale / 2]]
     labels = [0, 0]

@@ -9,7 +9,7 @@ from torch import Tensor
 from benchmarks.counting import count_work
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
-from crossprompt.methods import build_method, promptsrc
+from crossprompt.methods import build_method
 from crossprompt.methods.features import Examples
 from crossprompt.methods.promptsrc import PromptSRC, gaussian_weights
 from crossprompt.methods.templates import spell_out
@@ -60,7 +60,7 @@ def test_the_loss_equals_its_formula_on_a_case_made_by_hand(clip: CLIP, monkeypa
     monkeypatch.setattr(method.texts, "features", lambda clip: known_text)
     monkeypatch.setattr(clip, "encode_images", lambda images: known_image)
     monkeypatch.setattr(method, "encode_images", lambda *_: image)
-    monkeypatch.setattr(promptsrc, "encode_classes", lambda *_: text)
+    monkeypatch.setattr(method, "encode_classes", lambda *_: text)
 
     scale = clip.logit_scale.exp().item()
     prompted, known = of_log([0.0, 0.8 * scale]), of_log([scale, 0.0])

@@ -227,9 +227,9 @@ class Method(nn.Module, ABC):
         specific = self.class_specific_parameters(self.config)
         require(
             specific is None,
-            f"what {self.name} has learned ({specific}) is of its own {len(self.class_names)} "
-            "classes and does not apply to others; train it on those, or choose a method or "
-            "setting that learns one prompt for all classes",
+            f"{self.name} has class-specific parameters ({specific}), which apply only to its own "
+            f"{len(self.class_names)} classes; train it on the other classes, or choose a method "
+            "or setting with one prompt for all classes",
         )
         other = self.build(clip, class_names, {**self.config.to_json(), **changes})
         old, new = ({k: x.shape for k, x in m.state_dict().items()} for m in (self, other))

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from crossprompt.clip.model import CLIP
 from crossprompt.methods import prompts
 from crossprompt.methods.base import Recipe, TextMethod
-from crossprompt.methods.prompts import encode_classes, encode_embedded_texts
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import ClassFeatures
 
@@ -70,8 +69,8 @@ class CoOp(TextMethod):
     def encode_classes(self, clip: CLIP) -> ClassFeatures:
         if self.config.class_specific:
             words = clip.text.embed(self.names).write_each(self.text_prompt)
-            return encode_embedded_texts(clip, words, {})[0]
-        return encode_classes(clip, self.names, {0: self.text_prompt})
+            return prompts.encode_embedded_texts(clip, words, {})[0]
+        return prompts.encode_classes(clip, self.names, {0: self.text_prompt})
 
 
 def epochs_for(shots: int) -> int:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from crossprompt.clip.model import CLIP
 from crossprompt.methods import prompts
 from crossprompt.methods.base import PromptMethod, Recipe
-from crossprompt.methods.prompts import encode_classes
 from crossprompt.utils.shapes import ClassFeatures, ImagePrompt
 
 
@@ -52,4 +51,4 @@ class IVLP(PromptMethod):
         return dict(enumerate(self.image_prompts))
 
     def encode_classes(self, clip: CLIP) -> ClassFeatures:
-        return encode_classes(clip, self.names, dict(enumerate(self.text_prompts)))
+        return prompts.encode_classes(clip, self.names, dict(enumerate(self.text_prompts)))

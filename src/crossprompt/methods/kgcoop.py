@@ -14,7 +14,6 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 from crossprompt.clip.model import CLIP
 from crossprompt.methods import prompts
 from crossprompt.methods.base import Recipe, TextMethod
-from crossprompt.methods.prompts import encode_classes
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
 from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Labels, Scalar
 
@@ -62,4 +61,4 @@ class KgCoOp(TextMethod):
         return cross_entropy(clip.logits(inputs, classes), labels) + self.config.weight * distance
 
     def encode_classes(self, clip: CLIP) -> ClassFeatures:
-        return encode_classes(clip, self.names, {0: self.text_prompt})
+        return prompts.encode_classes(clip, self.names, {0: self.text_prompt})

@@ -21,7 +21,6 @@ from torch import nn
 from crossprompt.clip.model import CLIP
 from crossprompt.methods import prompts
 from crossprompt.methods.base import PromptMethod, Recipe
-from crossprompt.methods.prompts import encode_classes
 from crossprompt.utils.shapes import ClassFeatures, ImagePrompt
 
 
@@ -64,4 +63,4 @@ class MaPLe(PromptMethod):
         return {depth: coupling(prompt) for depth, (coupling, prompt) in enumerate(pairs)}
 
     def encode_classes(self, clip: CLIP) -> ClassFeatures:
-        return encode_classes(clip, self.names, dict(enumerate(self.text_prompts)))
+        return prompts.encode_classes(clip, self.names, dict(enumerate(self.text_prompts)))

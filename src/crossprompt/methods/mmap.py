@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from crossprompt.clip.model import CLIP
 from crossprompt.methods import prompts
 from crossprompt.methods.base import PromptMethod, Recipe
-from crossprompt.methods.prompts import WordPrompt, encode_classes
 from crossprompt.utils.shapes import ClassFeatures, ImagePrompt
 
 TextPrompts = Float[Tensor, "depth length text_width"]
@@ -76,12 +75,12 @@ class MmAP(PromptMethod):
         image = torch.cat([source.for_images() for source in self.sources], dim=1)
         return dict(enumerate(image))
 
-    def text_prompts(self) -> dict[int, WordPrompt]:
+    def text_prompts(self) -> dict[int, prompts.WordPrompt]:
         """Block to the prompt before it in the text tower."""
         return dict(enumerate(torch.cat([source.for_texts() for source in self.sources], dim=1)))
 
     def encode_classes(self, clip: CLIP) -> ClassFeatures:
-        return encode_classes(clip, self.names, self.text_prompts())
+        return prompts.encode_classes(clip, self.names, self.text_prompts())
 
 
 class Source(nn.Module):

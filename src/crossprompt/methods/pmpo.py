@@ -23,7 +23,6 @@ from torch.nn.functional import normalize
 from crossprompt.clip.model import CLIP
 from crossprompt.methods import prompts
 from crossprompt.methods.base import PromptMethod, Recipe
-from crossprompt.methods.prompts import encode_prompted_texts
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import ClassFeatures, ImagePrompt
@@ -95,7 +94,7 @@ class PMPO(PromptMethod):
         return {block: prompt for blocks, prompt in written for block in blocks}
 
     def encode_classes(self, clip: CLIP) -> ClassFeatures:
-        prompted = encode_prompted_texts(clip, self.names, {0: self.text_prompts}).float()
+        prompted = prompts.encode_prompted_texts(clip, self.names, {0: self.text_prompts}).float()
         prompted = normalize(prompted, dim=-1).mean(0)
         written = normalize(self.texts.features(clip), dim=-1)
         weight = self.config.template_weight

@@ -24,7 +24,6 @@ from crossprompt.clip.model import CLIP
 from crossprompt.methods import prompts
 from crossprompt.methods.base import Recipe, TextMethod
 from crossprompt.methods.coop import epochs_for
-from crossprompt.methods.prompts import encode_classes
 from crossprompt.methods.templates import PHOTO, ClassTexts, check_templates
 from crossprompt.utils import distributed
 from crossprompt.utils.shapes import ClassFeatures, ImageFeatures, Labels, Scalar
@@ -84,7 +83,7 @@ class ProGrad(TextMethod):
         return loss
 
     def encode_classes(self, clip: CLIP) -> ClassFeatures:
-        return encode_classes(clip, self.names, {0: self.text_prompt})
+        return prompts.encode_classes(clip, self.names, {0: self.text_prompt})
 
 
 def align(gradient: Tensor, guide: Tensor, strength: float) -> Tensor:

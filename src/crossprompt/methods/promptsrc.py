@@ -29,7 +29,6 @@ from torch.nn.functional import cross_entropy, kl_div, l1_loss, log_softmax, nor
 from crossprompt.clip.model import CLIP
 from crossprompt.methods import prompts
 from crossprompt.methods.base import PromptMethod, Recipe
-from crossprompt.methods.prompts import encode_classes
 from crossprompt.methods.templates import ClassTexts, check_templates
 from crossprompt.utils.config import require
 from crossprompt.utils.shapes import ClassFeatures, ImagePrompt, Images, Labels, Scalar
@@ -110,7 +109,7 @@ class PromptSRC(PromptMethod):
         return dict(enumerate(self.image_prompts))
 
     def encode_classes(self, clip: CLIP) -> ClassFeatures:
-        return encode_classes(clip, self.names, dict(enumerate(self.text_prompts)))
+        return prompts.encode_classes(clip, self.names, dict(enumerate(self.text_prompts)))
 
 
 def distance(features: ClassFeatures, known: ClassFeatures) -> Scalar:
