@@ -1,10 +1,12 @@
 """Prediction of any number of images into a file, in constant memory and resumable."""
 
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 from crossprompt.errors import JobError, RequestError
 from crossprompt.inference.base import ImageClassifier, Input, Prediction, batched
@@ -20,7 +22,15 @@ from crossprompt.inference.bulk.sources import (
 )
 from crossprompt.inference.bulk.tar import TarShard
 from crossprompt.utils.optional import require_extra
+from crossprompt.utils.text import one_line
 
+if TYPE_CHECKING:  # imports joblib, which a prediction without Ray can spare
+    from crossprompt.utils.ray import Cluster
+
+Batch = Sequence[Input]
+"""Inputs that are scored together: the same ones for every engine, so that the rows are, too."""
+Engine = Callable[[Iterable[Batch]], Iterator[list[Prediction]]]
+"""Classifies batches, in order, such as ``ImageClassifier.predict_batches``; may read ahead."""
 STDIN = "-"
 TABLES: dict[str, Callable[[str, str | None], Table]] = {
     ".csv": CsvFile,
@@ -29,11 +39,11 @@ TABLES: dict[str, Callable[[str, str | None], Table]] = {
 }
 
 
+@dataclass(frozen=True)
 class Inputs:
     """Every image of several sources, one source after the other."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
-        self.sources = list(sources)
+    sources: Sequence[Source]
 
     def __iter__(self) -> Iterator[Input]:
         for source in self.sources:
@@ -100,28 +110,40 @@ def _expand_braces(word: str) -> list[str]:
         return [word]
 
 
-Group = Sequence[Input]
-"""A batch of inputs, the same for every engine, so that all engines give the same rows."""
-Predictor = ImageClassifier
-"""A classifier, exported or not."""
+def predict_on_ray(
+    batches: Iterable[Batch],
+    open_classifier: Callable[[], ImageClassifier],
+    top_k: int,
+    cluster: "Cluster",
+) -> Iterator[list[Prediction]]:
+    """Classify batches on a Ray cluster, in order.
+
+    Workers receive references to images, about 200 bytes each, and read the images themselves:
+    they must see the same files under the same paths.
+
+    Args:
+        batches: submitted ahead.
+        open_classifier: called once in every worker.
+        top_k: number of classes in a prediction.
+        cluster: where to compute.
+
+    Raises:
+        JobError: a batch cannot be classified.
+    """
+
+    with cluster.connected() as ray:
+        opening = ray.put(open_classifier)
+        predict = partial(_predict_batch, top_k=top_k)
+        yield from cluster.map(predict, ((opening, batch) for batch in batches), _fail)
 
 
-class Engine(ABC):
-    """Place where batches are classified."""
-
-    @abstractmethod
-    def answers(self, groups: Iterable[Group]) -> Iterator[list[Prediction]]:
-        """Predictions of every batch, in order; batches may be taken ahead."""
+def _predict_batch(classifier: ImageClassifier, batch: Batch, top_k: int) -> list[Prediction]:
+    return classifier.predict(batch, top_k, len(batch))
 
 
-class Local(Engine):
-    """This process."""
-
-    def __init__(self, classifier: Predictor, top_k: int) -> None:
-        self._classifier, self._top_k = classifier, top_k
-
-    def answers(self, groups: Iterable[Group]) -> Iterator[list[Prediction]]:
-        return self._classifier.predict_batches(groups, self._top_k)
+def _fail(batch: Batch, error: Exception) -> NoReturn:
+    reason = f"{type(error).__name__}: {one_line(error)[-300:]}"
+    raise JobError(f"the cluster failed ({reason}); run the same command again") from error
 
 
 def predict_to_file(
@@ -167,7 +189,7 @@ def predict_to_file(
     return file.failed
 
 
-def _skip(batches: Iterator[Group], file: PartialFile) -> None:
+def _skip(batches: Iterator[Batch], file: PartialFile) -> None:
     """Skip the finished inputs; ``RequestError`` if they are not those of the earlier run."""
     mark = Mark()
     while mark.rows < file.mark.rows and (batch := next(batches, None)):
@@ -181,18 +203,18 @@ def _skip(batches: Iterator[Group], file: PartialFile) -> None:
 
 
 def _append(
-    batches: Iterator[Group], engine: Engine, file: PartialFile, progress: Callable[[int], None]
+    batches: Iterator[Batch], engine: Engine, file: PartialFile, progress: Callable[[int], None]
 ) -> None:
     waiting: deque[Mark] = deque()  # of the batches that the engine has taken ahead
 
-    def marked() -> Iterator[Group]:
+    def marked() -> Iterator[Batch]:
         mark = file.mark
         for batch in batches:
             mark = mark.after(batch)
             waiting.append(mark)
             yield batch
 
-    for predictions in engine.answers(marked()):
+    for predictions in engine(marked()):
         mark = waiting.popleft()
         if mark.names != chain_hash(file.mark.names, (found.path for found in predictions)):
             raise JobError(
