@@ -1,36 +1,44 @@
 """Exports a classifier to one file, all or nothing: the file must agree with the classifier."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from crossprompt.classifier.classifier import BATCH, Classifier
-from crossprompt.classifier.export.check import (
-    Agreement,
-    Score,
-    compare,
-    measure_speed,
-    random_batches,
-    require_agreement,
-)
 from crossprompt.classifier.export.onnx import PACKAGES, Weights, write_onnx
 from crossprompt.classifier.export.program import Scorer, trace
 from crossprompt.classifier.saving import describe
 from crossprompt.data.dataset import Item
 from crossprompt.data.loader import read_batches
-from crossprompt.errors import RequestError
+from crossprompt.errors import JobError, RequestError
 from crossprompt.inference.metadata import EXTRA, exported_text
 from crossprompt.inference.onnx import load_onnx
 from crossprompt.utils.files import atomic_write, ensure_writable
 from crossprompt.utils.optional import require_extra
-
-__all__ = ["ENDINGS", "Agreement", "Exported", "Form", "export_classifier", "measure_speed"]
+from crossprompt.utils.shapes import Images, Probabilities
 
 Form = Literal["onnx", "torch"]
 ENDINGS: dict[Form, str] = {"onnx": ".onnx", "torch": ".pt2"}
+LIMITS = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.2}
+"""Stored type of the weights to the largest allowed difference of a probability."""
+Score = Callable[[Images], Probabilities]
+"""Maps preprocessed images to the probabilities of all classes."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of two classifiers on the same images."""
+
+    images: int
+    difference: float
+    """Largest absolute difference of a probability, over all images and classes."""
+    same: float
+    """Share of the images that both put into the same class."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +53,9 @@ class Exported:
     weights_size: int
     """Bytes of its constants in fp32."""
     noise: Agreement
-    """Agreement on random images."""
+    """On random images."""
     pictures: Agreement | None
-    """Agreement on the given images."""
+    """On the given images."""
 
 
 def export_classifier(
@@ -124,7 +132,9 @@ def _compare(
 ) -> tuple[Agreement, Agreement | None]:
     """Agreement on random images, and on pictures if there are any; ``JobError`` if too low."""
     expected, transform = torch.no_grad()(Scorer(classifier).eval()), classifier.clip.preprocess
-    noise = compare(expected, found, random_batches(transform.side))
+    side, generator = transform.side, torch.Generator().manual_seed(1)
+    random = torch.randn(11, 3, side, side, generator=generator).split([1, 7, 3])
+    noise = compare(expected, found, random)
     require_agreement(noise, weights, "random images")
     if not pictures:
         return noise, None
@@ -133,3 +143,38 @@ def _compare(
     on_pictures = compare(expected, found, (batch.images for batch in batches))
     require_agreement(on_pictures, weights, "pictures")
     return noise, on_pictures
+
+
+def compare(one: Score, other: Score, batches: Iterable[Tensor]) -> Agreement:
+    """Score the same batches of preprocessed images, at least one, with two classifiers."""
+    images, difference, same = 0, 0.0, 0
+    for batch in batches:
+        expected, found = one(batch), other(batch)
+        # the maximum of tensors, as Python's would overlook nan
+        difference = float(torch.maximum((found - expected).abs().max(), torch.tensor(difference)))
+        same += int((found.argmax(-1) == expected.argmax(-1)).sum())
+        images += batch.shape[0]
+    return Agreement(images, difference, same / images)
+
+
+def require_agreement(found: Agreement, weights: Weights, images: str) -> None:
+    """``JobError`` if probabilities differ by more than the type of the weights explains."""
+    limit = LIMITS[weights]
+    if not found.difference <= limit:  # nan is no agreement either
+        raise JobError(
+            f"the exported classifier does not agree with its original: on {found.images} {images} "
+            f"a probability differs by {found.difference:.2g}, expected at most {limit:g} with "
+            f"{weights} weights; nothing was written"
+        )
+
+
+def measure_speed(score: Score, side: int, seconds: float = 1.0) -> float:
+    """Images per second in batches of 8, ``side`` pixels each: the median of at least 3 calls."""
+    images = torch.randn(8, 3, side, side, generator=torch.Generator().manual_seed(0))
+    score(images)  # warm up
+    begin, times = perf_counter(), list[float]()
+    while len(times) < 3 or perf_counter() - begin < seconds:
+        start = perf_counter()
+        score(images)
+        times.append(perf_counter() - start)
+    return images.shape[0] / sorted(times)[len(times) // 2]

@@ -16,7 +16,6 @@ from starlette.routing import Route
 from crossprompt.inference.base import Array, ImageClassifier
 from crossprompt.inference.server.auth import require_key
 from crossprompt.inference.server.batching import Predictor
-from crossprompt.inference.server.errors import add_handlers
 from crossprompt.inference.server.http import JSON, MULTIPART, read_body
 from crossprompt.inference.server.limits import FORMATS, Admission, BusyError, Limits
 from crossprompt.inference.server.metrics import Metrics, Middleware
@@ -28,6 +27,7 @@ from crossprompt.inference.server.schemas import (
     Refused,
     Share,
     State,
+    add_handlers,
 )
 
 ASSETS = {

@@ -17,10 +17,9 @@ from PIL import Image
 from crossprompt.data.images import UndecodableImageError, decode_image
 from crossprompt.errors import JobError
 from crossprompt.inference.base import Array, ImageClassifier
-from crossprompt.inference.server.errors import RefusalError
 from crossprompt.inference.server.limits import FORMATS, BusyError, Limits
 from crossprompt.inference.server.metrics import Metrics
-from crossprompt.inference.server.schemas import BadImage
+from crossprompt.inference.server.schemas import BadImage, RefusalError
 
 log = logging.getLogger("crossprompt.inference.server")
 DECODERS = max(1, min(4, os.cpu_count() or 1))

@@ -10,9 +10,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from crossprompt.inference.server.errors import RefusalError
 from crossprompt.inference.server.limits import MIB, Limits, Reserve
-from crossprompt.inference.server.schemas import TOP_K, Asked, BadImage
+from crossprompt.inference.server.schemas import TOP_K, Asked, BadImage, RefusalError
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
 FIELD_BYTES = 1024
