@@ -158,17 +158,18 @@ def _write_file(
     """Write a file that appears when it is complete; returns the number of unreadable images."""
     total, replaced = inputs.count(), options.output.exists()
     with reporting() as terminal:
-        count = terminal.count("Classifying")
+        report = terminal.count("Classifying")
         failed = predict_to_file(
             inputs,
             engine,
             file,
             options.batch_size,
             restart=options.restart,
-            progress=lambda done: count(done, total),
+            progress=lambda done: report(done, total),
             say=terminal.say,
         )
-    rows = "1 row" if file.mark.rows == 1 else f"{file.mark.rows:,} rows"
+    count = file.progress.mark.rows
+    rows = "1 row" if count == 1 else f"{count:,} rows"
     instead = ", in place of an earlier file" if replaced else ""
     print(f"{rows} in {options.output}{instead}", file=sys.stderr)
     return failed

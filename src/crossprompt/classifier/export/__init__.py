@@ -1,4 +1,4 @@
-"""Exports a classifier to one file, all or nothing: the file must agree with the classifier."""
+"""Exports a classifier to one file, which is written only if it agrees with the classifier."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -113,13 +113,7 @@ def export_classifier(
 
 
 def open_exported(path: Path, form: Form, threads: int = 0) -> Score:
-    """Open an exported file as a function of preprocessed images.
-
-    Args:
-        path: the file.
-        form: ONNX model or torch program.
-        threads: of ONNX Runtime; 0 for as many as there are.
-    """
+    """Open an exported file; ``threads`` are ONNX Runtime's, 0 for as many as there are cores."""
     if form == "torch":
         with path.open("rb") as file:  # by name, torch would require the ending
             return torch.no_grad()(torch.export.load(file).module())

@@ -173,7 +173,7 @@ def predict_to_file(
     """
     with file.open(restart):
         batches = batched(inputs, batch_size)
-        resumed = file.mark.rows
+        resumed = file.progress.mark.rows
         if resumed:
             _skip(batches, file)
             say(f"resuming after the {resumed:,} rows in {file.folder}")
@@ -182,24 +182,23 @@ def predict_to_file(
         except BaseException:
             with suppress(OSError):  # of a full disk: the error that is raised reports it
                 file.save_progress()
-            if file.mark.rows > resumed:
-                rows = f"{file.mark.rows:,} rows are saved in {file.folder}"
+            if file.progress.mark.rows > resumed:
+                rows = f"{file.progress.mark.rows:,} rows are saved in {file.folder}"
                 say(f"{rows}; the same command resumes after them")
             raise
-    return file.failed
+    return file.progress.failed
 
 
 def _skip(batches: Iterator[Batch], file: PartialFile) -> None:
     """Skip the finished inputs; ``RequestError`` if they are not those of the earlier run."""
-    mark = Mark()
-    while mark.rows < file.mark.rows and (batch := next(batches, None)):
+    mark, end = Mark(), file.progress.mark
+    while mark.rows < end.rows and (batch := next(batches, None)):
         mark = mark.after(batch)
-    if mark != file.mark:
+    if mark != end:
         change = "have another size or time"
-        if mark.names != file.mark.names:
+        if mark.names != end.names:
             change = "were removed or renamed, or others came before or between them"
-        finished = f"of the {file.mark.rows:,} finished images, some"
-        raise file.refuse(f"is of other images: {finished} {change}")
+        raise file.refuse(f"is of other images: of the {end.rows:,} finished images, some {change}")
 
 
 def _append(
@@ -208,17 +207,19 @@ def _append(
     waiting: deque[Mark] = deque()  # of the batches that the engine has taken ahead
 
     def marked() -> Iterator[Batch]:
-        mark = file.mark
+        mark = file.progress.mark
         for batch in batches:
             mark = mark.after(batch)
             waiting.append(mark)
             yield batch
 
     for predictions in engine(marked()):
-        mark = waiting.popleft()
-        if mark.names != chain_hash(file.mark.names, (found.path for found in predictions)):
+        before, mark = file.progress.mark, waiting.popleft()
+        if mark.names != chain_hash(
+            file.progress.mark.names, (found.path for found in predictions)
+        ):
             raise JobError(
-                f"rows {file.mark.rows:,} to {mark.rows:,} are of other images than expected, "
+                f"rows {before.rows:,} to {mark.rows:,} are of other images than expected, "
                 f"first {predictions[0].path}; run the same command again"
             )
         file.append(predictions, mark)

@@ -1,4 +1,4 @@
-"""Optional API key, required by everything that tells something of the classifier."""
+"""Optional API key, required by every route that reveals something of the classifier."""
 
 import hmac
 import os

@@ -82,14 +82,7 @@ class Refused(BaseModel):
 
 
 class RefusalError(HTTPException):
-    """A refused request.
-
-    Args:
-        status: HTTP status.
-        message: what was found, what was expected, what to do.
-        images: the bad ones, with their reasons.
-        headers: of the response.
-    """
+    """A refused request; ``images`` are the bad ones."""
 
     def __init__(
         self,
