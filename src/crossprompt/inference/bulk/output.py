@@ -95,16 +95,16 @@ class Mark:
         """The end of the next batch."""
         return Mark(
             self.rows + len(batch),
-            chain_hash(self.names, (image.name for image in batch)),
-            chain_hash(self.versions, (image.version() for image in batch)),
+            _chain_hash(self.names, (image.name for image in batch)),
+            _chain_hash(self.versions, (image.version() for image in batch)),
         )
 
 
-def chain_hash(before: str, words: Iterable[str]) -> str:
-    """SHA-256 of an earlier hash and more words."""
+def _chain_hash(before: str, texts: Iterable[str]) -> str:
+    """SHA-256 of an earlier hash and more texts."""
     digest = hashlib.sha256(before.encode())
-    for word in words:
-        data = word.encode("utf-8", "surrogateescape")
+    for text in texts:
+        data = text.encode("utf-8", "surrogateescape")
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()
 

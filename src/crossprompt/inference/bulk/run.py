@@ -1,16 +1,16 @@
 """Prediction of any number of images into a file, in constant memory and resumable."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from crossprompt.errors import JobError, RequestError
 from crossprompt.inference.base import ImageClassifier, Input, Prediction, batched
-from crossprompt.inference.bulk.output import Mark, PartialFile, chain_hash
+from crossprompt.inference.bulk.output import Mark, PartialFile
 from crossprompt.inference.bulk.parquet import ParquetFile
 from crossprompt.inference.bulk.sources import (
     CsvFile,
@@ -204,25 +204,20 @@ def _skip(batches: Iterator[Batch], file: PartialFile) -> None:
 def _append(
     batches: Iterator[Batch], engine: Engine, file: PartialFile, progress: Callable[[int], None]
 ) -> None:
-    waiting: deque[Mark] = deque()  # of the batches that the engine has taken ahead
-
-    def marked() -> Iterator[Batch]:
+    def marked() -> Iterator[tuple[Batch, Mark]]:
         mark = file.progress.mark
         for batch in batches:
             mark = mark.after(batch)
-            waiting.append(mark)
-            yield batch
+            yield batch, mark
 
-    for predictions in engine(marked()):
-        before, mark = file.progress.mark, waiting.popleft()
-        if mark.names != chain_hash(
-            file.progress.mark.names, (found.path for found in predictions)
-        ):
+    ahead, due = tee(marked())  # the engine reads ahead of the rows that are due
+    found = engine(batch for batch, _ in ahead)
+    for batch, mark in due:
+        predictions = next(found, [])
+        if [x.path for x in predictions] != [image.name for image in batch]:
             raise JobError(
-                f"rows {before.rows:,} to {mark.rows:,} are of other images than expected, "
-                f"first {predictions[0].path}; run the same command again"
+                f"rows {file.progress.mark.rows:,} to {mark.rows:,} have no predictions, or those "
+                f"of other images than {batch[0].name} …; run the same command again"
             )
         file.append(predictions, mark)
         progress(mark.rows)
-    if waiting:
-        raise JobError(f"{len(waiting)} batches had no predictions; run the same command again")
