@@ -231,7 +231,7 @@ def test_a_stopped_run_resumes_with_the_same_command_and_no_other(
     words = [photos, "--output", output, "--batch-size", "8"]
 
     def stop(file: PartialFile, *given: Any) -> None:
-        if file.mark.rows == 16:
+        if file.progress.mark.rows == 16:
             raise KeyboardInterrupt
         append(file, *given)
 

@@ -19,15 +19,14 @@ from crossprompt.cli.args import (
 from crossprompt.cli.console import reporting, warn_if_silent
 from crossprompt.cli.load import add_backbone, add_run_or_export, open_predictor
 from crossprompt.errors import RequestError
-from crossprompt.inference.base import Prediction, batched
+from crossprompt.inference.base import ImageClassifier, Prediction, batched
 from crossprompt.inference.bulk.output import ROWS, PartialFile, header
 from crossprompt.inference.bulk.parquet import import_parquet
 from crossprompt.inference.bulk.run import (
     Engine,
     Inputs,
-    Local,
-    Predictor,
     open_inputs,
+    predict_on_ray,
     predict_to_file,
 )
 
@@ -48,19 +47,21 @@ def check_engine(options: argparse.Namespace) -> None:
     refuse_ray_options(options, ("workers", "threads", "gpus", "ray_address"))
 
 
-def choose_engine(options: argparse.Namespace, classifier: Predictor, top_k: int) -> Engine:
+def choose_engine(options: argparse.Namespace, classifier: ImageClassifier, top_k: int) -> Engine:
     """The requested engine; Ray's workers open the classifier themselves."""
     if options.engine == LOCAL:
-        return Local(classifier, top_k)
-    # here, as both import joblib, which a prediction without Ray can spare
-    from crossprompt.inference.bulk.ray import OnRay
-    from crossprompt.utils.ray import Cluster
+        return partial(classifier.predict_batches, top_k=top_k)
+    from crossprompt.utils.ray import Cluster  # imports joblib
 
-    return OnRay(
-        partial(open_predictor, options.run, options.backbone, options.device, options.dtype),
-        top_k,
-        options.batch_size,
-        Cluster(options.ray_address, options.workers, options.threads or 1, options.gpus or 0.0),
+    return partial(
+        predict_on_ray,
+        open_classifier=partial(
+            open_predictor, options.run, options.backbone, options.device, options.dtype
+        ),
+        top_k=top_k,
+        cluster=Cluster(
+            options.ray_address, options.workers, options.threads or 1, options.gpus or 0.0
+        ),
     )
 
 
@@ -118,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
     top_k = min(options.top_k, len(classifier.class_names))
     engine = choose_engine(options, classifier, top_k)
     if options.output is None:
-        failed = _print_rows(engine.answers(batched(inputs, options.batch_size)), form, top_k)
+        failed = _print_rows(engine(batched(inputs, options.batch_size)), form, top_k)
     else:
         settings = {  # everything that rows depend on, except the images
             "the classifier": classifier.fingerprint,
@@ -157,17 +158,18 @@ def _write_file(
     """Write a file that appears when it is complete; returns the number of unreadable images."""
     total, replaced = inputs.count(), options.output.exists()
     with reporting() as terminal:
-        count = terminal.count("Classifying")
+        report = terminal.count("Classifying")
         failed = predict_to_file(
             inputs,
             engine,
             file,
             options.batch_size,
             restart=options.restart,
-            progress=lambda done: count(done, total),
+            progress=lambda done: report(done, total),
             say=terminal.say,
         )
-    rows = "1 row" if file.mark.rows == 1 else f"{file.mark.rows:,} rows"
+    count = file.progress.mark.rows
+    rows = "1 row" if count == 1 else f"{count:,} rows"
     instead = ", in place of an earlier file" if replaced else ""
     print(f"{rows} in {options.output}{instead}", file=sys.stderr)
     return failed

@@ -5,12 +5,10 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from itertools import groupby, islice
 from numbers import Integral
 from operator import itemgetter
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy
@@ -19,10 +17,8 @@ from PIL.Image import Image
 
 from crossprompt.data.dataset import Item
 from crossprompt.data.images import (
-    UndecodableImageError,
     UnreadableImageError,
     convert_image,
-    decode_image,
     prefetch,
     read_image,
 )
@@ -30,109 +26,9 @@ from crossprompt.errors import RequestError
 from crossprompt.utils.config import require
 from crossprompt.utils.text import listed
 
-_converting = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Input(ABC):
-    """Base of every reference."""
-
-    name: str
-    """The name in the results."""
-
-    @abstractmethod
-    def read(self, enough: int | None = None) -> Image:
-        """The image as 8-bit RGB, see ``read_image``; ``RequestError`` if it cannot be read."""
-
-    @abstractmethod
-    def version(self) -> str:
-        """A text that changes when the image does, as far as can be seen without reading it."""
-
-
-@dataclass(frozen=True)
-class ImageFile(Input):
-    """A file of its own."""
-
-    path: str
-
-    def read(self, enough: int | None = None) -> Image:
-        """Read the file."""
-        return read_image(self.path, enough)
-
-    def version(self) -> str:
-        """Size and time of its last change."""
-        return version_of_file(self.path)
-
-
-@dataclass(frozen=True)
-class Slice(Input):
-    """Bytes within a larger file."""
-
-    path: str
-    offset: int
-    size: int
-
-    def read(self, enough: int | None = None) -> Image:
-        """Read these bytes alone."""
-        with open(self.path, "rb") as file:
-            file.seek(self.offset)
-            content = file.read(self.size)
-        if len(content) < self.size:
-            found = f"{len(content):,} of {self.size:,} bytes"
-            raise UndecodableImageError(f"{Path(self.path).name} ends early: {found} are there")
-        return decode_image(BytesIO(content), enough)
-
-    def version(self) -> str:
-        """Its position; the larger file has a version of its own."""
-        return f"{self.offset}+{self.size}"
-
-
-@dataclass(frozen=True)
-class Picture(Input):
-    """An image that Pillow has opened."""
-
-    image: Image
-
-    def read(self, enough: int | None = None) -> Image:
-        """Convert a copy."""
-        with _converting:  # the same image may be given twice, and is read from its file only once
-            return convert_image(self.image)
-
-    def version(self) -> str:
-        """Its width and height, all that can be compared."""
-        return "{} x {}".format(*self.image.size)
-
-
-@dataclass(frozen=True)
-class Broken(Input):
-    """A place where an image should be and none is."""
-
-    reason: str
-
-    def read(self, enough: int | None = None) -> Image:
-        """Raise the reason."""
-        raise UndecodableImageError(self.reason)
-
-    def version(self) -> str:
-        """The reason."""
-        return self.reason
-
-
-def version_of_file(path: str | os.PathLike[str]) -> str:
-    """Size in bytes and time of the last change in nanoseconds, or that there is no such file."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):  # ValueError: no path at all, such as one with a zero byte
-        return "not there"
-    return f"{status.st_size} bytes of {status.st_mtime_ns}"
-
-
 BATCH = 64
 """Images in a batch by default."""
-
 Array = NDArray[numpy.float32]
-Images = Iterable[str | PathLike[str] | Item | Image | Input]
-"""Image files, items of a split, images that Pillow has opened, or references to images."""
 Top = list[tuple[str, float]]
 """Classes with their probabilities, most probable first."""
 
@@ -153,8 +49,74 @@ class Prediction:
     """The reason why the image could not be read; None if it could."""
 
 
+@dataclass(frozen=True)
+class Input(ABC):
+    """Reference to an image, which is read when its turn comes."""
+
+    name: str
+    """The image's ``path`` in the predictions."""
+
+    @abstractmethod
+    def read(self, enough: int | None = None) -> Image:
+        """The image as 8-bit RGB, see ``read_image``; ``RequestError`` if it cannot be read."""
+
+    def version(self) -> str:
+        """A text that changes when the image does, as far as can be seen without reading it."""
+        return ""
+
+
+@dataclass(frozen=True)
+class ImageFile(Input):
+    """Reference to an image file."""
+
+    path: str
+
+    def read(self, enough: int | None = None) -> Image:
+        """Read the file."""
+        return read_image(self.path, enough)
+
+    def version(self) -> str:
+        """Size and time of the last change."""
+        return version_of_file(self.path)
+
+
+@dataclass(frozen=True)
+class Picture(Input):
+    """An image that Pillow has opened."""
+
+    image: Image
+
+    def read(self, enough: int | None = None) -> Image:
+        """Convert a copy."""
+        with _converting:  # the same image may be given twice, and is read from its file only once
+            return convert_image(self.image)
+
+
+_converting = threading.Lock()
+
+
+def version_of_file(path: str | PathLike[str]) -> str:
+    """Size in bytes and time of the last change in nanoseconds, or that there is no such file."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # ValueError: no path at all, such as one with a zero byte
+        return "not there"
+    return f"{status.st_size} bytes of {status.st_mtime_ns}"
+
+
+def batched(images: Iterable[Input], size: int) -> Iterator[tuple[Input, ...]]:
+    """Batches of ``size`` images; the last one may be smaller."""
+    source = iter(images)
+    while batch := tuple(islice(source, size)):
+        yield batch
+
+
+Images = Iterable[str | PathLike[str] | Item | Image | Input]
+"""Image files, items of a split, images that Pillow has opened, or references to images."""
+
+
 class ImageClassifier(ABC):
-    """Base of all classifiers: subclasses prepare and score images, in bulk and for the server.
+    """Base of all classifiers: subclasses prepare and score images.
 
     ``prepare`` is called from several threads at once, ``probabilities`` from one. An image must be
     scored alike in any batch.
@@ -251,13 +213,6 @@ class ImageClassifier(ABC):
                 top = [(self.class_names[label], float(row[label])) for label in labels]
                 predictions[i] = Prediction(names[i], *top[0], top)
         return predictions
-
-
-def batched(images: Iterable[Input], size: int) -> Iterator[tuple[Input, ...]]:
-    """Batches of ``size`` images, the last of as many or fewer."""
-    source = iter(images)
-    while batch := tuple(islice(source, size)):
-        yield batch
 
 
 def _references(images: Iterable[Any]) -> Iterator[Input]:

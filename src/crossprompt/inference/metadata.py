@@ -18,12 +18,10 @@ from crossprompt.utils.text import one_line
 
 FORMAT = 1
 """Version of a saved classifier's folder, and of an exported file's description and graph."""
-DESCRIPTION, FROZEN, LEARNED, CARD = (
-    "classifier.json",
-    "classifier.safetensors",
-    "method.safetensors",
-    "README.md",
-)
+DESCRIPTION = "classifier.json"
+FROZEN = "classifier.safetensors"
+LEARNED = "method.safetensors"
+CARD = "README.md"
 """Files of a saved classifier."""
 KEY = "crossprompt"
 """Key of the description in an ONNX file's metadata."""
@@ -113,7 +111,7 @@ def read_description(path: Path) -> dict[str, Any]:
             f"{folder} is no saved classifier: expected a folder with {path.name}, found "
             f"{_kind_of(folder)}; make one with: crossprompt fit DATA --output FOLDER"
         )
-    if (size := path.stat().st_size) > LARGEST:
+    if (size := path.stat().st_size) > LARGEST:  # before it takes memory
         raise RequestError(f"{path} is damaged: it has {size} bytes, expected {LARGEST} at most")
     advice = "copy it again or train anew"
     return _checked(read_json(path, dict, advice, LARGEST), SavedDescription, str(path), advice)

@@ -14,13 +14,15 @@ import torch
 from crossprompt.classifier import export
 from crossprompt.classifier.classifier import Classifier, freeze
 from crossprompt.classifier.export import (
+    Agreement,
+    compare,
     export_classifier,
     measure_speed,
     open_exported,
+    require_agreement,
     trace,
 )
 from crossprompt.classifier.export import onnx as onnx_model
-from crossprompt.classifier.export.check import Agreement, compare, require_agreement
 from crossprompt.classifier.export.onnx import LEAST
 from crossprompt.data.dataset import Item
 from crossprompt.errors import JobError, RequestError

@@ -3,6 +3,7 @@
 import io
 import tarfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy
@@ -10,7 +11,7 @@ from PIL import Image
 
 from crossprompt.inference.base import Array, ImageClassifier, Input
 from crossprompt.inference.bulk.output import PartialFile
-from crossprompt.inference.bulk.run import Engine, Local, predict_to_file
+from crossprompt.inference.bulk.run import Engine, predict_to_file
 
 
 def picture(number: int) -> bytes:
@@ -39,7 +40,7 @@ class Reader(ImageClassifier):
 
 
 def local() -> Engine:
-    return Local(Reader(), 1)
+    return partial(Reader().predict_batches, top_k=1)
 
 
 def write_files(folder: Path, numbers: Sequence[int]) -> list[str]:

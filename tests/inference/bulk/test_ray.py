@@ -1,14 +1,15 @@
 """A Ray cluster of two workers gives the rows that one process gives."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from crossprompt.errors import JobError, RequestError
 from crossprompt.inference.base import Input
-from crossprompt.inference.bulk.ray import OnRay
-from crossprompt.inference.bulk.run import open_inputs
+from crossprompt.inference.bulk.run import Engine, open_inputs, predict_on_ray
 from crossprompt.utils.ray import Cluster
 from tests.inference.bulk.numbered import Reader, picture, predict, write_files, write_tar
 
@@ -40,6 +41,11 @@ class Opening:
         return Dying(self.mark)
 
 
+def on_ray(open_classifier: Callable[[], Reader], workers: int) -> Engine:
+    cluster = Cluster(workers=workers)
+    return partial(predict_on_ray, open_classifier=open_classifier, top_k=1, cluster=cluster)
+
+
 @pytest.fixture
 def inputs(tmp_path, monkeypatch) -> list[Input]:
     """Forty-three images in files, two of which cannot be read, and in a shard."""
@@ -57,7 +63,7 @@ def inputs(tmp_path, monkeypatch) -> list[Input]:
 
 def test_two_workers_of_which_one_is_lost_write_the_same_bytes(inputs, tmp_path) -> None:
     assert predict(inputs, tmp_path / "local.jsonl") == (2, [])
-    engine = OnRay(Opening(tmp_path / "died"), 1, 4, Cluster(workers=2))
+    engine = on_ray(Opening(tmp_path / "died"), workers=2)
     assert predict(inputs, tmp_path / "ray.jsonl", engine) == (2, [])
     assert (tmp_path / "died").exists()
     assert (tmp_path / "ray.jsonl").read_bytes() == (tmp_path / "local.jsonl").read_bytes()
@@ -71,4 +77,4 @@ def test_a_worker_that_cannot_open_the_classifier_is_an_error_with_its_reason(
     inputs, tmp_path
 ) -> None:
     with pytest.raises(JobError, match="the classifier is not here"):
-        predict(inputs, tmp_path / "ray.jsonl", OnRay(fail, 1, 4, Cluster(workers=1)))
+        predict(inputs, tmp_path / "ray.jsonl", on_ray(fail, workers=1))

@@ -15,7 +15,7 @@ from pyarrow import parquet
 from crossprompt.errors import JobError, RequestError
 from crossprompt.inference.base import Input, Prediction
 from crossprompt.inference.bulk import output as output_module
-from crossprompt.inference.bulk.run import Engine, Group, open_inputs
+from crossprompt.inference.bulk.run import Batch, open_inputs
 from tests.inference.bulk.numbered import local, picture, predict, write_files
 
 
@@ -23,19 +23,19 @@ class Stopped(BaseException):
     """An exception that no code expects."""
 
 
-class Counting(Engine):
+class Counting:
     """Records the classified images, and stops after some batches."""
 
-    def __init__(self, groups: int | None = None) -> None:
+    def __init__(self, batches: int | None = None) -> None:
         self.names: list[str] = []
-        self._groups = groups
+        self._batches = batches
 
-    def answers(self, groups: Iterable[Group]) -> Iterator[list[Prediction]]:
-        for done, answers in enumerate(local().answers(groups)):
-            if done == self._groups:
+    def __call__(self, batches: Iterable[Batch]) -> Iterator[list[Prediction]]:
+        for done, predictions in enumerate(local()(batches)):
+            if done == self._batches:
                 raise Stopped
-            self.names += [answer.path for answer in answers]
-            yield answers
+            self.names += [found.path for found in predictions]
+            yield predictions
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def test_a_file_is_the_same_to_the_byte_wherever_its_run_was_stopped(
 ) -> None:
     expected = tmp_path / f"expected.{ending}"
     assert predict(inputs, expected) == (2, [])
-    for groups in range(6):
-        output, first, second = tmp_path / f"{groups}.{ending}", Counting(groups), Counting()
+    for batches in range(6):
+        output, first, second = tmp_path / f"{batches}.{ending}", Counting(batches), Counting()
         with pytest.raises(Stopped):
             predict(inputs, output, first)
         assert not output.exists()
@@ -69,7 +69,7 @@ def test_a_file_is_the_same_to_the_byte_wherever_its_run_was_stopped(
         assert failed == 2
         assert output.read_bytes() == expected.read_bytes()
         assert [*first.names, *second.names] == [given.name for given in inputs]
-        assert [f"{4 * groups} rows" in text for text in said] == [True] * bool(groups)
+        assert [f"{4 * batches} rows" in text for text in said] == [True] * bool(batches)
         assert not (tmp_path / f"{output.name}.partial").exists()
 
 
@@ -239,9 +239,9 @@ def test_a_run_without_a_row_leaves_nothing(inputs, tmp_path) -> None:
 
 
 def test_an_engine_that_mixes_up_answers_is_caught(inputs, tmp_path) -> None:
-    class Mixed(Engine):
-        def answers(self, groups: Iterable[Group]) -> Iterator[list[Prediction]]:
-            one, two, *_ = local().answers(groups)
+    class Mixed:
+        def __call__(self, batches: Iterable[Batch]) -> Iterator[list[Prediction]]:
+            one, two, *_ = local()(batches)
             yield from (two, one)
 
     with pytest.raises(JobError, match="rows 0 to 4"):
@@ -260,12 +260,12 @@ def test_few_images_are_held_at_once(tmp_path) -> None:
     (given,) = open_inputs(write_files(tmp_path, [7]))
     furthest = 0
 
-    class Watched(Engine):
-        def answers(self, groups: Iterable[Group]) -> Iterator[list[Prediction]]:
+    class Watched:
+        def __call__(self, batches: Iterable[Batch]) -> Iterator[list[Prediction]]:
             nonlocal furthest
-            for done, answers in enumerate(local().answers(groups)):
+            for done, predictions in enumerate(local()(batches)):
                 furthest = max(furthest, taken - 4 * done)
-                yield answers
+                yield predictions
 
     predict(many(), tmp_path / "answers.csv", Watched())
     assert taken == 1000

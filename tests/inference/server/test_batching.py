@@ -9,9 +9,9 @@ import pytest
 
 from crossprompt.inference.base import Array
 from crossprompt.inference.server.batching import Batcher
-from crossprompt.inference.server.errors import RefusalError
 from crossprompt.inference.server.limits import BusyError
 from crossprompt.inference.server.metrics import Metrics
+from crossprompt.inference.server.schemas import RefusalError
 
 
 class Scores:

@@ -77,11 +77,7 @@ def convert(program: ExportedProgram) -> Any:
 
 
 def store(model: Any, weights: Weights) -> None:
-    """Change the type in which the large weights of a model are stored.
-
-    Args:
-        model: an ``onnx_ir.Model`` with its weights as initializers.
-        weights: ``fp16`` for all, ``int8`` for the matrices among them.
+    """Store an ``onnx_ir.Model``'s large weights in fp16, or the matrices among them in int8.
 
     Raises:
         JobError: a weight is too large for fp16.

@@ -95,16 +95,16 @@ class Mark:
         """The end of the next batch."""
         return Mark(
             self.rows + len(batch),
-            chain_hash(self.names, (image.name for image in batch)),
-            chain_hash(self.versions, (image.version() for image in batch)),
+            _chain_hash(self.names, (image.name for image in batch)),
+            _chain_hash(self.versions, (image.version() for image in batch)),
         )
 
 
-def chain_hash(before: str, words: Iterable[str]) -> str:
-    """SHA-256 of an earlier hash and more words."""
+def _chain_hash(before: str, texts: Iterable[str]) -> str:
+    """SHA-256 of an earlier hash and more texts."""
     digest = hashlib.sha256(before.encode())
-    for word in words:
-        data = word.encode("utf-8", "surrogateescape")
+    for text in texts:
+        data = text.encode("utf-8", "surrogateescape")
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()
 
@@ -143,17 +143,7 @@ class PartialFile:
         self.settings = {"format": FORMAT, "version": VERSION, **settings}
         self._text_form = "jsonl" if form == "parquet" else form
         self._path = self.folder / f"rows.{self._text_form}"
-        self._progress, self._saved_at = Progress(), time.monotonic()
-
-    @property
-    def failed(self) -> int:
-        """Rows with an error so far."""
-        return self._progress.failed
-
-    @property
-    def mark(self) -> Mark:
-        """Position of the next row's input."""
-        return self._progress.mark
+        self.progress, self._saved_at = Progress(), time.monotonic()
 
     @contextmanager
     def open(self, restart: bool = False) -> Iterator[None]:
@@ -181,10 +171,10 @@ class PartialFile:
                 self._resume()
             try:
                 with self._path.open("r+b") as self._file:
-                    self._file.seek(self._progress.size)
+                    self._file.seek(self.progress.size)
                     self._file.truncate()
                     yield
-                    self._progress = replace(self._progress, complete=True)
+                    self.progress = replace(self.progress, complete=True)
                     self.save_progress()
                 self._move()
             except BaseException:
@@ -199,7 +189,7 @@ class PartialFile:
         # a file's name may be no text in any encoding: its bytes are kept
         self._file.write(text.encode("utf-8", "surrogateescape"))
         failed = sum(prediction.error is not None for prediction in predictions)
-        self._progress = Progress(mark, self._file.tell(), self.failed + failed)
+        self.progress = Progress(mark, self._file.tell(), self.progress.failed + failed)
         if time.monotonic() - self._saved_at >= SECONDS:
             self.save_progress()
 
@@ -207,7 +197,7 @@ class PartialFile:
         """Flush all rows so far to the disk, then replace ``progress.json``."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        _write_json(self.folder / PROGRESS, asdict(self._progress))
+        _write_json(self.folder / PROGRESS, asdict(self.progress))
         self._saved_at = time.monotonic()
 
     def refuse(self, reason: str) -> RequestError:
@@ -219,7 +209,7 @@ class PartialFile:
         _write_json(self.folder / SETTINGS, self.settings)
         first = header(self._text_form, self.top_k).encode()
         self._path.write_bytes(first)
-        self._progress = Progress(size=len(first))
+        self.progress = Progress(size=len(first))
 
     def _resume(self) -> None:
         before = read_json(self.folder / SETTINGS, dict, ADVICE)
@@ -233,7 +223,7 @@ class PartialFile:
             raise self.refuse(
                 f"is damaged: {self._path.name} has {size:,} bytes, expected {found.size:,}"
             )
-        self._progress = replace(found, complete=False)
+        self.progress = replace(found, complete=False)
 
     def _move(self) -> None:
         if self.form == "parquet":
@@ -243,7 +233,7 @@ class PartialFile:
             os.replace(self._path, self.output)
 
     def _remove_empty(self) -> None:
-        if not self.mark.rows:
+        if not self.progress.mark.rows:
             self._remove()
 
     def _remove(self) -> None:

@@ -16,8 +16,8 @@ from PIL.Image import Image
 
 from crossprompt.data.images import UndecodableImageError, decode_image
 from crossprompt.errors import RequestError
-from crossprompt.inference.base import Broken, ImageFile, Input
-from crossprompt.inference.bulk.sources import Table, choose_column
+from crossprompt.inference.base import ImageFile, Input
+from crossprompt.inference.bulk.sources import Broken, Table, choose_column
 from crossprompt.utils.optional import require_extra
 from crossprompt.utils.text import one_line
 
@@ -109,7 +109,6 @@ class ParquetImage(Input):
         return decode_image(BytesIO(value), enough)
 
     def version(self) -> str:
-        """Position in the file; the file's own version is its source's."""
         return f"{self.group}/{self.row}"
 
 

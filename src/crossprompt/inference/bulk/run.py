@@ -1,14 +1,16 @@
 """Prediction of any number of images into a file, in constant memory and resumable."""
 
-from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import tee
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 from crossprompt.errors import JobError, RequestError
 from crossprompt.inference.base import ImageClassifier, Input, Prediction, batched
-from crossprompt.inference.bulk.output import Mark, PartialFile, chain_hash
+from crossprompt.inference.bulk.output import Mark, PartialFile
 from crossprompt.inference.bulk.parquet import ParquetFile
 from crossprompt.inference.bulk.sources import (
     CsvFile,
@@ -20,7 +22,15 @@ from crossprompt.inference.bulk.sources import (
 )
 from crossprompt.inference.bulk.tar import TarShard
 from crossprompt.utils.optional import require_extra
+from crossprompt.utils.text import one_line
 
+if TYPE_CHECKING:  # imports joblib, which a prediction without Ray can spare
+    from crossprompt.utils.ray import Cluster
+
+Batch = Sequence[Input]
+"""Inputs that are scored together: the same ones for every engine, so that the rows are, too."""
+Engine = Callable[[Iterable[Batch]], Iterator[list[Prediction]]]
+"""Classifies batches, in order, such as ``ImageClassifier.predict_batches``; may read ahead."""
 STDIN = "-"
 TABLES: dict[str, Callable[[str, str | None], Table]] = {
     ".csv": CsvFile,
@@ -29,11 +39,11 @@ TABLES: dict[str, Callable[[str, str | None], Table]] = {
 }
 
 
+@dataclass(frozen=True)
 class Inputs:
     """Every image of several sources, one source after the other."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
-        self.sources = list(sources)
+    sources: Sequence[Source]
 
     def __iter__(self) -> Iterator[Input]:
         for source in self.sources:
@@ -100,28 +110,40 @@ def _expand_braces(word: str) -> list[str]:
         return [word]
 
 
-Group = Sequence[Input]
-"""A batch of inputs, the same for every engine, so that all engines give the same rows."""
-Predictor = ImageClassifier
-"""A classifier, exported or not."""
+def predict_on_ray(
+    batches: Iterable[Batch],
+    open_classifier: Callable[[], ImageClassifier],
+    top_k: int,
+    cluster: "Cluster",
+) -> Iterator[list[Prediction]]:
+    """Classify batches on a Ray cluster, in order.
+
+    Workers receive references to images, about 200 bytes each, and read the images themselves:
+    they must see the same files under the same paths.
+
+    Args:
+        batches: submitted ahead.
+        open_classifier: called once in every worker.
+        top_k: number of classes in a prediction.
+        cluster: where to compute.
+
+    Raises:
+        JobError: a batch cannot be classified.
+    """
+
+    with cluster.connected() as ray:
+        opening = ray.put(open_classifier)
+        predict = partial(_predict_batch, top_k=top_k)
+        yield from cluster.map(predict, ((opening, batch) for batch in batches), _fail)
 
 
-class Engine(ABC):
-    """Place where batches are classified."""
-
-    @abstractmethod
-    def answers(self, groups: Iterable[Group]) -> Iterator[list[Prediction]]:
-        """Predictions of every batch, in order; batches may be taken ahead."""
+def _predict_batch(classifier: ImageClassifier, batch: Batch, top_k: int) -> list[Prediction]:
+    return classifier.predict(batch, top_k, len(batch))
 
 
-class Local(Engine):
-    """This process."""
-
-    def __init__(self, classifier: Predictor, top_k: int) -> None:
-        self._classifier, self._top_k = classifier, top_k
-
-    def answers(self, groups: Iterable[Group]) -> Iterator[list[Prediction]]:
-        return self._classifier.predict_batches(groups, self._top_k)
+def _fail(batch: Batch, error: Exception) -> NoReturn:
+    reason = f"{type(error).__name__}: {one_line(error)[-300:]}"
+    raise JobError(f"the cluster failed ({reason}); run the same command again") from error
 
 
 def predict_to_file(
@@ -151,7 +173,7 @@ def predict_to_file(
     """
     with file.open(restart):
         batches = batched(inputs, batch_size)
-        resumed = file.mark.rows
+        resumed = file.progress.mark.rows
         if resumed:
             _skip(batches, file)
             say(f"resuming after the {resumed:,} rows in {file.folder}")
@@ -160,46 +182,42 @@ def predict_to_file(
         except BaseException:
             with suppress(OSError):  # of a full disk: the error that is raised reports it
                 file.save_progress()
-            if file.mark.rows > resumed:
-                rows = f"{file.mark.rows:,} rows are saved in {file.folder}"
+            if file.progress.mark.rows > resumed:
+                rows = f"{file.progress.mark.rows:,} rows are saved in {file.folder}"
                 say(f"{rows}; the same command resumes after them")
             raise
-    return file.failed
+    return file.progress.failed
 
 
-def _skip(batches: Iterator[Group], file: PartialFile) -> None:
+def _skip(batches: Iterator[Batch], file: PartialFile) -> None:
     """Skip the finished inputs; ``RequestError`` if they are not those of the earlier run."""
-    mark = Mark()
-    while mark.rows < file.mark.rows and (batch := next(batches, None)):
+    mark, end = Mark(), file.progress.mark
+    while mark.rows < end.rows and (batch := next(batches, None)):
         mark = mark.after(batch)
-    if mark != file.mark:
+    if mark != end:
         change = "have another size or time"
-        if mark.names != file.mark.names:
+        if mark.names != end.names:
             change = "were removed or renamed, or others came before or between them"
-        finished = f"of the {file.mark.rows:,} finished images, some"
-        raise file.refuse(f"is of other images: {finished} {change}")
+        raise file.refuse(f"is of other images: of the {end.rows:,} finished images, some {change}")
 
 
 def _append(
-    batches: Iterator[Group], engine: Engine, file: PartialFile, progress: Callable[[int], None]
+    batches: Iterator[Batch], engine: Engine, file: PartialFile, progress: Callable[[int], None]
 ) -> None:
-    waiting: deque[Mark] = deque()  # of the batches that the engine has taken ahead
-
-    def marked() -> Iterator[Group]:
-        mark = file.mark
+    def marked() -> Iterator[tuple[Batch, Mark]]:
+        mark = file.progress.mark
         for batch in batches:
             mark = mark.after(batch)
-            waiting.append(mark)
-            yield batch
+            yield batch, mark
 
-    for predictions in engine.answers(marked()):
-        mark = waiting.popleft()
-        if mark.names != chain_hash(file.mark.names, (found.path for found in predictions)):
+    ahead, due = tee(marked())  # the engine reads ahead of the rows that are due
+    found = engine(batch for batch, _ in ahead)
+    for batch, mark in due:
+        predictions = next(found, [])
+        if [x.path for x in predictions] != [image.name for image in batch]:
             raise JobError(
-                f"rows {file.mark.rows:,} to {mark.rows:,} are of other images than expected, "
-                f"first {predictions[0].path}; run the same command again"
+                f"rows {file.progress.mark.rows:,} to {mark.rows:,} have no predictions, or those "
+                f"of other images than {batch[0].name} …; run the same command again"
             )
         file.append(predictions, mark)
         progress(mark.rows)
-    if waiting:
-        raise JobError(f"{len(waiting)} batches had no predictions; run the same command again")

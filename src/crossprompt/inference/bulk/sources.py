@@ -5,14 +5,17 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from PIL.Image import Image
+
 from crossprompt.data.csv_file import CsvRow, read_csv
 from crossprompt.data.files import walk
-from crossprompt.data.images import is_image_name
+from crossprompt.data.images import UndecodableImageError, is_image_name
 from crossprompt.errors import RequestError
-from crossprompt.inference.base import Broken, ImageFile, Input, version_of_file
+from crossprompt.inference.base import ImageFile, Input, version_of_file
 
 COLUMNS = ("path", "image", "filepath", "file")
 """Default names of the column of images; the first that exists is taken."""
@@ -85,6 +88,19 @@ class StandardInput(Source):
             yield ImageFile(path, path)
         if path is None:
             raise RequestError("standard input is empty; give one path a line, or name the images")
+
+
+@dataclass(frozen=True)
+class Broken(Input):
+    """Stands in the place of an image that cannot be found; reading it raises the reason."""
+
+    reason: str
+
+    def read(self, enough: int | None = None) -> Image:
+        raise UndecodableImageError(self.reason)
+
+    def version(self) -> str:
+        return self.reason
 
 
 class Table(Source):

@@ -8,15 +8,41 @@ such as "pipe:…" as commands.
 import posixpath
 import tarfile
 from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
 from itertools import groupby
 from operator import attrgetter
+from pathlib import Path
 from typing import NamedTuple
 
+from PIL.Image import Image
+
 from crossprompt.data.files import is_visible
-from crossprompt.data.images import is_image_name
+from crossprompt.data.images import UndecodableImageError, decode_image, is_image_name
 from crossprompt.errors import RequestError
-from crossprompt.inference.base import Broken, Input, Slice
-from crossprompt.inference.bulk.sources import Table
+from crossprompt.inference.base import Input
+from crossprompt.inference.bulk.sources import Broken, Table
+
+
+@dataclass(frozen=True)
+class Slice(Input):
+    """An image file's bytes within a larger file."""
+
+    path: str
+    offset: int
+    size: int
+
+    def read(self, enough: int | None = None) -> Image:
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            content = file.read(self.size)
+        if len(content) < self.size:
+            found = f"{len(content):,} of {self.size:,} bytes"
+            raise UndecodableImageError(f"{Path(self.path).name} ends early: {found} are there")
+        return decode_image(BytesIO(content), enough)
+
+    def version(self) -> str:
+        return f"{self.offset}+{self.size}"
 
 
 class Member(NamedTuple):

@@ -1,4 +1,4 @@
-"""The server as an ASGI application: its routes, and what they answer."""
+"""The server as an ASGI application: its routes and their responses."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.routing import Route
 
 from crossprompt.inference.base import Array, ImageClassifier
 from crossprompt.inference.server.auth import require_key
 from crossprompt.inference.server.batching import Predictor
-from crossprompt.inference.server.errors import add_handlers
 from crossprompt.inference.server.http import JSON, MULTIPART, read_body
 from crossprompt.inference.server.limits import FORMATS, Admission, BusyError, Limits
 from crossprompt.inference.server.metrics import Metrics, Middleware
@@ -28,6 +27,7 @@ from crossprompt.inference.server.schemas import (
     Refused,
     Share,
     State,
+    add_handlers,
 )
 
 ASSETS = {
@@ -88,12 +88,11 @@ def add_api(
 
     @app.post(
         "/v1/predict",
-        response_model=Answers,
         responses=_refusals(key, 400, 408, 413, 415, 422, 500, 503),
         openapi_extra={"requestBody": _request_body(limits)},
         dependencies=_guard(key),
     )
-    async def predict(request: Request) -> Response:
+    async def predict(request: Request) -> Answers:
         """Classify images: all in their order, or none, and then the bad ones are named."""
         with admission.enter() as reserve:
             images, top_k = await read_body(request, limits, reserve)
@@ -103,8 +102,7 @@ def add_api(
             except TimeoutError as error:
                 message = f"no answer within {limits.timeout:g} seconds; try again later"
                 raise BusyError(message) from error
-        found = Answers(predictions=[_answer(row, names, top_k) for row in rows])
-        return JSONResponse(found.model_dump())
+        return Answers(predictions=[_answer(row, names, top_k) for row in rows])
 
     @app.get("/v1/classes", responses=_refusals(key), dependencies=_guard(key))
     async def classes() -> Classes:
@@ -129,7 +127,7 @@ def add_monitoring(app: FastAPI, predictor: Predictor, metrics: Metrics, key: st
     @app.get("/readyz", responses=_refusals(None, 503))
     async def readyz() -> State:
         """Readiness: images can be classified."""
-        if not predictor.ready:
+        if not predictor.batcher.alive:
             raise BusyError("not ready to classify images")
         return State(status="ready")
 
@@ -159,7 +157,7 @@ def _guard(key: str | None) -> list[Any]:
 
 
 def _refusals(key: str | None, *statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's responses of a route that may refuse; also for the lack of a key, if there is."""
+    """OpenAPI's error responses of a route; 401 is added if there is a key."""
     possible = statuses if key is None else (*statuses, 401)
     return {status: {"model": Refused, "description": REASONS[status]} for status in possible}
 

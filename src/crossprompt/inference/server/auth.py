@@ -1,4 +1,4 @@
-"""Optional API key, required by everything that tells something of the classifier."""
+"""Optional API key, required by every route that reveals something of the classifier."""
 
 import hmac
 import os
@@ -10,7 +10,7 @@ from fastapi import Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from crossprompt.errors import RequestError
-from crossprompt.inference.server.errors import RefusalError
+from crossprompt.inference.server.schemas import RefusalError
 
 VARIABLE = "CROSSPROMPT_API_KEY"
 """Environment variable that holds the key if there is no file."""

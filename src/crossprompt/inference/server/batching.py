@@ -17,13 +17,12 @@ from PIL import Image
 from crossprompt.data.images import UndecodableImageError, decode_image
 from crossprompt.errors import JobError
 from crossprompt.inference.base import Array, ImageClassifier
-from crossprompt.inference.server.errors import RefusalError
 from crossprompt.inference.server.limits import FORMATS, BusyError, Limits
 from crossprompt.inference.server.metrics import Metrics
-from crossprompt.inference.server.schemas import BadImage
+from crossprompt.inference.server.schemas import BadImage, RefusalError
 
 log = logging.getLogger("crossprompt.inference.server")
-DECODERS = max(1, min(4, os.cpu_count() or 1))
+DECODERS = min(4, os.cpu_count() or 1)
 """Decoding threads: each may hold an image of the most pixels."""
 SLIMMEST = 100
 """Largest ratio of the sides: a line of pixels would become a huge image when its shorter side is
@@ -43,9 +42,9 @@ class Batcher:
 
     Args:
         score: ``[batch, 3, side, side]`` to ``[batch, classes]``; called from one thread.
-        most: images in a batch.
+        most: largest batch.
         wait: seconds that an image waits for others, counted from its arrival.
-        metrics: to count batches in.
+        metrics: record the batches.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class Batcher:
 
     @property
     def alive(self) -> bool:
-        """Whether submitted images will be scored."""
+        """True if submitted images will be scored."""
         return self._thread.is_alive() and not self._closed
 
     def submit(self, image: Array) -> "Future[Array]":
@@ -126,19 +125,14 @@ class Predictor:
     def __init__(self, classifier: ImageClassifier, limits: Limits, metrics: Metrics) -> None:
         self._classifier, self._limits, self._metrics = classifier, limits, metrics
         self._decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
-        self._batcher = Batcher(
+        self.batcher = Batcher(
             classifier.probabilities, limits.max_batch, limits.max_wait_ms / 1000, metrics
         )
-
-    @property
-    def ready(self) -> bool:
-        """Whether images can be classified."""
-        return self._batcher.alive
 
     async def warm_up(self) -> None:
         """Score a gray image, so that the first request need not wait for lazy set-up."""
         image = self._classifier.prepare(Image.new("RGB", (64, 64), "gray"))
-        await asyncio.wrap_future(self._batcher.submit(image))
+        await asyncio.wrap_future(self.batcher.submit(image))
 
     async def predict(self, images: Sequence[bytes]) -> list[Array]:
         """Probabilities ``[classes]`` of every image file, in order.
@@ -150,24 +144,21 @@ class Predictor:
         decoding = [loop.run_in_executor(self._decoders, self._decode, image) for image in images]
         decoded = await asyncio.gather(*decoding)
         good = [found for found in decoded if not isinstance(found, str)]
-        if bad := [
-            BadImage(position=position, reason=found)
-            for position, found in enumerate(decoded)
-            if isinstance(found, str)
-        ]:
+        reasons = ((i, found) for i, found in enumerate(decoded) if isinstance(found, str))
+        if bad := [BadImage(position=i, reason=reason) for i, reason in reasons]:
             self._metrics.bad_images.inc(len(bad))
             first = f"image {bad[0].position} (counted from 0): {bad[0].reason}"
             others = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
             raise RefusalError(422, f"cannot read {first}{others}", bad)
-        futures = [asyncio.wrap_future(self._batcher.submit(image)) for image in good]
+        futures = [asyncio.wrap_future(self.batcher.submit(image)) for image in good]
         rows = await asyncio.gather(*futures)
         self._metrics.images.inc(len(rows))
         return rows
 
     def close(self) -> None:
-        """Finish what was begun, then stop the threads."""
+        """Finish the images in progress, then stop the threads."""
         self._decoders.shutdown()
-        self._batcher.close()
+        self.batcher.close()
 
     def _decode(self, content: bytes) -> Array | str:
         """The preprocessed image, or the reason why it cannot be read."""

@@ -10,9 +10,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from crossprompt.inference.server.errors import RefusalError
 from crossprompt.inference.server.limits import MIB, Limits, Reserve
-from crossprompt.inference.server.schemas import TOP_K, Asked, BadImage
+from crossprompt.inference.server.schemas import TOP_K, Asked, BadImage, RefusalError
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
 FIELD_BYTES = 1024
@@ -50,7 +49,7 @@ class MemoryForm(MultiPartParser):
 
 
 async def read_body(request: Request, limits: Limits, reserve: Reserve) -> Images:
-    """Read a request to the end, or no further than it may go.
+    """Read a request up to its end or its limits.
 
     Raises:
         RefusalError: it is too large, too slow, of another type, or damaged.
@@ -138,7 +137,6 @@ def _parse_json(body: bytes) -> Images:
         except ValueError as error:
             reason = "not base64 of an image file; of a data URL, send what follows the comma"
             bad = [BadImage(position=position, reason=reason)]
-            raise RefusalError(
-                422, f"image {position} (counted from 0) is {reason}", bad
-            ) from error
+            message = f"image {position} (counted from 0) is {reason}"
+            raise RefusalError(422, message, bad) from error
     return images, asked.top_k

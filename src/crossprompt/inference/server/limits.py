@@ -1,4 +1,4 @@
-"""Limits of a request and of what the server holds at once; imports nothing of the extra."""
+"""Limits of a request and of all requests together; imports no package of the extra ``serve``."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from crossprompt.utils.config import Settings, require
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF")
-"""Pillow's names of the formats that are decoded (MPO is the JPEG of some telephones): every other
-one would be one more decoder to attack."""
+"""Pillow's names of the formats that are decoded (MPO is the JPEG of some phones): each further
+decoder could be attacked."""
 UPLOADS_HELD = 8
 """Requests of the largest size that may be in memory at once."""
 MIB = 2**20
@@ -58,7 +58,7 @@ Reserve = Callable[[str, int], None]
 
 
 class Admission:
-    """Counts the requests, bytes and images that are held; only for the event loop's thread."""
+    """Counts the requests, bytes and images in memory; used by the event loop's thread alone."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits

@@ -52,16 +52,13 @@ HEADERS = {
 }
 """The page loads nothing from elsewhere, runs no script but its own, and stands in no frame."""
 OTHER = "other"
-"""Counted in place of a path that does not exist: clients could make up any number of them."""
+"""Label of paths that do not exist: clients could make up any number of them."""
 
 
 class Middleware:
-    """Adds the headers, and counts and times the responses.
+    """Adds ``HEADERS`` to all responses of an app, also to its failures, and measures them.
 
-    Args:
-        app: answers; also its own failures must pass through here.
-        paths: counted by their names.
-        metrics: to count in.
+    ``paths`` are counted by name, all others as ``OTHER``.
     """
 
     def __init__(self, app: ASGIApp, paths: Collection[str], metrics: Metrics) -> None:

@@ -1,4 +1,4 @@
-"""Server process: its socket, its signals, its end."""
+"""Server process: socket, signals, graceful shutdown."""
 
 import signal
 import socket
@@ -21,7 +21,7 @@ def bind(host: str, port: int) -> socket.socket:
     """Bind a port, 0 for any that is free, before anything is loaded; it does not listen yet.
 
     Raises:
-        RequestError: there is no such host, or the port cannot be had.
+        RequestError: there is no such host, or the port cannot be bound.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -89,10 +89,10 @@ class Server(uvicorn.Server):
 
 
 def serve(app: ASGIApp, bound: socket.socket, timeout: float, ready: Callable[[], None]) -> None:
-    """Answer until SIGINT or SIGTERM, then finish what was accepted; a second SIGINT hurries.
+    """Serve until SIGINT or SIGTERM, then finish the accepted requests; a second SIGINT skips that.
 
     Args:
-        app: answers requests.
+        app: the application.
         bound: from ``bind``.
         timeout: seconds that an accepted request may take.
         ready: called once requests are answered.
@@ -102,7 +102,7 @@ def serve(app: ASGIApp, bound: socket.socket, timeout: float, ready: Callable[[]
     """
 
     def ignore(number: int, frame: FrameType | None) -> None:
-        """Swallows the signal, which uvicorn, having obeyed it, raises again."""
+        """Ignore the signal, which uvicorn raises again after its shutdown."""
 
     before = {number: signal.signal(number, ignore) for number in STOPS}
     try:

@@ -1,9 +1,22 @@
-"""Schemas of the JSON API. Their names and fields are part of it."""
+"""Schemas of the JSON API, whose names and fields are part of it, and its error responses."""
 
+from collections.abc import Mapping, Sequence
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from crossprompt.inference.server.limits import BusyError
 
 TOP_K = 5
-"""Classes in an answer if the request does not say."""
+"""Classes per image by default."""
+RETRY_AFTER = {"Retry-After": "1"}
+"""Seconds after which a client may try again."""
+ROUTING = {
+    404: "there is nothing at this path; /openapi.json lists what there is",
+    405: "this path does not take that method; /openapi.json lists what there is",
+}
 
 
 class Asked(BaseModel):
@@ -66,3 +79,35 @@ class Refused(BaseModel):
 
     error: str = Field(description="What was found, what was expected, what to do.")
     images: list[BadImage] = Field(default=[], description="The bad images, if any.")
+
+
+class RefusalError(HTTPException):
+    """A refused request; ``images`` are the bad ones."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        images: Sequence[BadImage] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, message, headers)
+        self.images = list(images)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Answer every error of an app in the form of ``Refused``."""
+
+    async def refuse(request: Request, error: Exception) -> JSONResponse:
+        if isinstance(error, BusyError):
+            error = RefusalError(503, str(error), headers=RETRY_AFTER)
+        elif not isinstance(error, HTTPException):  # uvicorn logs its traceback
+            error = RefusalError(500, "the server failed; its log says why")
+        if isinstance(error, RefusalError):
+            body = Refused(error=error.detail, images=error.images)
+        else:  # raised by the router
+            body = Refused(error=ROUTING.get(error.status_code, error.detail))
+        return JSONResponse(body.model_dump(), error.status_code, error.headers)
+
+    for kind in (HTTPException, BusyError, Exception):
+        app.add_exception_handler(kind, refuse)
