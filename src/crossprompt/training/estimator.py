@@ -18,7 +18,7 @@ from crossprompt.data.images import list_images
 from crossprompt.data.registry import load_dataset
 from crossprompt.errors import RequestError
 from crossprompt.training.config import FitConfig
-from crossprompt.training.fit import fit_data
+from crossprompt.training.fit import fit
 from crossprompt.utils.progress import NOTE, Silent
 
 Files = str | PathLike[str] | Sequence[str | PathLike[str]] | np.ndarray
@@ -97,7 +97,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         settings |= {name: settings[name] or {} for name in ("options", "training")}
         reporter = _Notes()
         config = FitConfig(data=data.name, **settings)
-        self.classifier_, _ = fit_data(config, data, reporter=reporter)
+        self.classifier_, _ = fit(config, data=data, reporter=reporter)
         self.classes_, self.notes_ = classes, reporter.notes
         return self
 

@@ -100,14 +100,12 @@ def fit_tasks(
         distributed.processes() == 1,
         f"several data sets are learned by one process, found {distributed.processes()}; start one",
     )
-    folder = None if output is None else open_run(output, resume=resume, overwrite=overwrite)
+    folder = open_run(output, resume=resume, overwrite=overwrite)
     clip = config.jobs[0].load_backbone(device)
-    parts = []
-    for job in config.jobs:  # all of them before the images are read, which may take minutes
-        data = job.load_data()
-        few = job.draw(data)
-        parts.append((job, data, few, clip, job.build_method(clip, few)))
-    runs = [resolve(*part, reporter) for part in parts]
+    data = [job.load_data() for job in config.jobs]
+    runs = [
+        resolve(job, whole, clip, reporter) for job, whole in zip(config.jobs, data, strict=True)
+    ]
     tasks = [Task.of(name, run) for name, run in zip(config.names, runs, strict=True)]
     grouping = _earlier_grouping(folder, config.names)
     if grouping is None:
@@ -116,8 +114,8 @@ def fit_tasks(
         reporter.say(f"{NOTE}{_describe(members, grouping['cosines'])}")
     record = _begin(folder, config, tasks, grouping, reporter)
     groups = [[config.names.index(name) for name in members] for members in grouping["groups"]]
-    path, resume = (None, False) if folder is None else (folder.path, folder.resumes)
-    reports = train_tasks(tasks, groups, record, path, resume, reporter.step)
+    path = folder.path
+    reports = train_tasks(tasks, groups, record, path, folder.resumes, reporter.step)
     found = {}
     for task in tasks:
         own = next(members for members in grouping["groups"] if task.name in members)
@@ -139,9 +137,9 @@ def group(tasks: Sequence[Task], progress: Callable[[int, int], None] | None = N
     }
 
 
-def _earlier_grouping(folder: RunFolder | None, names: Sequence[str]) -> Grouping | None:
+def _earlier_grouping(folder: RunFolder, names: Sequence[str]) -> Grouping | None:
     """Grouping of the run that resumes: measured again, its last bits might differ."""
-    if folder is None or not folder.resumes:
+    if folder.path is None or not folder.resumes:
         return None
     earlier: Grouping = read_run(folder.path).settings.get("grouping", {})
     grouped = [name for members in earlier.get("groups", []) for name in members]
@@ -157,7 +155,7 @@ def _describe(members: Sequence[str], cosines: Mapping[str, Mapping[str, float]]
 
 
 def _begin(
-    folder: RunFolder | None,
+    folder: RunFolder,
     config: MultiTaskConfig,
     tasks: Sequence[Task],
     grouping: Grouping,
@@ -167,11 +165,9 @@ def _begin(
     records = {task.name: dict(task.run.record) for task in tasks}
     data = {name: record.pop("data") for name, record in records.items()}
     record = {"tasks": records, "data": data, "grouping": grouping}
-    if folder is None:
-        return record
     for note in folder.begin(config, record, None):
         reporter.say(f"{NOTE}{note}")
-    if not folder.resumes:
+    if folder.path is not None and not folder.resumes:
         for task in tasks:
             own = folder.path / task.name
             own.mkdir(exist_ok=True)

@@ -1,4 +1,8 @@
-"""Train a method: the training loop."""
+"""Train a method: the training loop.
+
+``train`` resolves its arguments into a run, ``train_run`` sets the run up, ``run_epochs`` is the
+loop; the optimizer, the learning rate and the choice of activation checkpointing follow.
+"""
 
 import math
 import time
@@ -6,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,55 +27,6 @@ from crossprompt.training.memory import GB, Recompute, applied, choose_recompute
 from crossprompt.utils import distributed
 from crossprompt.utils.config import require
 from crossprompt.utils.progress import NOTE, EpochReport, StepReport
-
-Schedule = Callable[[int, float, Recipe], float]
-"""Learning rate by epoch, counted from 1, part of the epoch that is done, and recipe."""
-
-
-def warm_up_cosine(epoch: int, part: float, recipe: Recipe) -> float:
-    """One epoch of warm-up, then a cosine that it does not shift; constant within an epoch.
-
-    As Dassl's schedule (optim/lr_scheduler.py:43): 1e-5, then 0.5 * lr * (1 + cos(pi (e - 2) / E)).
-    """
-    if epoch == 1:
-        return recipe.first_lr
-    return 0.5 * recipe.lr * (1 + math.cos(math.pi * (epoch - 2) / recipe.epochs))
-
-
-def cosine(epoch: int, part: float, recipe: Recipe) -> float:
-    """Half a cosine from step to step, as PyTorch's ``CosineAnnealingLR``."""
-    done = (epoch - 1 + part) / recipe.epochs
-    return recipe.last_lr + 0.5 * (recipe.lr - recipe.last_lr) * (1 + math.cos(math.pi * done))
-
-
-SCHEDULES: dict[str, Schedule] = {"warm-up-cosine": warm_up_cosine, "cosine": cosine}
-
-
-def learning_rate(epoch: int, recipe: Recipe, part: float = 0.0) -> float:
-    """The learning rate of a step.
-
-    Args:
-        epoch: counted from 1.
-        recipe: names the schedule.
-        part: share of the epoch's steps that are done, 0 to less than 1.
-    """
-    return SCHEDULES[recipe.schedule](epoch, part, recipe)
-
-
-def build_optimizer(method: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Build the recipe's optimizer over the trainable parameters."""
-    trainable = [parameter for parameter in method.parameters() if parameter.requires_grad]
-    lr, decay = recipe.lr, recipe.weight_decay
-    match recipe.optimizer:
-        case "sgd":
-            return torch.optim.SGD(trainable, lr, momentum=recipe.momentum, weight_decay=decay)
-        case "adam":
-            return torch.optim.Adam(trainable, lr, eps=recipe.eps, weight_decay=decay)
-        case "adamw":
-            return torch.optim.AdamW(trainable, lr, eps=recipe.eps, weight_decay=decay)
-
-
-AnyBatch = TypeVar("AnyBatch")
 
 
 def train(
@@ -164,8 +119,8 @@ def train_run(
 
 
 def run_epochs(
-    backward: Callable[[AnyBatch], float],
-    sampler: Sampler[AnyBatch],
+    backward: Callable[[Any], float],
+    sampler: Sampler,
     checkpoint: Checkpoint,
     recipe: Recipe,
     clip: CLIP,
@@ -229,6 +184,36 @@ def run_epochs(
             if on_epoch is not None:
                 on_epoch(reports[-1])
     return reports
+
+
+def learning_rate(epoch: int, recipe: Recipe, part: float = 0.0) -> float:
+    """The learning rate of a step, by the recipe's schedule.
+
+    ``cosine`` is half a cosine from step to step, as PyTorch's ``CosineAnnealingLR``.
+    ``warm-up-cosine`` is constant within an epoch: one epoch of warm-up, then a cosine that it does
+    not shift, as Dassl's (optim/lr_scheduler.py:43).
+
+    Args:
+        epoch: counted from 1.
+        recipe: names the schedule.
+        part: share of the epoch's steps that are done, 0 to less than 1.
+    """
+    if recipe.schedule == "cosine":
+        angle = math.pi * (epoch - 1 + part) / recipe.epochs
+        return recipe.last_lr + 0.5 * (recipe.lr - recipe.last_lr) * (1 + math.cos(angle))
+    if epoch == 1:
+        return recipe.first_lr
+    return 0.5 * recipe.lr * (1 + math.cos(math.pi * (epoch - 2) / recipe.epochs))
+
+
+def build_optimizer(method: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Build the recipe's optimizer over the trainable parameters."""
+    trainable = [parameter for parameter in method.parameters() if parameter.requires_grad]
+    lr, decay = recipe.lr, recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(trainable, lr, momentum=recipe.momentum, weight_decay=decay)
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return kind(trainable, lr, eps=recipe.eps, weight_decay=decay)
 
 
 @contextmanager
