@@ -113,12 +113,11 @@ def fit_tasks(
     for members in grouping["groups"]:
         reporter.say(f"{NOTE}{_describe(members, grouping['cosines'])}")
     record = _begin(folder, config, tasks, grouping, reporter)
-    groups = [[config.names.index(name) for name in members] for members in grouping["groups"]]
-    path = folder.path
+    path, groups = folder.path, grouping["groups"]
     reports = train_tasks(tasks, groups, record, path, folder.resumes, reporter.step)
     found = {}
     for task in tasks:
-        own = next(members for members in grouping["groups"] if task.name in members)
+        own = next(members for members in groups if task.name in members)
         place = None if path is None else path / task.name
         found[task.name] = finish(task.run, reports, place, reporter, group=own)
     return found

@@ -153,25 +153,29 @@ class TaskSampler:
 class SharedPrompts(nn.Module):
     """Trainable parameters of several tasks, each tensor once; groups get one shared prompt."""
 
-    def __init__(self, tasks: Sequence[Task], groups: Groups) -> None:
+    def __init__(self, tasks: Sequence[Task], groups: Sequence[Sequence[str]]) -> None:
         super().__init__()
-        shared = [tasks[group[0]].method.group for group in groups]
+        methods = {task.name: task.method for task in tasks}
+        shared = [methods[group[0]].group for group in groups]
         for group, source in zip(groups, shared, strict=True):
-            for position in group:
-                tasks[position].method.group = source
-        self.tasks = nn.ModuleList(task.method.task for task in tasks)
+            for name in group:
+                methods[name].group = source
+        self.tasks = nn.ModuleList(method.task for method in methods.values())
         self.groups = nn.ModuleList(source for source in shared if source is not None)
 
 
 def train_tasks(
     tasks: Sequence[Task],
-    groups: Groups,
+    groups: Sequence[Sequence[str]],
     record: Mapping[str, Any],
     folder: Path | None = None,
     resume: bool = False,
     on_step: Callable[[StepReport], None] | None = None,
 ) -> list[EpochReport]:
-    """Train the tasks' methods in place, by the recipe of the first; see ``run_epochs``."""
+    """Train the tasks' methods in place, by the recipe of the first; see ``run_epochs``.
+
+    ``groups`` are the tasks that share a prompt, by name.
+    """
 
     def backward(batches: Sequence[Batch]) -> float:
         """One task after the other, so that only one task's activations are held at a time."""
