@@ -356,7 +356,7 @@ def test_an_impossible_setting_is_refused(settings, told) -> None:
 
 
 def test_images_without_a_class_are_refused(items) -> None:
-    with pytest.raises(RequestError, match=r"0 to 4 .* 4 classes"):
+    with pytest.raises(RequestError, match="0 to 4.* 0 to 3"):
         train(make(), narrow_clip(), [*items, Item(items[0].path, 4)])
     with pytest.raises(RequestError, match="no training images"):
         train(make(), narrow_clip(), [])

@@ -149,7 +149,7 @@ def compute(cell: Cell, folder: Path | None = None) -> tuple[Cell, dict[str, flo
                 "data": {
                     "name": training.data.name,
                     "fingerprint": training.trial.few.fingerprint,
-                    "training_images": len(run.train),
+                    "training_images": len(run.data.train),
                     "shots": cell.shots,
                 },
                 "training": run.config.to_json(),

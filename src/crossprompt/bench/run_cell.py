@@ -97,7 +97,7 @@ class Training:
         recipe = training.recipe_for(type(method), few.train)
         data = {"fingerprint": self.data.fingerprint, "used": few.fingerprint}
         record = build_record(method, self.clip, recipe, config.seed, shots=config.shots, data=data)
-        return Run(method, self.clip, few.train, few.val, training, recipe, record, few)
+        return Run(method, self.clip, few, training, recipe, record)
 
     def method_for(self, evaluation: Evaluation, method: Method) -> Method:
         """The method for the classes of an evaluation, with the template that belongs to them."""

@@ -190,32 +190,30 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Run:
-    """A resolved training: method, backbone, images, recipe, and the record of all of it."""
+    """A resolved training: method, backbone, data, recipe, and the record of all of it."""
 
     method: Method
     clip: CLIP
-    train: Sequence[Item]
-    val: Sequence[Item]
+    data: Dataset
+    """Few-shot training and validation images, and the test sets where these are known."""
     config: TrainConfig
     recipe: Recipe
     """With its length in epochs; no other recipe is derived."""
     record: dict[str, Any] = field(repr=False)
     """See ``build_record``."""
-    data: Dataset | None = None
-    """Few-shot data with its test sets, where these are known."""
     about_data: dict[str, Any] = field(default_factory=dict, repr=False)
     """See ``describe_data``; saved with the classifier."""
 
     def reader(self) -> Read:
         """Reader of the method's inputs: features, where no image is encoded again for a crop."""
-        recipe, seed = self.recipe, self.config.seed
+        recipe, seed, train = self.recipe, self.config.seed, self.data.train
         views = min(recipe.views, recipe.epochs)  # more would never be used
         if self.method.inputs == "features" and not recipe.augment:
-            return features_of(self.train, self.clip)
+            return features_of(train, self.clip)
         if self.method.inputs == "features" and views:
-            return views_of(self.train, self.clip, seed, recipe.smallest_crop, views)
+            return views_of(train, self.clip, seed, recipe.smallest_crop, views)
         smallest_crop = recipe.smallest_crop if recipe.augment else None
-        return images_of(self.train, self.clip, seed, smallest_crop)
+        return images_of(train, self.clip, seed, smallest_crop)
 
     def to_inputs(self, batch: Batch) -> Batch:
         """Move a batch to the device, and encode its images for a method that takes features."""
@@ -233,8 +231,8 @@ class Run:
         return freeze(
             method or self.method,
             self.clip,
-            self.train,
-            val=self.val,
+            self.data.train,
+            val=self.data.val,
             inference=cast(Inference, inference),
             seed=self.config.seed,
             information=information,

@@ -117,7 +117,7 @@ def resolve(config: FitConfig, data: Dataset, clip: CLIP, reporter: Reporter) ->
         "content": hash_all(about["learned_from"]),
     }
     record = build_record(method, clip, recipe, config.seed, shots=config.shots, data=identity)
-    return Run(method, clip, few.train, few.val, training, recipe, record, few, about)
+    return Run(method, clip, few, training, recipe, record, about)
 
 
 def finish(
@@ -136,7 +136,7 @@ def finish(
     loss = {"final_loss": reports[-1].loss} if reports else {}
     training = {**run.record["training"], **of_training, **loss}
     classifier = run.freeze({**run.about_data, "training": training, **more})
-    if distributed.rank() != 0 or run.data is None:
+    if distributed.rank() != 0:
         return classifier, {}
     tests = {"test": run.data.test, **run.data.shifted}
     results = {

@@ -171,6 +171,6 @@ def _begin(
             own = folder.path / task.name
             own.mkdir(exist_ok=True)
             (own / DESCRIPTION).unlink(missing_ok=True)
-            if task.run.data is not None and task.run.data.selection is not None:
+            if task.run.data.selection is not None:
                 task.run.data.save_selection(own / SELECTION)
     return record

@@ -121,8 +121,9 @@ class Task:
     def of(cls, name: str, run: Run) -> "Task":
         """Set up the batches of a resolved run."""
         assert isinstance(run.method, MmAP)
-        labels = [item.label for item in run.train]
-        sampler = BatchSampler(labels, run.recipe.batch_size, run.config.seed, run.reader())
+        sampler = BatchSampler(
+            run.data.train.labels, run.recipe.batch_size, run.config.seed, run.reader()
+        )
         return cls(name, run, run.method, sampler)
 
     def loss(self, batch: Batch) -> Scalar:

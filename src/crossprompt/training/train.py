@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from crossprompt.clip.model import CLIP
-from crossprompt.data.dataset import Item, Split, check_items, fingerprint_of
+from crossprompt.data.dataset import Dataset, Item, Split, check_items, fingerprint_of
 from crossprompt.errors import JobError
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Examples
@@ -71,17 +71,13 @@ def train(
         check_items(items, "train on")
     config = config or TrainConfig()
     recipe = config.recipe_for(type(method), train)
-    classes, labels = len(method.class_names), [item.label for item in train]
-    require(
-        min(labels) >= 0 and max(labels) < classes,
-        f"labels go from {min(labels)} to {max(labels)} but the method was built for {classes} "
-        "classes; build it with the class_names of these images' data set",
-    )
-    images = fingerprint_of(method.class_names, {"train": Split(tuple(train))}, None)
+    names, splits = tuple(method.class_names), (Split(tuple(train)), Split(tuple(val)))
+    data = Dataset("the method's class_names", names, *splits)
+    images = fingerprint_of(names, {"train": data.train}, None)
     record = build_record(method, clip, recipe, config.seed, data={"images": images})
-    run = Run(method, clip, train, val, config, recipe, record)
-    place = None if folder is None else Path(folder)
-    return train_run(run, place, resume, say=say, on_step=on_step, on_epoch=on_epoch)
+    run = Run(method, clip, data, config, recipe, record)
+    path = None if folder is None else Path(folder)
+    return train_run(run, path, resume, say=say, on_step=on_step, on_epoch=on_epoch)
 
 
 def train_run(
@@ -95,12 +91,12 @@ def train_run(
 ) -> list[EpochReport]:
     """Train the method of a resolved run in place; see ``train``."""
     method, clip, recipe = run.method, run.clip, run.recipe
-    examples = Examples(clip, run.train, run.val, run.config.seed)
+    train, seed = run.data.train, run.config.seed
+    examples = Examples(clip, train, run.data.val, seed)
     method.prepare(clip, examples)
     reports: list[EpochReport] = []
     if recipe.epochs:
-        labels = [item.label for item in run.train]
-        sampler = BatchSampler(labels, recipe.batch_size, run.config.seed, run.reader())
+        sampler = BatchSampler(train.labels, recipe.batch_size, seed, run.reader())
 
         def backward(batch: Batch) -> float:
             return method.backward(clip, *run.to_inputs(batch)).item()

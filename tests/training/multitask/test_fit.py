@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from crossprompt import load
 from crossprompt.cli import main
 from crossprompt.clip.model import CLIP
-from crossprompt.data.dataset import Item
+from crossprompt.data.dataset import Dataset, Item, Split
 from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import build_method
 from crossprompt.methods.mmap import MmAP
@@ -85,7 +85,8 @@ def tasks_of(
         method = build_method("mmap", clip, ("cat", f"dogs {number}"), **settings)
         config = TrainConfig(batch_size=2, augment=False, epochs=1)
         recipe = replace(config.recipe_for(MmAP, items), **(changes or {}))
-        run = Run(method, clip, items, (), config, recipe, {})
+        data = Dataset(str(number), method.class_names, Split(tuple(items)))
+        run = Run(method, clip, data, config, recipe, {})
         tasks.append(Task.of(str(number), run))
     return tasks
 
