@@ -117,18 +117,18 @@ def summarize(
         batch_size: images at a time, likewise.
     """
     # deferred, for it takes a second that training and prediction can spare
-    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     predicted, every = probabilities.argmax(1), range(len(class_names))
     present = [label for label in every if (labels == label).any()]
-    recall = recall_score(labels, predicted, labels=present, average=None)
+    _, recall, f1, _ = precision_recall_fscore_support(
+        labels, predicted, labels=present, zero_division=0
+    )
     right = predicted == labels
     return Result(
-        accuracy=float(accuracy_score(labels, predicted)),
+        accuracy=float(right.mean()),
         interval=bootstrap_interval(right),
-        macro_f1=float(
-            f1_score(labels, predicted, labels=present, average="macro", zero_division=0)
-        ),
+        macro_f1=float(f1.mean()),
         per_class={class_names[k]: float(r) for k, r in zip(present, recall, strict=True)},
         ece=calibration_error(probabilities.max(1), right),
         confusion=confusion_matrix(labels, predicted, labels=every).tolist(),

@@ -214,19 +214,16 @@ def check_record(place: object, earlier: Mapping[str, Any], now: Mapping[str, An
     Raises:
         RequestError: they differ.
     """
-    advice = "resume it with those it was begun with, or start afresh with --overwrite"
     was, present = dict(earlier), _as_json(now)
     same_data = was.pop("data", None) == present.pop("data", None)  # hashes, of no use to a reader
-    if changed := list(differences(was, present)):
+    changed = list(differences(was, present))
+    if not same_data:
+        changed.insert(0, "the images' names, number, labels or contents")
+    if changed:
         more = [f"and {len(changed) - MOST} more"] * (len(changed) > MOST)
         raise RequestError(
-            f"{place} was begun with other settings: {'; '.join([*changed[:MOST], *more])}; "
-            f"{advice} (resume=False)"
-        )
-    if not same_data:
-        raise RequestError(
-            f"the images are not those that {place} was begun with: their names, number, labels or "
-            f"contents differ; {advice} (resume=False)"
+            f"{place} was begun with something else: {'; '.join([*changed[:MOST], *more])}; resume "
+            "it with what it was begun with, or start afresh with --overwrite (resume=False)"
         )
 
 

@@ -32,6 +32,7 @@ LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
     "epochs": (lambda x: x >= 1, "1 or more"),
     "batch_size": (lambda x: x >= 1, "1 or more"),
     "lr": (lambda x: 0 < x < math.inf, "a number above 0"),
+    "seed": (lambda x: 0 <= x < SEEDS, f"0 to {SEEDS - 1}"),
     "memory_limit": (lambda x: 0 < x < math.inf, "a number of GB above 0"),
     "smallest_crop": (lambda x: 0 < x <= 1, "more than 0, at most 1"),
     "views": (lambda x: x >= 0, "0 or more"),
@@ -66,7 +67,6 @@ class TrainConfig(Settings):
 
     def __post_init__(self) -> None:
         self.convert_fields("train")
-        require(0 <= self.seed < SEEDS, f"train: seed is {self.seed}, expected 0 to {SEEDS - 1}")
         for name, (fits, expected) in LIMITS.items():
             value = getattr(self, name)
             require(value is None or fits(value), f"train: {name} is {value}, expected {expected}")
@@ -86,7 +86,7 @@ class TrainConfig(Settings):
         recipe = method.recipe(shots)
         chosen = {name: getattr(self, name) for name in OF_RECIPE}
         chosen = {name: value for name, value in chosen.items() if value is not None}
-        ignored = [*chosen, *(["memory_limit"] if self.memory_limit is not None else [])]
+        ignored = [*chosen, *["memory_limit"] * (self.memory_limit is not None)]
         require(
             recipe.trains or not ignored,
             f"{method.name} is not trained in steps, so {', '.join(ignored)} would be ignored; "
@@ -159,10 +159,6 @@ class FitConfig:
         """Load the whole data set; no image is read yet."""
         names = {} if self.class_names is None else {"class_names": self.class_names}
         return load_dataset(self.data, root=self.root, **names)
-
-    def draw(self, data: Dataset) -> Dataset:
-        """Draw the few-shot training images."""
-        return data if self.shots is None else data.few_shot(self.shots, self.seed)
 
     def load_backbone(self, device: torch.device | None = None) -> CLIP:
         """Load the frozen CLIP, to ``device`` if that is already chosen."""

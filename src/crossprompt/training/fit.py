@@ -99,7 +99,8 @@ def resolve(config: FitConfig, data: Dataset, clip: CLIP, reporter: Reporter) ->
     Raises:
         RequestError: an image cannot be read, or a setting does not go with the images.
     """
-    few, training = config.draw(data), config.train_config()
+    few = data if config.shots is None else data.few_shot(config.shots, config.seed)
+    training = config.train_config()
     method = config.build_method(clip, few)
     # raises before the images are read, which may take minutes
     training.recipe_for(type(method), few.train)

@@ -121,9 +121,8 @@ class Task:
     def of(cls, name: str, run: Run) -> "Task":
         """Set up the batches of a resolved run."""
         assert isinstance(run.method, MmAP)
-        sampler = BatchSampler(
-            run.data.train.labels, run.recipe.batch_size, run.config.seed, run.reader()
-        )
+        labels, size = run.data.train.labels, run.recipe.batch_size
+        sampler = BatchSampler(labels, size, run.config.seed, run.reader())
         return cls(name, run, run.method, sampler)
 
     def loss(self, batch: Batch) -> Scalar:
