@@ -82,7 +82,7 @@ class Classifier(ImageClassifier):
         return prepared
 
     def probabilities(self, images: Array) -> Array:
-        """Of every class, ``[batch, classes]``, for preprocessed ``[batch, 3, side, side]``."""
+        """Score preprocessed ``[batch, 3, side, side]`` images: ``[batch, classes]``, sums 1."""
         scores: Array = self.logits(torch.from_numpy(images)).softmax(-1).cpu().numpy()
         return scores
 

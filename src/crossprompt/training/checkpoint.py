@@ -100,7 +100,8 @@ class Checkpoint:
             return reports
         if distributed.rank() == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
-            clear(self.folder)
+            for name in (STATE, LOG):
+                (self.folder / name).unlink(missing_ok=True)
         return []
 
     def keep(self, reports: Sequence[EpochReport]) -> None:
@@ -122,10 +123,9 @@ class Checkpoint:
         self._write_log(reports)
 
     def _write_log(self, reports: Sequence[EpochReport]) -> None:
-        if self.folder is None or distributed.rank() != 0:
-            return
-        text = "".join(json.dumps(asdict(report)) + "\n" for report in reports)
-        atomic_write(self.folder / LOG, lambda path: path.write_text(text, "utf-8"))
+        if self.folder is not None and distributed.rank() == 0:
+            text = "".join(json.dumps(asdict(report)) + "\n" for report in reports)
+            atomic_write(self.folder / LOG, lambda path: path.write_text(text, "utf-8"))
 
     def _load(self, path: Path) -> list[EpochReport]:
         try:
@@ -157,12 +157,6 @@ class Checkpoint:
         if self.averaging is not None:
             self.averaging.restore(parts["average"])
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
-
-
-def clear(folder: Path) -> None:
-    """Remove what a training has left in a folder."""
-    for name in (STATE, LOG):
-        (folder / name).unlink(missing_ok=True)
 
 
 LIBRARIES = ("crossprompt", "torch", "numpy", "pillow", "scikit-learn")

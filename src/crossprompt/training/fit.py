@@ -20,9 +20,10 @@ from crossprompt.data.held_out import describe_data, hash_all
 from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import DESCRIPTION
 from crossprompt.training.checkpoint import (
+    LOG,
+    STATE,
     build_record,
     check_record,
-    clear,
     differences,
     library_versions,
 )
@@ -33,7 +34,6 @@ from crossprompt.utils.files import atomic_write, make_folder, read_json
 from crossprompt.utils.progress import NOTE, EpochReport, Reporter, Silent
 
 RUN, SELECTION = "run.json", "selection.json"
-
 
 ONE_PROCESS = (
     "accelerate launch has started one process, as it does on a CPU unless told otherwise; for "
@@ -102,7 +102,7 @@ def resolve(config: FitConfig, data: Dataset, clip: CLIP, reporter: Reporter) ->
     few = data if config.shots is None else data.few_shot(config.shots, config.seed)
     training = config.train_config()
     method = config.build_method(clip, few)
-    # raises before the images are read, which may take minutes
+    # a first time before the images are read, which may take minutes: it may raise
     training.recipe_for(type(method), few.train)
     few = few.checked(config.skip_bad_images, reporter.count("Checking images"))
     for note in few.notes:
@@ -206,9 +206,8 @@ class RunFolder:
         if distributed.rank() == 0:
             make_folder(self.path)
             # first of all, so that a new run can never be taken for what an older one left
-            for name in (DESCRIPTION, RUN, SELECTION):
+            for name in (DESCRIPTION, RUN, SELECTION, STATE, LOG):
                 (self.path / name).unlink(missing_ok=True)
-            clear(self.path)
             if data is not None and data.selection is not None:
                 data.save_selection(self.path / SELECTION)
             run = RunFile(asdict(config), dict(record), versions, os.getcwd())

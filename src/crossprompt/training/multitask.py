@@ -55,10 +55,8 @@ class MultiTaskConfig:
             f"{first.method}: group_length is 0, expected 1 or more with several data sets, which "
             "would share nothing",
         )
-        for name, value in (
-            ("memory_limit", first.train_config().memory_limit),
-            ("class_names", first.class_names),
-        ):
+        ignored = {"memory_limit": first.train_config().memory_limit}
+        for name, value in {**ignored, "class_names": first.class_names}.items():
             require(value is None, f"{name} would be ignored with several data sets; leave it out")
         jobs = tuple(replace(job, options=options) for job in self.jobs)
         for job in jobs:
@@ -85,15 +83,7 @@ def fit_tasks(
     overwrite: bool = False,
     reporter: Reporter | None = None,
 ) -> dict[str, tuple[Classifier, dict[str, Result]]]:
-    """Train several data sets together; see ``fit``.
-
-    Returns:
-        By data set the classifier, and its result on every test set.
-
-    Raises:
-        RequestError: the request is wrong, or the folder holds another run.
-        JobError: the training failed; the last good epoch is kept.
-    """
+    """Train several data sets together; see ``fit``, whose results these are by data set."""
     config, reporter = config.check(), reporter or Silent()
     device = distributed.join(config.jobs[0].device)
     require(

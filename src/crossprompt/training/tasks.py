@@ -196,7 +196,12 @@ def compare_tasks(
     tasks: Sequence[Task], progress: Callable[[int, int], None] | None = None
 ) -> Cosines:
     """Compare tasks by the gradients of a prompt that all share, after a short warm-up of it."""
-    sharing = [replace(task, method=_without_group(task)) for task in tasks]
+    sharing = []
+    for task in tasks:
+        options = {**task.method.config.to_json(), "group_length": 0}
+        names, seed = task.method.class_names, task.run.config.seed
+        method = MmAP.build(task.run.clip, names, options, seed)
+        sharing.append(replace(task, method=method))
     prompt = sharing[0].method.task
     for task in sharing:
         task.method.task = prompt
@@ -219,8 +224,3 @@ def compare_tasks(
         if progress is not None:
             progress(number + 1, WARM_UP + MEASURED)
     return mean_cosines(compared)
-
-
-def _without_group(task: Task) -> MmAP:
-    options = {**task.method.config.to_json(), "group_length": 0}
-    return MmAP.build(task.run.clip, task.method.class_names, options, task.run.config.seed)
