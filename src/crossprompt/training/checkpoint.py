@@ -7,7 +7,7 @@ the record of everything that a result depends on: a run with another record is 
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -60,27 +60,20 @@ class Averaging:
             self.method.get_parameter(name).copy_(total)
 
 
+@dataclass
 class Checkpoint:
-    """Parameters, optimizer state and reports of the last finished epoch, in one file.
+    """Parameters, optimizer state and reports of the last finished epoch, in one file."""
 
-    Args:
-        folder: of the file; None to write nothing.
-        method: to be trained.
-        optimizer: over its parameters.
-        record: see ``build_record``; a checkpoint with another record is refused.
-        averaging: of the parameters over the epochs, if any.
-    """
-
-    def __init__(
-        self,
-        folder: Path | None,
-        method: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        record: Mapping[str, Any],
-        averaging: Averaging | None = None,
-    ) -> None:
-        self.folder, self.method, self.optimizer = folder, method, optimizer
-        self.record, self.averaging = record, averaging
+    folder: Path | None
+    """Folder of the file; None to write nothing."""
+    method: nn.Module
+    """To be trained."""
+    optimizer: torch.optim.Optimizer
+    """Over the method's parameters."""
+    record: Mapping[str, Any]
+    """See ``build_record``; a checkpoint with another record is refused."""
+    averaging: Averaging | None = None
+    """Mean of the parameters over the epochs, if any."""
 
     def begin(self, resume: bool) -> list[EpochReport]:
         """Load the last checkpoint, or remove what an earlier training left.

@@ -84,8 +84,8 @@ class TrainConfig(Settings):
             RequestError: a setting would be ignored.
         """
         recipe = method.recipe(shots)
-        chosen = {name: getattr(self, name) for name in OF_RECIPE}
-        chosen = {name: value for name, value in chosen.items() if value is not None}
+        settings = ((name, getattr(self, name)) for name in OF_RECIPE)
+        chosen = {name: value for name, value in settings if value is not None}
         ignored = [*chosen, *["memory_limit"] * (self.memory_limit is not None)]
         require(
             recipe.trains or not ignored,

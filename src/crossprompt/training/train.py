@@ -136,20 +136,15 @@ def run_epochs(
         on_step: called after every step.
         on_epoch: called after every epoch.
 
-    Returns:
-        One report per epoch, those before an interruption included.
-
-    Raises:
-        RequestError: the checkpoint is damaged or of another training.
-        JobError: the loss is not finite; the checkpoint of the last good epoch is kept.
+    Returns and raises as ``train``.
     """
-    method, optimizer = checkpoint.method, checkpoint.optimizer
+    method, optimizer, epochs = checkpoint.method, checkpoint.optimizer, recipe.epochs
     reports = checkpoint.begin(resume)
     with training_mode(method, clip.device):
-        for epoch in range(len(reports) + 1, recipe.epochs + 1):
+        for epoch in range(len(reports) + 1, epochs + 1):
             began, losses = time.perf_counter(), list[float]()
             for number, batch in enumerate(sampler.epoch(epoch)):
-                step = (epoch - 1) * sampler.steps + number + 1
+                step, steps = (epoch - 1) * sampler.steps + number + 1, epochs * sampler.steps
                 lr = learning_rate(epoch, recipe, number / sampler.steps)
                 for group in optimizer.param_groups:
                     group["lr"] = lr
@@ -158,7 +153,7 @@ def run_epochs(
 
                 optimizer.zero_grad(set_to_none=True)
                 loss = distributed.mean(backward(batch))  # forward and backward pass of the share
-                distributed.average_gradients(method.parameters())
+                distributed.average_gradients(method.parameters())  # all-reduce
                 if not math.isfinite(loss):
                     what = f"the loss is {loss} in epoch {epoch}, step {number + 1}"
                     raise _diverged(what, epoch, checkpoint, clip)
@@ -166,14 +161,14 @@ def run_epochs(
 
                 losses.append(loss)
                 if on_step is not None:
-                    steps = sampler.steps * recipe.epochs
                     on_step(StepReport(step, steps, loss, lr, sampler.batch_size))
+
             if not all(bool(x.isfinite().all()) for x in method.parameters()):
                 what = f"a trained parameter is not finite after epoch {epoch}"
                 raise _diverged(what, epoch, checkpoint, clip)
             rate = sampler.steps * sampler.batch_size / (time.perf_counter() - began)
             mean, first_lr = sum(losses) / len(losses), learning_rate(epoch, recipe)
-            reports.append(EpochReport(epoch, recipe.epochs, mean, first_lr, round(rate, 2)))
+            reports.append(EpochReport(epoch, epochs, mean, first_lr, round(rate, 2)))
             if checkpoint.averaging is not None:
                 checkpoint.averaging.add(epoch)
             checkpoint.keep(reports)
