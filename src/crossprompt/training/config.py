@@ -1,4 +1,8 @@
-"""Configs: of a training, and of a whole run with its data, backbone and method."""
+"""Configs: what a user asks for, and what it resolves to.
+
+``TrainConfig``, the settings of a training; ``FitConfig``, a whole run with its data, backbone and
+method; ``Run``, all of that loaded, with the recipe that it is trained by.
+"""
 
 import math
 from collections import Counter
