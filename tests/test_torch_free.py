@@ -8,7 +8,6 @@ import pytest
 COMMANDS = (
     "classes",
     "data",
-    "demo",
     "explain",
     "export",
     "info",

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from torch import nn
 
 from crossprompt.errors import RequestError
-from crossprompt.training.checkpoint import LOG, STATE, Checkpoint, clear, differences
+from crossprompt.training.checkpoint import LOG, STATE, Checkpoint, differences
 from crossprompt.utils.files import atomic_write
 from crossprompt.utils.progress import EpochReport
 
@@ -121,13 +121,6 @@ def test_a_state_holds_tensors_and_text_only(tmp_path) -> None:
             "optimiser.1.momentum_buffer",
         ]
         assert set(file.metadata()) == {"reports", "settings"}
-
-
-def test_clearing_leaves_other_files_alone(tmp_path) -> None:
-    for name in (STATE, LOG, "notes.txt"):
-        (tmp_path / name).touch()
-    clear(tmp_path)
-    assert os.listdir(tmp_path) == ["notes.txt"]
 
 
 def test_differences_are_told_by_their_path() -> None:

@@ -269,7 +269,7 @@ def test_a_state_of_other_settings_is_refused(items, tmp_path, change, told) -> 
 
 def test_a_state_of_other_images_is_refused(items, tmp_path) -> None:
     learn(items, folder=tmp_path)
-    with pytest.raises(RequestError, match="images are not those"):
+    with pytest.raises(RequestError, match="contents"):
         learn(items[::-1], folder=tmp_path, resume=True)
 
 
@@ -356,7 +356,7 @@ def test_an_impossible_setting_is_refused(settings, told) -> None:
 
 
 def test_images_without_a_class_are_refused(items) -> None:
-    with pytest.raises(RequestError, match=r"0 to 4 .* 4 classes"):
+    with pytest.raises(RequestError, match=r"0 to 4.* 0 to 3"):
         train(make(), narrow_clip(), [*items, Item(items[0].path, 4)])
     with pytest.raises(RequestError, match="no training images"):
         train(make(), narrow_clip(), [])

@@ -17,14 +17,13 @@ from crossprompt.bench.grid import Cell, Grid
 from crossprompt.bench.loaders import load_backbone
 from crossprompt.bench.method_spec import Choice
 from crossprompt.bench.results import deviation
-from crossprompt.bench.run_cell import Trained, Training
+from crossprompt.bench.run_cell import Training, prepare
 from crossprompt.bench.task import fixed_threads
 from crossprompt.classifier.classifier import Classifier
 from crossprompt.classifier.loading import load
 from crossprompt.data.benchmarks.emoji import SOURCE
 from crossprompt.data.dataset import Item, Split
 from crossprompt.data.registry import load_dataset
-from crossprompt.training.train import train_run
 from crossprompt.utils.device import DTYPES, choose_dtype
 from crossprompt.utils.files import atomic_write
 from crossprompt.utils.progress import Reporter, Silent
@@ -141,9 +140,8 @@ def compute(cell: Cell, folder: Path | None = None) -> tuple[Cell, dict[str, flo
     """
     with fixed_threads(1):
         training = Training(cell, load_backbone(cell.backbone, "cpu", cell.dtype))
-        run = training.resolve()
-        train_run(run)
-        results = Trained([training], [run], 0.0).measure(cell)["results"]
+        trained = prepare(training)
+        results, (run,) = trained.measure(cell)["results"], trained.runs
         names = {"test": SOURCE}
         accuracy = {names.get(x["name"], x["name"]): x["accuracy"] for x in results}
         if folder is not None:
@@ -151,7 +149,7 @@ def compute(cell: Cell, folder: Path | None = None) -> tuple[Cell, dict[str, flo
                 "data": {
                     "name": training.data.name,
                     "fingerprint": training.trial.few.fingerprint,
-                    "training_images": len(run.train),
+                    "training_images": len(run.data.train),
                     "shots": cell.shots,
                 },
                 "training": run.config.to_json(),

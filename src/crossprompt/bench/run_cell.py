@@ -28,6 +28,7 @@ from crossprompt.training.multitask import MultiTaskConfig, group
 from crossprompt.training.tasks import Task, train_tasks
 from crossprompt.training.train import train_run
 from crossprompt.utils.progress import StepReport
+from crossprompt.utils.text import listed
 
 METRICS = ("accuracy", "interval", "macro_f1", "ece", "n", "per_class")
 """Fields of ``Result`` that a line of results has."""
@@ -58,15 +59,8 @@ class Training:
     def config(self) -> FitConfig:
         """The training as ``fit`` takes it."""
         cell = self.cell
-        return FitConfig(
-            data=cell.dataset,
-            method=cell.method,
-            backbone=cell.backbone,
-            shots=cell.shots,
-            seed=cell.seed,
-            options=cell.options,
-            training=cell.training,
-        )
+        few = (cell.dataset, cell.method, cell.backbone, cell.shots, cell.seed)
+        return FitConfig(*few, options=cell.options, training=cell.training)
 
     @cached_property
     def data(self) -> Dataset:
@@ -103,7 +97,7 @@ class Training:
         recipe = training.recipe_for(type(method), few.train)
         data = {"fingerprint": self.data.fingerprint, "used": few.fingerprint}
         record = build_record(method, self.clip, recipe, config.seed, shots=config.shots, data=data)
-        return Run(method, self.clip, few.train, few.val, training, recipe, record, few)
+        return Run(method, self.clip, few, training, recipe, record)
 
     def method_for(self, evaluation: Evaluation, method: Method) -> Method:
         """The method for the classes of an evaluation, with the template that belongs to them."""
@@ -176,15 +170,18 @@ class Trained:
         }
 
 
-def prepare(training: Training, states: Path) -> Trained:
+def prepare(training: Training, states: Path | None = None) -> Trained:
     """Train, or resume a training that was interrupted.
+
+    Args:
+        training: of one data set or several.
+        states: folder for the checkpoint; None to write nothing.
 
     Raises:
         NotApplicableError: the method or the data does not allow the protocol.
     """
-    several = len(parts_of(training.cell.dataset)) > 1
-    train = _train_together if several else _train
-    resume = (states / STATE).exists()
+    train = _train_together if len(training.parts) > 1 else _train
+    resume = states is not None and (states / STATE).exists()
     try:
         return train(training, states, resume)
     except RequestError:
@@ -198,14 +195,14 @@ def prepare(training: Training, states: Path) -> Trained:
         raise JobError(f"{what}; {advice}") from error
 
 
-def _train(training: Training, states: Path, resume: bool) -> Trained:
+def _train(training: Training, states: Path | None, resume: bool) -> Trained:
     began = time.perf_counter()
     run = training.resolve()
     train_run(run, states, resume, on_step=training.on_step)
     return Trained([training], [run], time.perf_counter() - began)
 
 
-def _train_together(training: Training, states: Path, resume: bool) -> Trained:
+def _train_together(training: Training, states: Path | None, resume: bool) -> Trained:
     began, cell, parts = time.perf_counter(), training.cell, training.parts
     if not METHODS[cell.method].learns_together:
         able = [name for name, method in METHODS.items() if method.learns_together]
@@ -216,12 +213,10 @@ def _train_together(training: Training, states: Path, resume: bool) -> Trained:
         raise NotApplicableError(f"{cell.protocol} has one source; few-shot takes several together")
     configs = MultiTaskConfig(tuple(part.config for part in parts)).check().jobs
     runs = [part.resolve(config) for part, config in zip(parts, configs, strict=True)]
-    names = [part.cell.dataset for part in parts]
-    tasks = [Task.of(name, run) for name, run in zip(names, runs, strict=True)]
+    tasks = [Task.of(part.cell.dataset, run) for part, run in zip(parts, runs, strict=True)]
     groups = group(tasks)["groups"]
-    positions = [[names.index(name) for name in members] for members in groups]
     record = {"tasks": [run.record for run in runs], "groups": groups}
-    train_tasks(tasks, positions, record, states, resume, training.on_step)
+    train_tasks(tasks, groups, record, states, resume, training.on_step)
     return Trained(parts, runs, time.perf_counter() - began, groups)
 
 
@@ -247,14 +242,11 @@ def restrict(classifier: Classifier, class_names: Sequence[str]) -> Classifier:
     Raises:
         RequestError: it does not know one of them.
     """
-    numbers = {name: number for number, name in enumerate(classifier.class_names)}
-    if unknown := [name for name in class_names if name not in numbers]:
+    if unknown := [name for name in class_names if name not in classifier.class_names]:
         raise RequestError(
-            f"the classifier does not know the class {unknown[0]!r}"
-            f"{f' and {len(unknown) - 1} more' if unknown[1:] else ''}; it can be restricted only "
+            f"the classifier does not know the class {listed(unknown)}; it can be restricted only "
             "to classes that it was trained on"
         )
-    frozen = ClassSubset(classifier.frozen, [numbers[name] for name in class_names])
-    return Classifier(
-        classifier.clip, frozen, class_names, classifier.method, classifier.information
-    )
+    columns = [classifier.class_names.index(name) for name in class_names]
+    frozen, method = ClassSubset(classifier.frozen, columns), classifier.method
+    return Classifier(classifier.clip, frozen, class_names, method, classifier.information)

@@ -82,7 +82,7 @@ class Classifier(ImageClassifier):
         return prepared
 
     def probabilities(self, images: Array) -> Array:
-        """Of every class, ``[batch, classes]``, for preprocessed ``[batch, 3, side, side]``."""
+        """Score preprocessed ``[batch, 3, side, side]`` images: ``[batch, classes]``, sums 1."""
         scores: Array = self.logits(torch.from_numpy(images)).softmax(-1).cpu().numpy()
         return scores
 
@@ -115,8 +115,8 @@ class Classifier(ImageClassifier):
         return save(self, Path(folder))
 
     def _in_words(self) -> str:
-        rule = self.information.get("inference", "calibrated")
-        study = "" if rule == "calibrated" else f", inference {rule!r}"
+        inference = self.information.get("inference", "calibrated")
+        study = "" if inference == "calibrated" else f", inference {inference!r}"
         return f"{super()._in_words()}, {self.method.name} on {self.clip.name}{study}"
 
     def push_to_hub(
@@ -196,8 +196,8 @@ def freeze(
             raise RequestError(f"inference is {inference!r}, expected {expected}")
     if not all(bool(x.isfinite().all()) for x in frozen.state_dict().values()):
         raise JobError(
-            f"what {method.name} has learned gives scores that are no numbers; train it with a "
-            "lower learning rate"
+            f"the trained parameters of {method.name} give scores that are no numbers; train it "
+            "with a lower learning rate"
         )
     about = {**(information or {}), "inference": inference}
     return Classifier(clip, frozen, method.class_names, method, about)

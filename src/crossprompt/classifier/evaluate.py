@@ -1,6 +1,6 @@
 """Evaluation on labelled images, also with cached image features for many classifiers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,7 +14,6 @@ from crossprompt.data.loader import read_batches
 from crossprompt.methods.features import Features, encode_split
 from crossprompt.methods.heads.base import ScoresFeatures
 from crossprompt.utils.config import require
-from crossprompt.utils.shapes import Logits
 
 BINS = 15
 BOOTSTRAP_RESAMPLES = 1000
@@ -84,25 +83,15 @@ def evaluate(
         features = encode_once(classifier.clip, Split(tuple(items))).features
         logits = [frozen.score(features)]
     else:
-        logits = list(_score(classifier, items, batch_size, progress))
+        logits, transform = [], classifier.clip.preprocess
+        paths = [item.path for item in items]
+        for batch in read_batches(paths, transform, batch_size, enough=transform.enough):
+            logits.append(classifier.logits(batch.images))
+            if progress is not None:
+                progress(min(len(logits) * batch_size, len(items)), len(items))
     probabilities = np.concatenate([part.softmax(-1).cpu().numpy() for part in logits])
     inference = classifier.information.get("inference", "calibrated")
     return summarize(probabilities, np.array(labels), classifier.class_names, inference, batch_size)
-
-
-def _score(
-    classifier: Classifier,
-    items: Sequence[Item],
-    batch_size: int,
-    progress: Callable[[int, int], None] | None,
-) -> Iterator[Logits]:
-    done, transform = 0, classifier.clip.preprocess
-    paths = [item.path for item in items]
-    for batch in read_batches(paths, transform, batch_size, enough=transform.enough):
-        yield classifier.logits(batch.images)
-        done += len(batch.paths)
-        if progress is not None:
-            progress(done, len(items))
 
 
 @lru_cache(maxsize=CACHED_SPLITS)
@@ -127,19 +116,19 @@ def summarize(
         inference: inference mode, kept with the result.
         batch_size: images at a time, likewise.
     """
-    # scikit-learn takes a second to import, which training and prediction can spare
-    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+    # deferred, for it takes a second that training and prediction can spare
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     predicted, every = probabilities.argmax(1), range(len(class_names))
     present = [label for label in every if (labels == label).any()]
-    recall = recall_score(labels, predicted, labels=present, average=None)
+    _, recall, f1, _ = precision_recall_fscore_support(
+        labels, predicted, labels=present, zero_division=0
+    )
     right = predicted == labels
     return Result(
-        accuracy=float(accuracy_score(labels, predicted)),
+        accuracy=float(right.mean()),
         interval=bootstrap_interval(right),
-        macro_f1=float(
-            f1_score(labels, predicted, labels=present, average="macro", zero_division=0)
-        ),
+        macro_f1=float(f1.mean()),
         per_class={class_names[k]: float(r) for k, r in zip(present, recall, strict=True)},
         ece=calibration_error(probabilities.max(1), right),
         confusion=confusion_matrix(labels, predicted, labels=every).tolist(),

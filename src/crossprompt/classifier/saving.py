@@ -2,13 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from safetensors.torch import save as to_bytes
-from torch import Tensor
 
 from crossprompt.classifier.model_card import card_text, is_card
 from crossprompt.clip.model import CLIP
@@ -75,10 +74,12 @@ def save(classifier: Saveable, folder: Path) -> Path:
 
 
 def _write(classifier: Saveable, folder: Path) -> None:
-    # save_file would ignore the umask and let only the user read the file
-    (folder / FROZEN).write_bytes(to_bytes(_plain(classifier.frozen.state_dict())))
-    (folder / LEARNED).write_bytes(to_bytes(_plain(classifier.method.state_dict())))
-    files = {name: hash_file(folder / name) for name in (FROZEN, LEARNED)}
+    files = {}
+    for name, module in ((FROZEN, classifier.frozen), (LEARNED, classifier.method)):
+        tensors = {key: x.detach().cpu().contiguous() for key, x in module.state_dict().items()}
+        # save_file would ignore the umask and let only the user read the file
+        (folder / name).write_bytes(to_bytes(tensors))
+        files[name] = hash_file(folder / name)
     description = {**describe(classifier), "files": files, **classifier.information}
     (folder / DESCRIPTION).write_text(json_text(description), "utf-8")
     (folder / CARD).write_text(card_text(description), "utf-8")
@@ -118,7 +119,3 @@ def describe(classifier: Saveable) -> dict[str, Any]:
         "class_names": list(classifier.class_names),
         "versions": {name: version(name) for name in ("crossprompt", "torch", "safetensors")},
     }
-
-
-def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key: value.detach().cpu().contiguous() for key, value in state.items()}

@@ -48,7 +48,7 @@ class Recipe:
     """Used by Adam and AdamW only."""
     weight_decay: float = 5e-4
     schedule: Literal["warm-up-cosine", "cosine"] = "warm-up-cosine"
-    """See ``optimizer.SCHEDULES``."""
+    """See ``training.train.learning_rate``."""
     first_lr: float = 1e-5
     """Learning rate of the first epoch of ``warm-up-cosine``."""
     last_lr: float = 0.0

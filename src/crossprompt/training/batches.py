@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -12,18 +12,16 @@ from crossprompt.errors import RequestError
 from crossprompt.methods.features import Read
 from crossprompt.utils import distributed
 
-Drawn = TypeVar("Drawn", covariant=True)
-
 
 @runtime_checkable
-class Sampler(Protocol[Drawn]):
-    """Batches of an epoch; see ``BatchSampler``."""
+class Sampler(Protocol):
+    """Batches of every epoch, of one data set or of several; see ``BatchSampler``."""
 
     steps: int
     batch_size: int
     seed: int
 
-    def epoch(self, epoch: int) -> Iterable[Drawn]:
+    def epoch(self, epoch: int) -> Iterable[Any]:
         """Yield the batches of an epoch, counted from 1."""
 
 

@@ -1,9 +1,13 @@
-"""Training checkpoints, written atomically after every epoch; a run resumes from the last one."""
+"""Training checkpoints, written atomically after every epoch; a run resumes from the last one.
+
+First the file (``Checkpoint``) and the mean over epochs that it also holds (``Averaging``), then
+the record of everything that a result depends on: a run with another record is not resumed.
+"""
 
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,91 +25,6 @@ from crossprompt.utils import distributed
 from crossprompt.utils.files import atomic_write
 from crossprompt.utils.progress import EpochReport
 from crossprompt.utils.text import one_line
-
-LIBRARIES = ("crossprompt", "torch", "numpy", "pillow", "scikit-learn")
-"""Libraries whose versions may change the last bits of a result."""
-LONGEST, MOST = 30, 10
-"""Characters of a value, and number of differences, that an error shows."""
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of ``LIBRARIES`` and Python."""
-    return {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()}
-
-
-def build_record(
-    method: Method, clip: CLIP, recipe: Recipe, seed: int, **more: Any
-) -> dict[str, Any]:
-    """Collect everything that a bit-identical result depends on, as plain values.
-
-    Activation checkpointing is left out: it changes no bit (texts in parts agree to rounding), and
-    a run may be resumed on a machine with less memory.
-    """
-    record = {
-        "method": method.name,
-        "config": method.config.to_json(),
-        "seed": seed,
-        "training": recipe_to_json(recipe, seed),
-        "class_names": list(method.class_names),
-        "weights": clip.weights_hash,
-        "dtype": str(clip.dtype).removeprefix("torch."),
-        "device": clip.device.type,
-        "processes": distributed.processes(),
-        **more,
-    }
-    return plain(record)
-
-
-def plain(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record as JSON holds it, with lists for tuples."""
-    decoded: dict[str, Any] = json.loads(json.dumps(record))
-    return decoded
-
-
-def recipe_to_json(recipe: Recipe, seed: int) -> dict[str, Any]:
-    """Every setting of a training; only the seed where nothing is trained by gradient."""
-    if not recipe.epochs:
-        return {"epochs": 0, "seed": seed}
-    # files have the key "optimiser" since format 1
-    settings = {("optimiser" if k == "optimizer" else k): x for k, x in asdict(recipe).items()}
-    return {**settings, "seed": seed}
-
-
-def check_record(place: object, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Compare the record of a run that is to be resumed with that of the present one.
-
-    Raises:
-        RequestError: they differ.
-    """
-    advice = "resume it with those it was begun with, or start afresh with --overwrite"
-    was, now = dict(earlier), dict(now)
-    same_data = was.pop("data", None) == now.pop("data", None)  # hashes, of no use to a reader
-    if changed := list(differences(was, now)):
-        more = [f"and {len(changed) - MOST} more"] * (len(changed) > MOST)
-        raise RequestError(
-            f"{place} was begun with other settings: {'; '.join([*changed[:MOST], *more])}; "
-            f"{advice} (resume=False)"
-        )
-    if not same_data:
-        raise RequestError(
-            f"the images are not those that {place} was begun with: their names, number, labels or "
-            f"contents differ; {advice} (resume=False)"
-        )
-
-
-def differences(was: Any, now: Any, name: str = "") -> Iterator[str]:
-    """List the differences of two trees of plain values, for example ``lr 0.002, now 0.01``."""
-    if isinstance(was, dict) and isinstance(now, dict):
-        for key in dict.fromkeys((*was, *now)):
-            yield from differences(was.get(key), now.get(key), f"{name}.{key}" if name else key)
-    elif was != now:
-        yield f"{name} {_shorten(was)}, now {_shorten(now)}"
-
-
-def _shorten(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
-
 
 STATE, LOG = "state.safetensors", "log.jsonl"
 
@@ -141,28 +60,20 @@ class Averaging:
             self.method.get_parameter(name).copy_(total)
 
 
+@dataclass
 class Checkpoint:
-    """Parameters, optimizer state and reports of the last finished epoch, in one file.
+    """Parameters, optimizer state and reports of the last finished epoch, in one file."""
 
-    Args:
-        folder: of the file; None to write nothing.
-        method: to be trained.
-        optimizer: over its parameters.
-        record: see ``build_record``; a checkpoint with another record is refused.
-        averaging: of the parameters over the epochs, if any.
-    """
-
-    def __init__(
-        self,
-        folder: Path | None,
-        method: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        record: Mapping[str, Any],
-        averaging: Averaging | None = None,
-    ) -> None:
-        self.folder, self.method, self.optimizer = folder, method, optimizer
-        self.averaging = averaging
-        self.record = plain(record)
+    folder: Path | None
+    """Folder of the file; None to write nothing."""
+    method: nn.Module
+    """To be trained."""
+    optimizer: torch.optim.Optimizer
+    """Over the method's parameters."""
+    record: Mapping[str, Any]
+    """See ``build_record``; a checkpoint with another record is refused."""
+    averaging: Averaging | None = None
+    """Mean of the parameters over the epochs, if any."""
 
     def begin(self, resume: bool) -> list[EpochReport]:
         """Load the last checkpoint, or remove what an earlier training left.
@@ -182,7 +93,8 @@ class Checkpoint:
             return reports
         if distributed.rank() == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
-            clear(self.folder)
+            for name in (STATE, LOG):
+                (self.folder / name).unlink(missing_ok=True)
         return []
 
     def keep(self, reports: Sequence[EpochReport]) -> None:
@@ -204,10 +116,9 @@ class Checkpoint:
         self._write_log(reports)
 
     def _write_log(self, reports: Sequence[EpochReport]) -> None:
-        if self.folder is None or distributed.rank() != 0:
-            return
-        text = "".join(json.dumps(asdict(report)) + "\n" for report in reports)
-        atomic_write(self.folder / LOG, lambda path: path.write_text(text, "utf-8"))
+        if self.folder is not None and distributed.rank() == 0:
+            text = "".join(json.dumps(asdict(report)) + "\n" for report in reports)
+            atomic_write(self.folder / LOG, lambda path: path.write_text(text, "utf-8"))
 
     def _load(self, path: Path) -> list[EpochReport]:
         try:
@@ -215,14 +126,15 @@ class Checkpoint:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 no mapping
                 metadata = file.metadata()
             reports = [EpochReport(**line) for line in json.loads(metadata["reports"])]
-            earlier = json.loads(metadata["settings"])
-        except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
-            raise _damaged(path, error) from error
-        check_record(path, earlier, self.record)
-        try:
+            check_record(path, json.loads(metadata["settings"]), self.record)
             self._restore(tensors)
-        except (RuntimeError, KeyError, ValueError, TypeError) as error:
-            raise _damaged(path, error) from error
+        except RequestError:  # another record
+            raise
+        except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError, OSError) as error:
+            raise RequestError(
+                f"{path} is damaged or of another training ({one_line(error)}); start afresh with "
+                "--overwrite (resume=False)"
+            ) from error
         return reports
 
     def _restore(self, tensors: Mapping[str, Tensor]) -> None:
@@ -240,14 +152,78 @@ class Checkpoint:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
 
 
-def _damaged(path: Path, error: Exception) -> RequestError:
-    return RequestError(
-        f"{path} is damaged or of another training ({one_line(error)}); start afresh with "
-        "--overwrite (resume=False)"
-    )
+LIBRARIES = ("crossprompt", "torch", "numpy", "pillow", "scikit-learn")
+"""Libraries whose versions may change the last bits of a result."""
+MOST = 10
+"""Differences, at most, that an error lists."""
 
 
-def clear(folder: Path) -> None:
-    """Remove what a training has left in a folder."""
-    for name in (STATE, LOG):
-        (folder / name).unlink(missing_ok=True)
+def library_versions() -> dict[str, str]:
+    """Versions of ``LIBRARIES`` and Python."""
+    return {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()}
+
+
+def build_record(
+    method: Method, clip: CLIP, recipe: Recipe, seed: int, **more: Any
+) -> dict[str, Any]:
+    """Collect everything that a bit-identical result depends on, as plain values.
+
+    Activation checkpointing is left out: it changes no bit (texts in parts agree to rounding), and
+    a run may be resumed on a machine with less memory.
+    """
+    record = {
+        "method": method.name,
+        "config": method.config.to_json(),
+        "seed": seed,
+        "training": recipe_to_json(recipe, seed),
+        "class_names": list(method.class_names),
+        "weights": clip.weights_hash,
+        "dtype": str(clip.dtype).removeprefix("torch."),
+        "device": clip.device.type,
+        "processes": distributed.processes(),
+        **more,
+    }
+    return _as_json(record)
+
+
+def recipe_to_json(recipe: Recipe, seed: int) -> dict[str, Any]:
+    """Every setting of a training; only the seed where nothing is trained by gradient."""
+    if not recipe.epochs:
+        return {"epochs": 0, "seed": seed}
+    # files have the key "optimiser" since format 1
+    settings = {("optimiser" if k == "optimizer" else k): x for k, x in asdict(recipe).items()}
+    return {**settings, "seed": seed}
+
+
+def check_record(place: object, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Compare the record of a run that is to be resumed with that of the present one.
+
+    Raises:
+        RequestError: they differ.
+    """
+    was, present = dict(earlier), _as_json(now)
+    same_data = was.pop("data", None) == present.pop("data", None)  # hashes, of no use to a reader
+    changed = list(differences(was, present))
+    if not same_data:
+        changed.insert(0, "the images' names, number, labels or contents")
+    if changed:
+        more = [f"and {len(changed) - MOST} more"] * (len(changed) > MOST)
+        raise RequestError(
+            f"{place} was begun with something else: {'; '.join([*changed[:MOST], *more])}; resume "
+            "it with what it was begun with, or start afresh with --overwrite (resume=False)"
+        )
+
+
+def differences(was: Any, now: Any, name: str = "") -> Iterator[str]:
+    """List the differences of two trees of plain values, for example ``lr 0.002, now 0.01``."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in dict.fromkeys((*was, *now)):
+            yield from differences(was.get(key), now.get(key), f"{name}.{key}" if name else key)
+    elif was != now:
+        before, after = (json.dumps(value, ensure_ascii=False) for value in (was, now))
+        yield f"{name} {before:.30}, now {after:.30}"
+
+
+def _as_json(record: Mapping[str, Any]) -> Any:
+    """A record as it is read again, with lists for tuples."""
+    return json.loads(json.dumps(record))

@@ -1,4 +1,8 @@
-"""Configs: of a training, and of a whole run with its data, backbone and method."""
+"""Configs: what a user asks for, and what it resolves to.
+
+``TrainConfig``, the settings of a training; ``FitConfig``, a whole run with its data, backbone and
+method; ``Run``, all of that loaded, with the recipe that it is trained by.
+"""
 
 import math
 from collections import Counter
@@ -32,6 +36,7 @@ LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
     "epochs": (lambda x: x >= 1, "1 or more"),
     "batch_size": (lambda x: x >= 1, "1 or more"),
     "lr": (lambda x: 0 < x < math.inf, "a number above 0"),
+    "seed": (lambda x: 0 <= x < SEEDS, f"0 to {SEEDS - 1}"),
     "memory_limit": (lambda x: 0 < x < math.inf, "a number of GB above 0"),
     "smallest_crop": (lambda x: 0 < x <= 1, "more than 0, at most 1"),
     "views": (lambda x: x >= 0, "0 or more"),
@@ -66,7 +71,6 @@ class TrainConfig(Settings):
 
     def __post_init__(self) -> None:
         self.convert_fields("train")
-        require(0 <= self.seed < SEEDS, f"train: seed is {self.seed}, expected 0 to {SEEDS - 1}")
         for name, (fits, expected) in LIMITS.items():
             value = getattr(self, name)
             require(value is None or fits(value), f"train: {name} is {value}, expected {expected}")
@@ -84,9 +88,9 @@ class TrainConfig(Settings):
             RequestError: a setting would be ignored.
         """
         recipe = method.recipe(shots)
-        chosen = {name: getattr(self, name) for name in OF_RECIPE}
-        chosen = {name: value for name, value in chosen.items() if value is not None}
-        ignored = [*chosen, *(["memory_limit"] if self.memory_limit is not None else [])]
+        settings = ((name, getattr(self, name)) for name in OF_RECIPE)
+        chosen = {name: value for name, value in settings if value is not None}
+        ignored = [*chosen, *["memory_limit"] * (self.memory_limit is not None)]
         require(
             recipe.trains or not ignored,
             f"{method.name} is not trained in steps, so {', '.join(ignored)} would be ignored; "
@@ -160,10 +164,6 @@ class FitConfig:
         names = {} if self.class_names is None else {"class_names": self.class_names}
         return load_dataset(self.data, root=self.root, **names)
 
-    def draw(self, data: Dataset) -> Dataset:
-        """Draw the few-shot training images."""
-        return data if self.shots is None else data.few_shot(self.shots, self.seed)
-
     def load_backbone(self, device: torch.device | None = None) -> CLIP:
         """Load the frozen CLIP, to ``device`` if that is already chosen."""
         device = device or choose_device(self.device)
@@ -190,32 +190,30 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Run:
-    """A resolved training: method, backbone, images, recipe, and the record of all of it."""
+    """A resolved training: method, backbone, data, recipe, and the record of all of it."""
 
     method: Method
     clip: CLIP
-    train: Sequence[Item]
-    val: Sequence[Item]
+    data: Dataset
+    """Few-shot training and validation images, and the test sets where these are known."""
     config: TrainConfig
     recipe: Recipe
     """With its length in epochs; no other recipe is derived."""
     record: dict[str, Any] = field(repr=False)
     """See ``build_record``."""
-    data: Dataset | None = None
-    """Few-shot data with its test sets, where these are known."""
     about_data: dict[str, Any] = field(default_factory=dict, repr=False)
     """See ``describe_data``; saved with the classifier."""
 
     def reader(self) -> Read:
         """Reader of the method's inputs: features, where no image is encoded again for a crop."""
-        recipe, seed = self.recipe, self.config.seed
+        recipe, seed, train = self.recipe, self.config.seed, self.data.train
         views = min(recipe.views, recipe.epochs)  # more would never be used
         if self.method.inputs == "features" and not recipe.augment:
-            return features_of(self.train, self.clip)
+            return features_of(train, self.clip)
         if self.method.inputs == "features" and views:
-            return views_of(self.train, self.clip, seed, recipe.smallest_crop, views)
+            return views_of(train, self.clip, seed, recipe.smallest_crop, views)
         smallest_crop = recipe.smallest_crop if recipe.augment else None
-        return images_of(self.train, self.clip, seed, smallest_crop)
+        return images_of(train, self.clip, seed, smallest_crop)
 
     def to_inputs(self, batch: Batch) -> Batch:
         """Move a batch to the device, and encode its images for a method that takes features."""
@@ -233,8 +231,8 @@ class Run:
         return freeze(
             method or self.method,
             self.clip,
-            self.train,
-            val=self.val,
+            self.data.train,
+            val=self.data.val,
             inference=cast(Inference, inference),
             seed=self.config.seed,
             information=information,

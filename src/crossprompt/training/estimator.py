@@ -1,7 +1,7 @@
 """scikit-learn estimator: fit on a folder or on files with labels, predict, score."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from crossprompt.data.images import list_images
 from crossprompt.data.registry import load_dataset
 from crossprompt.errors import RequestError
 from crossprompt.training.config import FitConfig
-from crossprompt.training.fit import fit_data
+from crossprompt.training.fit import fit
 from crossprompt.utils.progress import NOTE, Silent
 
 Files = str | PathLike[str] | Sequence[str | PathLike[str]] | np.ndarray
@@ -36,19 +36,9 @@ class _Notes(Silent):
             self.notes.append(text.removeprefix(NOTE))
 
 
+@dataclass(eq=False, repr=False)
 class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Few-shot image classification with a frozen CLIP.
-
-    Args:
-        method: one of ``METHODS``.
-        backbone: as ``load_clip`` takes it.
-        shots: training images per class; None for all.
-        seed: of everything random.
-        options: settings of the method.
-        training: settings of the training, see ``TrainConfig``.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        dtype: of the frozen towers.
-        skip_bad_images: leave out images that cannot be read.
 
     Attributes:
         classes_: the class names of a folder, or the different labels of a list.
@@ -56,27 +46,24 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         notes_: notes, for example of a class with fewer images than ``shots``.
     """
 
-    def __init__(
-        self,
-        method: str = "dcp",
-        backbone: str = "tiny",
-        shots: int | None = 16,
-        seed: int = 1,
-        options: dict[str, Any] | None = None,
-        training: dict[str, Any] | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
-        skip_bad_images: bool = False,
-    ) -> None:
-        self.method = method
-        self.backbone = backbone
-        self.shots = shots
-        self.seed = seed
-        self.options = options
-        self.training = training
-        self.device = device
-        self.dtype = dtype
-        self.skip_bad_images = skip_bad_images
+    method: str = "dcp"
+    """One of ``METHODS``."""
+    backbone: str = "tiny"
+    """As ``load_clip`` takes it."""
+    shots: int | None = 16
+    """Training images per class; None for all."""
+    seed: int = 1
+    """Seed of everything random."""
+    options: dict[str, Any] | None = None
+    """Settings of the method."""
+    training: dict[str, Any] | None = None
+    """Settings of the training, see ``TrainConfig``."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda`` or ``mps``."""
+    dtype: str = "auto"
+    """Dtype of the frozen towers."""
+    skip_bad_images: bool = False
+    """Leave out images that cannot be read."""
 
     def fit(self, X: Files, y: Values | None = None) -> "PromptClassifier":  # noqa: N803 scikit-learn's
         """Train on a folder of class folders, or on image files with labels.
@@ -97,7 +84,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         settings |= {name: settings[name] or {} for name in ("options", "training")}
         reporter = _Notes()
         config = FitConfig(data=data.name, **settings)
-        self.classifier_, _ = fit_data(config, data, reporter=reporter)
+        self.classifier_, _ = fit(config, data=data, reporter=reporter)
         self.classes_, self.notes_ = classes, reporter.notes
         return self
 

@@ -1,4 +1,8 @@
-"""The whole run: data in, classifier out, in a run folder that can be killed and resumed."""
+"""The whole run: ``fit`` loads data, trains, freezes, evaluates and saves.
+
+First the run and its two ends (``resolve``, ``finish``), then the folder in which it can be killed
+and resumed (``open_run``, ``RunFolder``).
+"""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -15,14 +19,13 @@ from crossprompt.data.dataset import Dataset
 from crossprompt.data.held_out import describe_data, hash_all
 from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import DESCRIPTION
-from crossprompt.methods.base import Method
 from crossprompt.training.checkpoint import (
+    LOG,
+    STATE,
     build_record,
     check_record,
-    clear,
     differences,
     library_versions,
-    plain,
 )
 from crossprompt.training.config import FitConfig, Run
 from crossprompt.training.train import train_run
@@ -31,98 +34,6 @@ from crossprompt.utils.files import atomic_write, make_folder, read_json
 from crossprompt.utils.progress import NOTE, EpochReport, Reporter, Silent
 
 RUN, SELECTION = "run.json", "selection.json"
-
-
-class RunFile(msgspec.Struct):
-    """Content of ``run.json``."""
-
-    job: dict[str, Any]
-    """Config of the run."""
-    settings: dict[str, Any]
-    """Record; see ``build_record``."""
-    versions: dict[str, str]
-    working_directory: str = ""
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """A folder in which a run begins or resumes; see ``open_run``."""
-
-    path: Path
-    resumes: bool
-    """True if it holds a run that is to be continued."""
-
-    @property
-    def finished(self) -> bool:
-        """True if the run that resumes has its classifier already."""
-        return self.resumes and (self.path / DESCRIPTION).exists()
-
-    def begin(self, config: Any, record: Mapping[str, Any], data: Dataset | None) -> list[str]:
-        """Write ``run.json``; if the run resumes, compare the record with the one that is there.
-
-        Returns:
-            Notes for the user.
-
-        Raises:
-            RequestError: the run was begun with other settings or images.
-        """
-        run = RunFile(
-            plain(asdict(config)), plain(record), library_versions(), working_directory=os.getcwd()
-        )
-        if self.resumes:
-            earlier = read_run(self.path)
-            check_record(self.path, earlier.settings, run.settings)
-            newer = list(differences(earlier.versions, run.versions))
-            return [f"versions differ from the run's, so bits may too: {newer[0]}"] if newer else []
-        if distributed.rank() == 0:
-            make_folder(self.path)
-            # first of all, so that a new run can never be taken for what an older one left
-            for name in (DESCRIPTION, RUN, SELECTION):
-                (self.path / name).unlink(missing_ok=True)
-            clear(self.path)
-            if data is not None and data.selection is not None:
-                data.save_selection(self.path / SELECTION)
-            text = msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n"
-            atomic_write(self.path / RUN, lambda partial: partial.write_bytes(text))
-        return []
-
-
-def open_run(path: Path, *, resume: bool = False, overwrite: bool = False) -> RunFolder:
-    """Inspect a run's folder; nothing in it is changed yet.
-
-    Raises:
-        RequestError: it holds a run or a classifier and neither ``resume`` nor ``overwrite`` was
-            given, or no folder can be there.
-    """
-    if path.exists() and not path.is_dir():
-        raise RequestError(f"{path} is a file; give a folder for the run with --output")
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise RequestError(f"cannot make the run folder {path} in {there}; choose another --output")
-    found = [name for name in (RUN, DESCRIPTION) if (path / name).exists()]
-    if overwrite or not found:
-        return RunFolder(path, resumes=False)
-    if not resume:
-        raise RequestError(
-            f"{path} holds a run already ({found[0]}); continue it by --resume, replace it by "
-            "--overwrite, or choose another --output"
-        )
-    if RUN not in found:
-        raise RequestError(
-            f"{path} holds a classifier but no {RUN}, so there is no run to resume; replace it by "
-            "--overwrite, or choose another --output"
-        )
-    return RunFolder(path, resumes=True)
-
-
-def read_run(path: Path) -> RunFile:
-    """Read ``run.json`` of a run's folder.
-
-    Raises:
-        RequestError: it is damaged.
-    """
-    return read_json(path / RUN, RunFile, "start afresh with --overwrite")
-
 
 ONE_PROCESS = (
     "accelerate launch has started one process, as it does on a CPU unless told otherwise; for "
@@ -138,6 +49,7 @@ def fit(
     config: FitConfig,
     output: Path | None = None,
     *,
+    data: Dataset | None = None,
     resume: bool = False,
     overwrite: bool = False,
     reporter: Reporter | None = None,
@@ -147,6 +59,7 @@ def fit(
     Args:
         config: of the run.
         output: run folder; None to write nothing.
+        data: the data set, where it is loaded already; by default the one that the config names.
         resume: continue the run in the folder.
         overwrite: replace what is in the folder.
         reporter: receives notes and progress.
@@ -161,77 +74,51 @@ def fit(
     """
     config.check()
     reporter = reporter or Silent()
-    distributed.join(config.device)
+    device = distributed.join(config.device)
     if distributed.launcher_started_one():
         reporter.say(f"{NOTE}{ONE_PROCESS}")
-    folder = None if output is None else open_run(output, resume=resume, overwrite=overwrite)
-    if folder is not None and resume and not folder.resumes:
+    folder = open_run(output, resume=resume, overwrite=overwrite)
+    if output is not None and resume and not folder.resumes:
         reporter.say(f"{NOTE}{output} holds no run yet; it begins now")
-    if folder is not None and folder.finished:
+    if folder.finished:
         reporter.say(f"{NOTE}the run in {output} is finished; it is only measured again")
-    return fit_data(config, config.load_data(), folder, reporter)
 
-
-def fit_data(
-    config: FitConfig,
-    data: Dataset,
-    folder: RunFolder | None = None,
-    reporter: Reporter | None = None,
-) -> tuple[Classifier, dict[str, Result]]:
-    """Train, freeze, evaluate and save on data that is loaded already; see ``fit``."""
-    reporter = reporter or Silent()
-    config.check()
-    device = distributed.join(config.device)
-    few = config.draw(data)
-    clip = config.load_backbone(device)
-    method = config.build_method(clip, few)
-    run = resolve(config, data, few, clip, method, reporter)
+    data = config.load_data() if data is None else data
+    run = resolve(config, data, config.load_backbone(device), reporter)
     if run.recipe.epochs == 1 and run.recipe.schedule == "warm-up-cosine":
         reporter.say(f"{NOTE}{ONE_EPOCH}")
-    if folder is not None:
-        distributed.wait()  # until all have looked into the folder, which now changes
-        for note in folder.begin(config, run.record, run.data):
-            reporter.say(f"{NOTE}{note}")
-        distributed.wait()
-    path, resume = (None, False) if folder is None else (folder.path, folder.resumes)
-    reports = train_run(run, path, resume, say=reporter.say, on_step=reporter.step)
-    return finish(run, reports, path, reporter)
+    for note in folder.begin(config, run.record, run.data):
+        reporter.say(f"{NOTE}{note}")
+    reports = train_run(run, folder.path, folder.resumes, say=reporter.say, on_step=reporter.step)
+    return finish(run, reports, folder.path, reporter)
 
 
-def resolve(
-    config: FitConfig,
-    data: Dataset,
-    few: Dataset,
-    clip: CLIP,
-    method: Method,
-    reporter: Reporter,
-) -> Run:
-    """Derive the recipe, read every image once, and record what the result depends on.
+def resolve(config: FitConfig, data: Dataset, clip: CLIP, reporter: Reporter) -> Run:
+    """Draw the images and read each once, build the method, and record what the result depends on.
 
     Raises:
         RequestError: an image cannot be read, or a setting does not go with the images.
     """
+    few = data if config.shots is None else data.few_shot(config.shots, config.seed)
     training = config.train_config()
-    # before the images are read, which may take minutes
-    recipe = training.recipe_for(type(method), few.train)
-    readable = few.checked(config.skip_bad_images, reporter.count("Checking images"))
-    for note in readable.notes:
+    method = config.build_method(clip, few)
+    # a first time before the images are read, which may take minutes: it may raise
+    training.recipe_for(type(method), few.train)
+    few = few.checked(config.skip_bad_images, reporter.count("Checking images"))
+    for note in few.notes:
         reporter.say(f"{NOTE}{note}")
-    counts = [f"{len(split):,} {name}" for name, split in readable.splits.items() if split]
+    counts = [f"{len(split):,} {name}" for name, split in few.splits.items() if split]
     reporter.say(f"{data.name}: {len(data.class_names)} classes; images: {', '.join(counts)}")
-    if len(readable.train) < len(few.train):
-        recipe = training.recipe_for(type(method), readable.train)
-    about = describe_data(data, readable)
+    recipe = training.recipe_for(type(method), few.train)
+    about = describe_data(data, few)
+    about["data"]["shots"] = config.shots
     identity = {
         "fingerprint": data.fingerprint,
-        "used": readable.fingerprint,
+        "used": few.fingerprint,
         "content": hash_all(about["learned_from"]),
     }
     record = build_record(method, clip, recipe, config.seed, shots=config.shots, data=identity)
-    about["data"]["shots"] = config.shots
-    return Run(
-        method, clip, readable.train, readable.val, training, recipe, record, readable, about
-    )
+    return Run(method, clip, few, training, recipe, record, about)
 
 
 def finish(
@@ -250,7 +137,7 @@ def finish(
     loss = {"final_loss": reports[-1].loss} if reports else {}
     training = {**run.record["training"], **of_training, **loss}
     classifier = run.freeze({**run.about_data, "training": training, **more})
-    if distributed.rank() != 0 or run.data is None:
+    if distributed.rank() != 0:
         return classifier, {}
     tests = {"test": run.data.test, **run.data.shifted}
     results = {
@@ -266,3 +153,94 @@ def finish(
     if folder is not None:
         classifier.save(folder)
     return classifier, results
+
+
+class RunFile(msgspec.Struct):
+    """Content of ``run.json``."""
+
+    job: dict[str, Any]
+    """Config of the run."""
+    settings: dict[str, Any]
+    """Record; see ``build_record``."""
+    versions: dict[str, str]
+    working_directory: str = ""
+
+
+def read_run(path: Path) -> RunFile:
+    """Read ``run.json`` of a run's folder; ``RequestError`` if it is damaged."""
+    return read_json(path / RUN, RunFile, "start afresh with --overwrite")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder in which a run begins or resumes; see ``open_run``."""
+
+    path: Path | None
+    """None to write nothing."""
+    resumes: bool = False
+    """True if it holds a run that is to be continued."""
+
+    @property
+    def finished(self) -> bool:
+        """True if the run that resumes has its classifier already."""
+        return self.path is not None and self.resumes and (self.path / DESCRIPTION).exists()
+
+    def begin(self, config: Any, record: Mapping[str, Any], data: Dataset | None) -> list[str]:
+        """Write ``run.json``; if the run resumes, compare the record with the one that is there.
+
+        Returns:
+            Notes for the user.
+
+        Raises:
+            RequestError: the run was begun with other settings or images.
+        """
+        if self.path is None:
+            return []
+        versions = library_versions()
+        if self.resumes:
+            earlier = read_run(self.path)
+            check_record(self.path, earlier.settings, record)
+            newer = list(differences(earlier.versions, versions))
+            return [f"versions differ from the run's, so bits may too: {newer[0]}"] if newer else []
+        distributed.wait()  # until all processes have looked into the folder, which now changes
+        if distributed.rank() == 0:
+            make_folder(self.path)
+            # first of all, so that a new run can never be taken for what an older one left
+            for name in (DESCRIPTION, RUN, SELECTION, STATE, LOG):
+                (self.path / name).unlink(missing_ok=True)
+            if data is not None and data.selection is not None:
+                data.save_selection(self.path / SELECTION)
+            run = RunFile(asdict(config), dict(record), versions, os.getcwd())
+            text = msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n"
+            atomic_write(self.path / RUN, lambda partial: partial.write_bytes(text))
+        distributed.wait()
+        return []
+
+
+def open_run(path: Path | None, *, resume: bool = False, overwrite: bool = False) -> RunFolder:
+    """Inspect a run's folder; nothing in it is changed yet.
+
+    Raises:
+        RequestError: it holds a run or a classifier and neither ``resume`` nor ``overwrite`` was
+            given, or no folder can be there.
+    """
+    if path is None:
+        return RunFolder(None)
+    if path.exists() and not path.is_dir():
+        raise RequestError(f"{path} is a file; give a folder for the run with --output")
+    parent = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise RequestError(
+            f"cannot make the run folder {path} in {parent}; choose another --output"
+        )
+    found = [name for name in (RUN, DESCRIPTION) if (path / name).exists()]
+    if overwrite or not found:
+        return RunFolder(path)
+    other = "replace it by --overwrite, or choose another --output"
+    if not resume:
+        raise RequestError(
+            f"{path} holds a run already ({found[0]}); resume it by --resume, {other}"
+        )
+    if RUN not in found:
+        raise RequestError(f"{path} holds a classifier but no {RUN}: nothing can resume; {other}")
+    return RunFolder(path, resumes=True)

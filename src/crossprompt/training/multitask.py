@@ -55,10 +55,8 @@ class MultiTaskConfig:
             f"{first.method}: group_length is 0, expected 1 or more with several data sets, which "
             "would share nothing",
         )
-        for name, value in (
-            ("memory_limit", first.train_config().memory_limit),
-            ("class_names", first.class_names),
-        ):
+        ignored = {"memory_limit": first.train_config().memory_limit}
+        for name, value in {**ignored, "class_names": first.class_names}.items():
             require(value is None, f"{name} would be ignored with several data sets; leave it out")
         jobs = tuple(replace(job, options=options) for job in self.jobs)
         for job in jobs:
@@ -85,29 +83,19 @@ def fit_tasks(
     overwrite: bool = False,
     reporter: Reporter | None = None,
 ) -> dict[str, tuple[Classifier, dict[str, Result]]]:
-    """Train several data sets together; see ``fit``.
-
-    Returns:
-        By data set the classifier, and its result on every test set.
-
-    Raises:
-        RequestError: the request is wrong, or the folder holds another run.
-        JobError: the training failed; the last good epoch is kept.
-    """
+    """Train several data sets together; see ``fit``, whose results these are by data set."""
     config, reporter = config.check(), reporter or Silent()
     device = distributed.join(config.jobs[0].device)
     require(
         distributed.processes() == 1,
         f"several data sets are learned by one process, found {distributed.processes()}; start one",
     )
-    folder = None if output is None else open_run(output, resume=resume, overwrite=overwrite)
+    folder = open_run(output, resume=resume, overwrite=overwrite)
     clip = config.jobs[0].load_backbone(device)
-    parts = []
-    for job in config.jobs:  # all of them before the images are read, which may take minutes
-        data = job.load_data()
-        few = job.draw(data)
-        parts.append((job, data, few, clip, job.build_method(clip, few)))
-    runs = [resolve(*part, reporter) for part in parts]
+    data = [job.load_data() for job in config.jobs]
+    runs = [
+        resolve(job, whole, clip, reporter) for job, whole in zip(config.jobs, data, strict=True)
+    ]
     tasks = [Task.of(name, run) for name, run in zip(config.names, runs, strict=True)]
     grouping = _earlier_grouping(folder, config.names)
     if grouping is None:
@@ -115,12 +103,11 @@ def fit_tasks(
     for members in grouping["groups"]:
         reporter.say(f"{NOTE}{_describe(members, grouping['cosines'])}")
     record = _begin(folder, config, tasks, grouping, reporter)
-    groups = [[config.names.index(name) for name in members] for members in grouping["groups"]]
-    path, resume = (None, False) if folder is None else (folder.path, folder.resumes)
-    reports = train_tasks(tasks, groups, record, path, resume, reporter.step)
+    path, groups = folder.path, grouping["groups"]
+    reports = train_tasks(tasks, groups, record, path, folder.resumes, reporter.step)
     found = {}
     for task in tasks:
-        own = next(members for members in grouping["groups"] if task.name in members)
+        own = next(members for members in groups if task.name in members)
         place = None if path is None else path / task.name
         found[task.name] = finish(task.run, reports, place, reporter, group=own)
     return found
@@ -139,9 +126,9 @@ def group(tasks: Sequence[Task], progress: Callable[[int, int], None] | None = N
     }
 
 
-def _earlier_grouping(folder: RunFolder | None, names: Sequence[str]) -> Grouping | None:
+def _earlier_grouping(folder: RunFolder, names: Sequence[str]) -> Grouping | None:
     """Grouping of the run that resumes: measured again, its last bits might differ."""
-    if folder is None or not folder.resumes:
+    if folder.path is None or not folder.resumes:
         return None
     earlier: Grouping = read_run(folder.path).settings.get("grouping", {})
     grouped = [name for members in earlier.get("groups", []) for name in members]
@@ -157,7 +144,7 @@ def _describe(members: Sequence[str], cosines: Mapping[str, Mapping[str, float]]
 
 
 def _begin(
-    folder: RunFolder | None,
+    folder: RunFolder,
     config: MultiTaskConfig,
     tasks: Sequence[Task],
     grouping: Grouping,
@@ -167,15 +154,13 @@ def _begin(
     records = {task.name: dict(task.run.record) for task in tasks}
     data = {name: record.pop("data") for name, record in records.items()}
     record = {"tasks": records, "data": data, "grouping": grouping}
-    if folder is None:
-        return record
     for note in folder.begin(config, record, None):
         reporter.say(f"{NOTE}{note}")
-    if not folder.resumes:
+    if folder.path is not None and not folder.resumes:
         for task in tasks:
             own = folder.path / task.name
             own.mkdir(exist_ok=True)
             (own / DESCRIPTION).unlink(missing_ok=True)
-            if task.run.data is not None and task.run.data.selection is not None:
+            if task.run.data.selection is not None:
                 task.run.data.save_selection(own / SELECTION)
     return record

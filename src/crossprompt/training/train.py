@@ -1,4 +1,8 @@
-"""Train a method: the training loop."""
+"""Train a method: the training loop.
+
+``train`` resolves its arguments into a run, ``train_run`` sets the run up, ``run_epochs`` is the
+loop; the optimizer, the learning rate and the choice of activation checkpointing follow.
+"""
 
 import math
 import time
@@ -6,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import torch
 from torch import nn
 
 from crossprompt.clip.model import CLIP
-from crossprompt.data.dataset import Item, Split, check_items, fingerprint_of
+from crossprompt.data.dataset import Dataset, Item, Split, check_items, fingerprint_of
 from crossprompt.errors import JobError
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Examples
@@ -23,55 +27,6 @@ from crossprompt.training.memory import GB, Recompute, applied, choose_recompute
 from crossprompt.utils import distributed
 from crossprompt.utils.config import require
 from crossprompt.utils.progress import NOTE, EpochReport, StepReport
-
-Schedule = Callable[[int, float, Recipe], float]
-"""Learning rate by epoch, counted from 1, part of the epoch that is done, and recipe."""
-
-
-def warm_up_cosine(epoch: int, part: float, recipe: Recipe) -> float:
-    """One epoch of warm-up, then a cosine that it does not shift; constant within an epoch.
-
-    As Dassl's schedule (optim/lr_scheduler.py:43): 1e-5, then 0.5 * lr * (1 + cos(pi (e - 2) / E)).
-    """
-    if epoch == 1:
-        return recipe.first_lr
-    return 0.5 * recipe.lr * (1 + math.cos(math.pi * (epoch - 2) / recipe.epochs))
-
-
-def cosine(epoch: int, part: float, recipe: Recipe) -> float:
-    """Half a cosine from step to step, as PyTorch's ``CosineAnnealingLR``."""
-    done = (epoch - 1 + part) / recipe.epochs
-    return recipe.last_lr + 0.5 * (recipe.lr - recipe.last_lr) * (1 + math.cos(math.pi * done))
-
-
-SCHEDULES: dict[str, Schedule] = {"warm-up-cosine": warm_up_cosine, "cosine": cosine}
-
-
-def learning_rate(epoch: int, recipe: Recipe, part: float = 0.0) -> float:
-    """The learning rate of a step.
-
-    Args:
-        epoch: counted from 1.
-        recipe: names the schedule.
-        part: share of the epoch's steps that are done, 0 to less than 1.
-    """
-    return SCHEDULES[recipe.schedule](epoch, part, recipe)
-
-
-def build_optimizer(method: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Build the recipe's optimizer over the trainable parameters."""
-    trainable = [parameter for parameter in method.parameters() if parameter.requires_grad]
-    lr, decay = recipe.lr, recipe.weight_decay
-    match recipe.optimizer:
-        case "sgd":
-            return torch.optim.SGD(trainable, lr, momentum=recipe.momentum, weight_decay=decay)
-        case "adam":
-            return torch.optim.Adam(trainable, lr, eps=recipe.eps, weight_decay=decay)
-        case "adamw":
-            return torch.optim.AdamW(trainable, lr, eps=recipe.eps, weight_decay=decay)
-
-
-AnyBatch = TypeVar("AnyBatch")
 
 
 def train(
@@ -116,17 +71,13 @@ def train(
         check_items(items, "train on")
     config = config or TrainConfig()
     recipe = config.recipe_for(type(method), train)
-    classes, labels = len(method.class_names), [item.label for item in train]
-    require(
-        min(labels) >= 0 and max(labels) < classes,
-        f"labels go from {min(labels)} to {max(labels)} but the method was built for {classes} "
-        "classes; build it with the class_names of these images' data set",
-    )
-    images = fingerprint_of(method.class_names, {"train": Split(tuple(train))}, None)
+    names, splits = tuple(method.class_names), (Split(tuple(train)), Split(tuple(val)))
+    data = Dataset("the method's class_names", names, *splits)
+    images = fingerprint_of(names, {"train": data.train}, None)
     record = build_record(method, clip, recipe, config.seed, data={"images": images})
-    run = Run(method, clip, train, val, config, recipe, record)
-    place = None if folder is None else Path(folder)
-    return train_run(run, place, resume, say=say, on_step=on_step, on_epoch=on_epoch)
+    run = Run(method, clip, data, config, recipe, record)
+    path = None if folder is None else Path(folder)
+    return train_run(run, path, resume, say=say, on_step=on_step, on_epoch=on_epoch)
 
 
 def train_run(
@@ -140,12 +91,12 @@ def train_run(
 ) -> list[EpochReport]:
     """Train the method of a resolved run in place; see ``train``."""
     method, clip, recipe = run.method, run.clip, run.recipe
-    examples = Examples(clip, run.train, run.val, run.config.seed)
+    train, seed = run.data.train, run.config.seed
+    examples = Examples(clip, train, run.data.val, seed)
     method.prepare(clip, examples)
     reports: list[EpochReport] = []
     if recipe.epochs:
-        labels = [item.label for item in run.train]
-        sampler = BatchSampler(labels, recipe.batch_size, run.config.seed, run.reader())
+        sampler = BatchSampler(train.labels, recipe.batch_size, seed, run.reader())
 
         def backward(batch: Batch) -> float:
             return method.backward(clip, *run.to_inputs(batch)).item()
@@ -164,8 +115,8 @@ def train_run(
 
 
 def run_epochs(
-    backward: Callable[[AnyBatch], float],
-    sampler: Sampler[AnyBatch],
+    backward: Callable[[Any], float],
+    sampler: Sampler,
     checkpoint: Checkpoint,
     recipe: Recipe,
     clip: CLIP,
@@ -185,20 +136,15 @@ def run_epochs(
         on_step: called after every step.
         on_epoch: called after every epoch.
 
-    Returns:
-        One report per epoch, those before an interruption included.
-
-    Raises:
-        RequestError: the checkpoint is damaged or of another training.
-        JobError: the loss is not finite; the checkpoint of the last good epoch is kept.
+    Returns and raises as ``train``.
     """
-    method, optimizer = checkpoint.method, checkpoint.optimizer
+    method, optimizer, epochs = checkpoint.method, checkpoint.optimizer, recipe.epochs
     reports = checkpoint.begin(resume)
     with training_mode(method, clip.device):
-        for epoch in range(len(reports) + 1, recipe.epochs + 1):
+        for epoch in range(len(reports) + 1, epochs + 1):
             began, losses = time.perf_counter(), list[float]()
             for number, batch in enumerate(sampler.epoch(epoch)):
-                step = (epoch - 1) * sampler.steps + number + 1
+                step, steps = (epoch - 1) * sampler.steps + number + 1, epochs * sampler.steps
                 lr = learning_rate(epoch, recipe, number / sampler.steps)
                 for group in optimizer.param_groups:
                     group["lr"] = lr
@@ -207,7 +153,7 @@ def run_epochs(
 
                 optimizer.zero_grad(set_to_none=True)
                 loss = distributed.mean(backward(batch))  # forward and backward pass of the share
-                distributed.average_gradients(method.parameters())
+                distributed.average_gradients(method.parameters())  # all-reduce
                 if not math.isfinite(loss):
                     what = f"the loss is {loss} in epoch {epoch}, step {number + 1}"
                     raise _diverged(what, epoch, checkpoint, clip)
@@ -215,20 +161,50 @@ def run_epochs(
 
                 losses.append(loss)
                 if on_step is not None:
-                    steps = sampler.steps * recipe.epochs
                     on_step(StepReport(step, steps, loss, lr, sampler.batch_size))
+
             if not all(bool(x.isfinite().all()) for x in method.parameters()):
                 what = f"a trained parameter is not finite after epoch {epoch}"
                 raise _diverged(what, epoch, checkpoint, clip)
             rate = sampler.steps * sampler.batch_size / (time.perf_counter() - began)
             mean, first_lr = sum(losses) / len(losses), learning_rate(epoch, recipe)
-            reports.append(EpochReport(epoch, recipe.epochs, mean, first_lr, round(rate, 2)))
+            reports.append(EpochReport(epoch, epochs, mean, first_lr, round(rate, 2)))
             if checkpoint.averaging is not None:
                 checkpoint.averaging.add(epoch)
             checkpoint.keep(reports)
             if on_epoch is not None:
                 on_epoch(reports[-1])
     return reports
+
+
+def learning_rate(epoch: int, recipe: Recipe, part: float = 0.0) -> float:
+    """The learning rate of a step, by the recipe's schedule.
+
+    ``cosine`` is half a cosine from step to step, as PyTorch's ``CosineAnnealingLR``.
+    ``warm-up-cosine`` is constant within an epoch: one epoch of warm-up, then a cosine that it does
+    not shift, as Dassl's (optim/lr_scheduler.py:43).
+
+    Args:
+        epoch: counted from 1.
+        recipe: names the schedule.
+        part: share of the epoch's steps that are done, 0 to less than 1.
+    """
+    if recipe.schedule == "cosine":
+        angle = math.pi * (epoch - 1 + part) / recipe.epochs
+        return recipe.last_lr + 0.5 * (recipe.lr - recipe.last_lr) * (1 + math.cos(angle))
+    if epoch == 1:
+        return recipe.first_lr
+    return 0.5 * recipe.lr * (1 + math.cos(math.pi * (epoch - 2) / recipe.epochs))
+
+
+def build_optimizer(method: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Build the recipe's optimizer over the trainable parameters."""
+    trainable = [parameter for parameter in method.parameters() if parameter.requires_grad]
+    lr, decay = recipe.lr, recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(trainable, lr, momentum=recipe.momentum, weight_decay=decay)
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return kind(trainable, lr, eps=recipe.eps, weight_decay=decay)
 
 
 @contextmanager

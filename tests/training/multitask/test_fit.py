@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from crossprompt import load
 from crossprompt.cli import main
 from crossprompt.clip.model import CLIP
-from crossprompt.data.dataset import Item
+from crossprompt.data.dataset import Dataset, Item, Split
 from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import build_method
 from crossprompt.methods.mmap import MmAP
@@ -85,7 +85,8 @@ def tasks_of(
         method = build_method("mmap", clip, ("cat", f"dogs {number}"), **settings)
         config = TrainConfig(batch_size=2, augment=False, epochs=1)
         recipe = replace(config.recipe_for(MmAP, items), **(changes or {}))
-        run = Run(method, clip, items, (), config, recipe, {})
+        data = Dataset(str(number), method.class_names, Split(tuple(items)))
+        run = Run(method, clip, data, config, recipe, {})
         tasks.append(Task.of(str(number), run))
     return tasks
 
@@ -185,7 +186,7 @@ def test_a_task_is_trained_by_its_methods_recipe_with_what_is_changed(clip, tmp_
 def test_the_loss_is_the_mean_of_the_tasks_losses(clip, tmp_path) -> None:
     changes = {"first_lr": 0.5, "momentum": 0.0, "weight_decay": 0.0}
     tasks = tasks_of(clip, tmp_path, (2, 2), changes)
-    learned = SharedPrompts(tasks, [[0, 1]])
+    learned = SharedPrompts(tasks, [["0", "1"]])
     assert tasks[0].method.group is tasks[1].method.group
     (batches, *_) = TaskSampler(tasks).epoch(1)
     losses = [oracle(task, clip, batch) for task, batch in zip(tasks, batches, strict=True)]
@@ -199,7 +200,7 @@ def test_the_loss_is_the_mean_of_the_tasks_losses(clip, tmp_path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_tasks(tasks, [[0, 1]], {}, on_step=stop)
+        train_tasks(tasks, [["0", "1"]], {}, on_step=stop)
     assert said[0].loss == pytest.approx(expected.item(), rel=1e-5)
     for x, was, gradient in zip(learned.parameters(), before, gradients, strict=True):
         torch.testing.assert_close(x.detach(), was - 0.5 * gradient)
@@ -229,13 +230,13 @@ def test_tasks_are_compared_by_gradients_of_one_prompt(clip, tmp_path) -> None:
 def test_a_loss_that_is_not_finite_ends_the_training(clip, tmp_path) -> None:
     tasks = tasks_of(clip, tmp_path, (2,), {"epochs": 2, "first_lr": 1e38})
     with pytest.raises(JobError, match=r"nan in epoch 1, step 2; .*--lr\)$"):
-        train_tasks(tasks, [[0]], {})
+        train_tasks(tasks, [["0"]], {})
 
 
 def test_the_last_good_epoch_is_kept_where_there_is_a_folder(clip, tmp_path) -> None:
     tasks = tasks_of(clip, tmp_path, (2,), {"epochs": 2, "lr": 1e38})
     with pytest.raises(JobError, match=r"epoch 2, step 2; the state of epoch 1 is kept; .*--over"):
-        train_tasks(tasks, [[0]], {}, folder=tmp_path / "run")
+        train_tasks(tasks, [["0"]], {}, folder=tmp_path / "run")
     assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 1
 
 
@@ -249,7 +250,7 @@ def test_tasks_train_in_training_mode_and_leave_the_global_generator_alone(clip,
     before = torch.get_rng_state()
     for task in tasks:
         task.method.eval()
-    train_tasks(tasks, [[0, 1]], {}, on_step=look)
+    train_tasks(tasks, [["0", "1"]], {}, on_step=look)
     assert modes
     assert all(modes)
     assert not any(task.method.task.training for task in tasks)
