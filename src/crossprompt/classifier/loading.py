@@ -6,13 +6,13 @@ from typing import Any
 
 from crossprompt.classifier.classifier import Classifier
 from crossprompt.classifier.hub import fetch, is_repository
-from crossprompt.classifier.info import check_hash
 from crossprompt.clip.load import load_clip
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import DESCRIPTION, FROZEN, LEARNED, OWN, read_description, told
 from crossprompt.methods import build_hollow
 from crossprompt.methods.heads import FORMS, check_tensors
+from crossprompt.utils.files import hash_file
 from crossprompt.utils.tensor_file import read_headers, read_tensors
 
 
@@ -83,3 +83,12 @@ def load(
         frozen = form.from_state(read_tensors(folder / FROZEN), clip, len(names))
     information = {key: value for key, value in description.items() if key not in OWN}
     return Classifier(clip, frozen, names, method.eval(), information)
+
+
+def check_hash(path: Path, expected: str) -> None:
+    """``RequestError`` unless a file has the SHA-256 that its description gives."""
+    if (found := hash_file(path)) != expected:
+        raise RequestError(
+            f"{path} is damaged or of another classifier: its SHA-256 is {found!r:.14}, expected "
+            f"{expected!r:.14}; copy the whole folder again or train anew"
+        )

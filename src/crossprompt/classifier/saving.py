@@ -81,7 +81,7 @@ def _write(classifier: Saveable, folder: Path) -> None:
     files = {name: hash_file(folder / name) for name in (FROZEN, LEARNED)}
     description = {**describe(classifier), "files": files, **classifier.information}
     (folder / DESCRIPTION).write_text(json_text(description), "utf-8")
-    (folder / CARD).write_text(card_text(description), "utf-8")
+    (folder / CARD).write_text(card_text(description, classifier.method.paper), "utf-8")
 
 
 def _put_in_place(written: Path, folder: Path) -> None:
