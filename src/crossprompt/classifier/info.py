@@ -18,9 +18,9 @@ from crossprompt.inference.metadata import (
     LARGEST,
     LEARNED,
     OWN,
+    prefix_errors,
     read_description,
     read_exported_description,
-    told,
 )
 
 
@@ -68,7 +68,7 @@ def inspect_run(folder: Path) -> dict[str, Any]:
 
     description = read_description(folder / DESCRIPTION)
     named = description["method"]
-    with told(f"{folder / DESCRIPTION} is damaged"):
+    with prefix_errors(f"{folder / DESCRIPTION} is damaged"):
         check_class_names(description["class_names"])
         method = find_method(named["name"])
         reason = method.class_specific_parameters(method.Config.of(named["config"], named["name"]))

@@ -22,7 +22,7 @@ from crossprompt.inference.metadata import (
     OWN,
     check_information,
     json_text,
-    told,
+    prefix_errors,
 )
 from crossprompt.methods import Method
 from crossprompt.methods.heads import FORMS, Frozen
@@ -60,7 +60,7 @@ def save(classifier: Saveable, folder: Path) -> Path:
         raise RequestError(f"a classifier with inference {form!r} cannot be saved; use calibrated")
     if taken := sorted(OWN & set(classifier.information)):
         raise RequestError(f"the information's {', '.join(taken)} cannot be saved; rename that key")
-    with told("the information cannot be saved"):
+    with prefix_errors("the information cannot be saved"):
         check_information(classifier.information)
     ensure_writable(folder)
     written = folder / SAVING
