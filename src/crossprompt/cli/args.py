@@ -1,7 +1,6 @@
 """Options that several commands share, and settings classes as options."""
 
 import argparse
-from collections.abc import Sequence
 from textwrap import fill
 from typing import Any, get_origin
 
@@ -12,57 +11,8 @@ from crossprompt.utils.config import Setting, Settings
 LOCAL, RAY = "local", "ray"
 
 
-def add_engine(
-    group: argparse._ArgumentGroup, *, engine: str, workers: str, threads: str, gpus: str
-) -> None:
-    """Add the engine, its cluster and the resources of each worker, with their help."""
-    group.add_argument(
-        "--engine",
-        default=LOCAL,
-        choices=(LOCAL, RAY),
-        help=f"{engine} (default: {LOCAL})",
-    )
-    group.add_argument(
-        "--ray-address",
-        metavar="ADDRESS",
-        help="a running Ray cluster, auto for this machine's (default: one is started)",
-    )
-    group.add_argument("--workers", type=positive, metavar="INT", help=workers)
-    group.add_argument("--threads", type=positive, metavar="INT", help=threads)
-    group.add_argument("--gpus", type=not_negative, metavar="FLOAT", help=gpus)
-
-
-def refuse_ray_options(options: argparse.Namespace, of_ray: Sequence[str]) -> None:
-    """``RequestError`` if an option of Ray was given to the engine ``local``.
-
-    Args:
-        options: as parsed.
-        of_ray: names of the options that only Ray uses.
-    """
-    if options.engine != LOCAL:
-        return
-    if ignored := [name for name in of_ray if getattr(options, name) is not None]:
-        option = ignored[0].replace("_", "-")
-        raise RequestError(f"--{option} goes with --engine {RAY}; add that, or leave it out")
-
-
-def add_device_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
-    parser.add_argument(
-        "--dtype",
-        default="auto",
-        help="auto (bf16 where the hardware has it), fp32, bf16 or fp16 (default: auto)",
-    )
-
-
-def add_batch_size(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--batch-size",
-        type=positive,
-        default=BATCH,
-        metavar="INT",
-        help=f"images per batch (default: {BATCH})",
-    )
+Container = argparse._ActionsContainer
+"""A parser or a group of its options."""
 
 
 def positive(text: str) -> int:
@@ -78,6 +28,51 @@ def not_negative(text: str) -> float:
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
+
+
+METAVARS = {int: "INT", positive: "INT", not_negative: "FLOAT"}
+
+
+def add_option(parser: Container, name: str, help: str, default: Any = None, **form: Any) -> None:
+    """Add an option; a default is appended to its help, and a number's type is its metavar."""
+    if default is not None:
+        values = default if isinstance(default, list) else [default]
+        help += f" (default: {' '.join(map(str, values))})"
+    if form.get("type") in METAVARS:
+        form = {"metavar": METAVARS[form["type"]], **form}
+    parser.add_argument(name, help=help, default=default, **form)
+
+
+def add_flag(parser: Container, name: str, help: str) -> None:
+    parser.add_argument(name, action="store_true", help=help)
+
+
+def add_engine(group: Container, *, engine: str, workers: str, threads: str, gpus: str) -> None:
+    """Add the engine, its cluster and the resources of each worker, with their help."""
+    add_option(group, "--engine", engine, LOCAL, choices=(LOCAL, RAY))
+    address = "a running Ray cluster, auto for this machine's (default: one is started)"
+    add_option(group, "--ray-address", address, metavar="ADDRESS")
+    add_option(group, "--workers", workers, type=positive)
+    add_option(group, "--threads", threads, type=positive)
+    add_option(group, "--gpus", gpus, type=not_negative)
+
+
+def refuse_ray_options(options: argparse.Namespace, *names: str) -> None:
+    """``RequestError`` if one of these options, which only Ray uses, has no effect."""
+    for name in names:
+        if options.engine == LOCAL and getattr(options, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise RequestError(f"{option} goes with --engine {RAY}; add that, or leave it out")
+
+
+def add_device_arguments(parser: Container) -> None:
+    add_option(parser, "--device", "auto, cpu, cuda or mps", "auto")
+    dtypes = "auto (bf16 where the hardware has it), fp32, bf16 or fp16"
+    add_option(parser, "--dtype", dtypes, "auto")
+
+
+def add_batch_size(parser: Container) -> None:
+    add_option(parser, "--batch-size", "images per batch", BATCH, type=positive)
 
 
 WIDTH = 76

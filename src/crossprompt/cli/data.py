@@ -4,10 +4,10 @@ import argparse
 import os
 import re
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill, indent
 
+from crossprompt.cli.args import add_flag, add_option
 from crossprompt.cli.console import print_json, print_table, reporting
 from crossprompt.data.benchmarks.benchmark import Benchmark
 from crossprompt.data.benchmarks.catalog import BENCHMARKS
@@ -30,7 +30,7 @@ WIDTH = 80
 """Columns of text outside of tables."""
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The two actions and their options."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|check")
     listing = actions.add_parser(LIST, help="the data sets", allow_abbrev=False)
@@ -42,15 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         allow_abbrev=False,
     )
     checking.add_argument("name", help="of the data set, see: crossprompt data list")
-    checking.add_argument("--deep", action="store_true", help="open every image")
+    add_flag(checking, "--deep", "open every image")
+    root = f"folder that holds the data sets' folders (default: {ROOT_VARIABLE})"
     for action in (listing, checking):
-        action.add_argument(
-            "--root",
-            type=Path,
-            help=f"folder that holds the data sets' folders (default: {ROOT_VARIABLE})",
-        )
-        action.add_argument("--json", action="store_true", help="print the answer as JSON")
-        action.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+        add_option(action, "--root", root, type=Path)
+        add_flag(action, "--json", "print the answer as JSON")
+        add_flag(action, "--debug", argparse.SUPPRESS)
         action.set_defaults(offered=re.findall(r"--[\w-]+", action.format_usage()))
 
 

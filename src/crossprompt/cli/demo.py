@@ -2,11 +2,13 @@
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
 from crossprompt.bench.results import deviation
+from crossprompt.cli.args import add_flag, add_option
 from crossprompt.cli.console import print_table, reporting
 from crossprompt.utils.optional import require_extra
 
@@ -18,15 +20,14 @@ SHOWN = 16
 """Test pictures of each style on the sheet of predictions."""
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the demo."""
-    parser.add_argument(
-        "--output", type=Path, default=Path("runs/demo"), help="results folder (default: runs/demo)"
-    )
-    parser.add_argument("--shots", type=int, nargs="+", help="pictures per class (default: 1 8)")
-    parser.add_argument("--seeds", type=int, nargs="+", help="one run each (default: 1 2 3)")
-    parser.add_argument("--dtype", default="auto", help="auto, fp32 or bf16 (default: auto)")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    add_option(parser, "--output", "results folder", Path("runs/demo"), type=Path)
+    numbers = partial(add_option, parser, type=int, nargs="+")
+    numbers("--shots", "pictures per class (default: 1 8)")
+    numbers("--seeds", "one run each (default: 1 2 3)")
+    add_option(parser, "--dtype", "auto, fp32 or bf16", "auto")
+    add_flag(parser, "--json", "print the results as JSON")
 
 
 def run(options: argparse.Namespace) -> int:

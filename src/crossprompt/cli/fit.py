@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crossprompt.classifier.evaluate import Result
-from crossprompt.cli.args import add_device_arguments, add_settings, collect
+from crossprompt.cli.args import add_device_arguments, add_flag, add_option, add_settings, collect
 from crossprompt.cli.console import print_json, reporting, show_results
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import JobError
@@ -24,7 +24,7 @@ EXAMPLE = "crossprompt fit photos --method dcp --shots 16 --output runs/photos-d
 DEFAULT_METHOD = "dcp"
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the run, of the training and of the chosen method."""
     parser.add_argument(
         "data",
@@ -32,48 +32,32 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         help="a folder of class folders, a CSV file, or a data set's name; several for --method "
         "mmap, which learns them together",
     )
-    parser.add_argument(
-        "--method",
-        default=DEFAULT_METHOD,
-        help=f"one of {', '.join(METHODS)}; with --help it lists that method's settings (default: "
-        f"{DEFAULT_METHOD})",
-    )
-    parser.add_argument(
-        "--backbone",
-        default="tiny",
-        help="tiny, a hub id such as openai/clip-vit-base-patch16, a folder or a file (default: "
-        "tiny)",
-    )
+    methods = f"one of {', '.join(METHODS)}; with --help it lists that method's settings"
+    add_option(parser, "--method", methods, DEFAULT_METHOD)
+    places = "tiny, a hub id such as openai/clip-vit-base-patch16, a folder or a file"
+    add_option(parser, "--backbone", places, "tiny")
     add_device_arguments(parser)
-    parser.add_argument(
-        "--shots", default=16, type=_shots, help="training images per class, or 'all' (default: 16)"
-    )
-    parser.add_argument("--seed", default=1, type=int, help="of everything random (default: 1)")
-    parser.add_argument("--root", help=f"folder that holds the data set (default: {ROOT_VARIABLE})")
-    parser.add_argument(
-        "--class-names", metavar="FILE", help="file with other names than the folders'"
-    )
-    parser.add_argument("--output", type=Path, help="run folder (default: runs/DATA-METHOD)")
-    parser.add_argument(
-        "--skip-bad-images", action="store_true", help="leave out images that cannot be read"
-    )
+    add_option(parser, "--shots", "training images per class, or 'all'", 16, type=_shots)
+    add_option(parser, "--seed", "of everything random", 1, type=int)
+    add_option(parser, "--root", f"folder that holds the data set (default: {ROOT_VARIABLE})")
+    add_option(parser, "--class-names", "file with other names than the folders'", metavar="FILE")
+    add_option(parser, "--output", "run folder (default: runs/DATA-METHOD)", type=Path)
+    add_flag(parser, "--skip-bad-images", "leave out images that cannot be read")
     existing = parser.add_mutually_exclusive_group()
-    existing.add_argument("--resume", action="store_true", help="continue an interrupted run")
-    existing.add_argument(
-        "--overwrite", action="store_true", help="replace what is in the run folder"
-    )
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    add_flag(existing, "--resume", "continue an interrupted run")
+    add_flag(existing, "--overwrite", "replace what is in the run folder")
+    add_flag(parser, "--json", "print the results as JSON")
     add_settings(parser, TrainConfig, "training", skip=("seed",))
-    method = find_method(chosen_method(words))
+    method = find_method(chosen_method(parser.get_default("arguments")))
     title = f"method {method.name} ({method.fidelity})"
     add_settings(parser, method.Config, title, about=method.difference or None)
 
 
-def chosen_method(words: Sequence[str]) -> str:
+def chosen_method(arguments: Sequence[str]) -> str:
     """The method that a command line names; its settings become options."""
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--method", nargs="?")
-    known, _ = finder.parse_known_args([word for word in words if word != "--"])
+    known, _ = finder.parse_known_args([text for text in arguments if text != "--"])
     return str(known.method or DEFAULT_METHOD)
 
 
@@ -144,10 +128,10 @@ def _show(results: dict[str, Result], output: Path) -> None:
     print(f"Saved in {output}. Classify images with: {command}")
 
 
-def _shots(word: str) -> int | None:
-    if word == "all":
+def _shots(text: str) -> int | None:
+    if text == "all":
         return None
     try:
-        return int(word)
+        return int(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{word!r} is neither a number nor 'all'") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'all'") from error

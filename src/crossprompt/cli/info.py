@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from crossprompt.classifier.info import inspect_onnx, inspect_program, inspect_run
+from crossprompt.cli.args import add_flag
 from crossprompt.cli.console import print_facts, print_json
 from crossprompt.cli.load import ONNX, find_run
 from crossprompt.inference.metadata import DESCRIPTION, FROZEN, LEARNED
@@ -15,14 +16,14 @@ EXAMPLE = "crossprompt info runs/photos-dcp"
 PROGRAM = ".pt2"
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run",
         type=Path,
         help="folder of a saved classifier, one of its files, owner/name[@revision] of one on the "
         "Hugging Face hub, or an .onnx or .pt2 file that crossprompt export wrote",
     )
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    add_flag(parser, "--json", "print everything as JSON")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,10 +1,9 @@
 """``crossprompt methods``: every method with its trainable parameters and its source."""
 
 import argparse
-from collections.abc import Sequence
 from typing import Any
 
-from crossprompt.cli.args import positive
+from crossprompt.cli.args import add_flag, add_option, positive
 from crossprompt.cli.console import print_json, print_table
 from crossprompt.clip.load import load_clip
 from crossprompt.clip.model import CLIP
@@ -15,27 +14,13 @@ from crossprompt.utils.config import require
 EXAMPLE = "crossprompt methods --backbone tiny --classes 100"
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    parser.add_argument(
-        "--backbone",
-        default="tiny",
-        help="backbone whose widths count: tiny, a hub id, a folder or a file (default: tiny)",
-    )
-    parser.add_argument(
-        "--classes",
-        type=positive,
-        default=10,
-        help="number of classes (default: 10)",
-        metavar="INT",
-    )
-    parser.add_argument(
-        "--shots",
-        type=positive,
-        default=16,
-        help="training images per class, for methods with a parameter per image (default: 16)",
-        metavar="INT",
-    )
-    parser.add_argument("--json", action="store_true", help="print the list as JSON")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    backbone = "backbone whose widths count: tiny, a hub id, a folder or a file"
+    add_option(parser, "--backbone", backbone, "tiny")
+    add_option(parser, "--classes", "number of classes", 10, type=positive)
+    shots = "training images per class, for methods with a parameter per image"
+    add_option(parser, "--shots", shots, 16, type=positive)
+    add_flag(parser, "--json", "print the list as JSON")
 
 
 def run(options: argparse.Namespace) -> int:

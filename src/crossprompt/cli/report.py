@@ -1,9 +1,9 @@
 """``crossprompt report``: tables and pictures of a benchmark's results."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
+from crossprompt.cli.args import add_flag, add_option
 from crossprompt.cli.console import print_json, reporting
 from crossprompt.utils.optional import require_extra
 from crossprompt.utils.progress import NOTE
@@ -13,12 +13,11 @@ EXAMPLE = "crossprompt report results --format html latex"
 FORMATS = ("html", "markdown", "latex")
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the report."""
     parser.add_argument("results", type=Path, help="folder that crossprompt bench wrote")
-    parser.add_argument(
-        "--output", type=Path, help="folder for the report (default: report in the results)"
-    )
+    place = "folder for the report (default: report in the results)"
+    add_option(parser, "--output", place, type=Path)
     parser.add_argument(
         "--format",
         nargs="+",
@@ -27,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         help="report.html, one page that needs nothing else; report.md with its pictures; "
         "tables/*.tex (default: all)",
     )
-    parser.add_argument("--json", action="store_true", help="also print every number as JSON")
+    add_flag(parser, "--json", "also print every number as JSON")
 
 
 def run(options: argparse.Namespace) -> int:

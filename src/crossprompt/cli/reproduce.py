@@ -1,11 +1,11 @@
 """``crossprompt reproduce``: the whole evaluation of a paper."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from crossprompt.bench.loaders import root_for
 from crossprompt.bench.studies import BACKBONE, FEW_SHOT, STUDIES, missing_data
+from crossprompt.cli.args import add_flag, add_option
 from crossprompt.cli.run_cells import add_run_arguments, choose_where, run_cells
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import RequestError
@@ -15,15 +15,12 @@ _SHOWN = 2
 """Problems of each data set in a message."""
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the study and of the engine."""
     titles = "; ".join(f"{name}: {study.title}" for name, study in STUDIES.items())
     parser.add_argument("study", choices=list(STUDIES), help=titles)
-    parser.add_argument(
-        "--data",
-        metavar="DIR",
-        help=f"folder that holds the data sets' folders (default: {ROOT_VARIABLE})",
-    )
+    root = f"folder that holds the data sets' folders (default: {ROOT_VARIABLE})"
+    add_option(parser, "--data", root, metavar="DIR")
     parser.add_argument(
         "--datasets",
         nargs="+",
@@ -31,14 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         metavar="NAME",
         help="some of the eleven (default: all)",
     )
-    parser.add_argument(
-        "--backbone", default=BACKBONE, help=f"what fit --backbone takes (default: {BACKBONE})"
-    )
-    parser.add_argument(
-        "--unchecked",
-        action="store_true",
-        help="run although the data is not as published, see crossprompt data check",
-    )
+    add_option(parser, "--backbone", "what fit --backbone takes", BACKBONE)
+    unchecked = "run although the data is not as published, see crossprompt data check"
+    add_flag(parser, "--unchecked", unchecked)
     add_run_arguments(parser)
 
 

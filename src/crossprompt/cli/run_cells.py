@@ -19,6 +19,8 @@ from crossprompt.cli.args import (
     RAY,
     add_device_arguments,
     add_engine,
+    add_flag,
+    add_option,
     not_negative,
     refuse_ray_options,
 )
@@ -33,16 +35,10 @@ SMALL = "tiny"
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of running cells, and of the engine."""
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("results"),
-        help="results folder; what is finished there is not computed again (default: results)",
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="list the cells and which are finished"
-    )
-    parser.add_argument("--json", action="store_true", help="print a summary as JSON")
+    results = "results folder; what is finished there is not computed again"
+    add_option(parser, "--output", results, Path("results"), type=Path)
+    add_flag(parser, "--dry-run", "list the cells and which are finished")
+    add_flag(parser, "--json", "print a summary as JSON")
     add_device_arguments(parser)
     engine = parser.add_argument_group("engine")
     add_engine(
@@ -53,15 +49,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: 1 for tiny, else one a core)",
         gpus="that each training requests from Ray (default: 0)",
     )
-    engine.add_argument(
-        "--memory", type=not_negative, metavar="GB", help="that each training requests from Ray"
-    )
-    engine.add_argument(
-        "--retries",
-        type=int,
-        metavar="INT",
-        help=f"times a training starts again when its worker is lost (default: {RETRIES})",
-    )
+    memory = "that each training requests from Ray"
+    add_option(engine, "--memory", memory, type=not_negative, metavar="GB")
+    retries = f"times a training starts again when its worker is lost (default: {RETRIES})"
+    add_option(engine, "--retries", retries, type=int)
 
 
 def choose_where(options: argparse.Namespace) -> tuple[str, str]:
@@ -91,7 +82,7 @@ def choose_engine(options: argparse.Namespace, small: bool) -> tuple[Engine, int
     retries = RETRIES if options.retries is None else options.retries
     if retries < 0:
         raise RequestError(f"--retries is {retries}, expected 0 or more")
-    refuse_ray_options(options, ("ray_address", "gpus", "memory"))
+    refuse_ray_options(options, "ray_address", "gpus", "memory")
     if options.engine == LOCAL:
         if workers == 1 and options.retries is not None:
             raise RequestError(
