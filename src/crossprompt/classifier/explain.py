@@ -31,14 +31,11 @@ Relevance = Float[Tensor, "tokens first"]
 
 @dataclass(frozen=True)
 class Explanation:
-    """Relevance of every patch of an image for a class."""
+    """Relevance of every patch of an image, 0 or more, for a class of a probability."""
 
     label: str
-    """The class."""
     probability: float
-    """Its probability, 0 to 1."""
     map: Map
-    """Relevance of each patch, 0 or more."""
 
 
 @dataclass

@@ -9,8 +9,6 @@ from crossprompt.inference.base import BATCH
 from crossprompt.utils.config import Setting, Settings
 
 LOCAL, RAY = "local", "ray"
-
-
 Container = argparse._ActionsContainer
 """A parser or a group of its options."""
 
@@ -35,12 +33,9 @@ METAVARS = {int: "INT", positive: "INT", not_negative: "FLOAT"}
 
 def add_option(parser: Container, name: str, help: str, default: Any = None, **form: Any) -> None:
     """Add an option; a default is appended to its help, and a number's type is its metavar."""
-    if default is not None:
-        values = default if isinstance(default, list) else [default]
-        help += f" (default: {' '.join(map(str, values))})"
     if form.get("type") in METAVARS:
         form = {"metavar": METAVARS[form["type"]], **form}
-    parser.add_argument(name, help=help, default=default, **form)
+    parser.add_argument(name, help=f"{help}{_default(default)}", default=default, **form)
 
 
 def add_flag(parser: Container, name: str, help: str) -> None:
@@ -96,7 +91,7 @@ def add_settings(
             _option(setting),
             dest=setting.name,
             default=argparse.SUPPRESS,
-            help=f"{_help(setting)}{_default(setting)}".replace("%", "%%"),
+            help=f"{_help(setting)}{_default(setting.default)}".replace("%", "%%"),
             **_form(setting),
         )
 
@@ -129,9 +124,9 @@ def _help(setting: Setting) -> str:
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
-def _default(setting: Setting) -> str:
-    value = setting.default
+def _default(value: Any) -> str:
+    """The end of a help text."""
     if isinstance(value, bool):
         value = "on" if value else "off"
-    text = " ".join(value) if isinstance(value, tuple) else value
-    return "" if value is None else f" (default: {text})"
+    values = value if isinstance(value, list | tuple) else [value]
+    return "" if value is None else f" (default: {' '.join(map(str, values))})"

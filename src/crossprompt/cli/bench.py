@@ -19,7 +19,6 @@ EXAMPLE = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the grid, of the engine and of the trainings."""
     _add_grid(parser)
     add_option(parser, "--root", f"folder that holds the data sets (default: {ROOT_VARIABLE})")
     add_run_arguments(parser)
@@ -55,33 +54,24 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the grid; 1 if a cell failed."""
-    cells = build_grid(options, choose_where(options)[1]).cells()
-    return run_cells(cells, options, options.root)
-
-
-def build_grid(options: argparse.Namespace, dtype: str) -> Grid:
-    """The grid that the options say.
-
-    Raises:
-        RequestError: a method or a setting is unknown or impossible, or an option would be ignored.
-    """
     for name in ("test_batch_size", "batch_order"):
         if getattr(options, name) and "batch" not in options.inference:
             raise RequestError(
                 f"--{name.replace('_', '-')} goes with --inference batch; without that it would "
                 "be ignored, leave it out"
             )
-    return Grid(
+    grid = Grid(
         datasets=options.datasets,
         methods=[parse_method(word) for word in options.methods],
         shots=options.shots,
         seeds=options.seeds,
         protocols=options.protocol,
         backbones=options.backbones,
-        dtype=dtype,
+        dtype=choose_where(options)[1],
         inference=options.inference,
         test_batch_sizes=options.test_batch_size or Grid.test_batch_sizes,
         batch_orders=options.batch_order or Grid.batch_orders,
         training=collect(options, TrainConfig, skip=("seed",)),
         targets=options.targets or [],
     )
+    return run_cells(grid.cells(), options, options.root)

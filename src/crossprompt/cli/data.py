@@ -31,7 +31,6 @@ WIDTH = 80
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The two actions and their options."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|check")
     listing = actions.add_parser(LIST, help="the data sets", allow_abbrev=False)
     checking = actions.add_parser(

@@ -21,7 +21,6 @@ SHOWN = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the demo."""
     add_option(parser, "--output", "results folder", Path("runs/demo"), type=Path)
     numbers = partial(add_option, parser, type=int, nargs="+")
     numbers("--shots", "pictures per class (default: 1 8)")
@@ -33,26 +32,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the demo, and print its table and what to try next."""
     require_extra("demo", ["matplotlib"], "the demo")
-    from crossprompt.bench.demo import (
-        SEEDS,
-        SHOTS,
-        plot_accuracy,
-        plot_predictions,
-        run_demo,
-        spread,
-    )
+    from crossprompt.bench import demo
 
     with reporting() as terminal:
-        result = run_demo(
+        result = demo.run_demo(
             options.output,
-            shots=options.shots or SHOTS,
-            seeds=options.seeds or SEEDS,
+            shots=options.shots or demo.SHOTS,
+            seeds=options.seeds or demo.SEEDS,
             dtype=options.dtype,
             reporter=terminal,
         )
-    plot_accuracy(result, options.output / "accuracy.png")
-    sheet = [item for split in result.pictures.values() for item in spread(split, SHOWN)]
-    plot_predictions(result, sheet, options.output / "predictions.png")
+    demo.plot_accuracy(result, options.output / "accuracy.png")
+    sheet = [item for split in result.pictures.values() for item in demo.spread(split, SHOWN)]
+    demo.plot_predictions(result, sheet, options.output / "predictions.png")
     if options.json:
         print((options.output / "results.json").read_text("utf-8"), end="")
     else:

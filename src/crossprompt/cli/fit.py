@@ -2,11 +2,9 @@
 
 import argparse
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from crossprompt.classifier.evaluate import Result
 from crossprompt.cli.args import add_device_arguments, add_flag, add_option, add_settings, collect
@@ -25,7 +23,6 @@ DEFAULT_METHOD = "dcp"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the run, of the training and of the chosen method."""
     parser.add_argument(
         "data",
         nargs="+",
@@ -76,47 +73,37 @@ def run(options: argparse.Namespace) -> int:
         device=options.device,
         dtype=options.dtype,
     )
+    together = MultiTaskConfig(tuple(replace(config, data=data) for data in options.data))
+    several = len(options.data) > 1
+    output = options.output or (together if several else config).default_output()
     existing = {"resume": options.resume, "overwrite": options.overwrite}
-    if len(options.data) == 1:
-        output = options.output or config.default_output()
-        with _resumable(output, options.overwrite), reporting() as terminal:
-            _, results = fit(config, output, **existing, reporter=terminal)
-        if distributed.rank() == 0:
-            if options.json:
-                print_json({"output": str(output), "results": _to_json(results)})
-            else:
-                _show(results, output)
-    else:
-        configs = MultiTaskConfig(tuple(replace(config, data=data) for data in options.data))
-        output = options.output or configs.default_output()
-        with _resumable(output, options.overwrite), reporting() as terminal:
-            fitted = fit_tasks(configs, output, **existing, reporter=terminal)
-        if options.json:
-            tasks = {name: _to_json(results) for name, (_, results) in fitted.items()}
-            print_json({"output": str(output), "tasks": tasks})
-        else:
-            for name, (_, results) in fitted.items():
-                print(f"{name}:")
-                _show(results, output / name)
-    distributed.leave()
-    return 0
-
-
-@contextmanager
-def _resumable(output: Path, overwrite: bool) -> Iterator[None]:
-    """Say, on Ctrl-C, how to resume."""
     try:
-        yield
+        with reporting() as terminal:
+            if several:
+                fitted = fit_tasks(together, output, **existing, reporter=terminal)
+            else:
+                fitted = {"": fit(config, output, **existing, reporter=terminal)}
     except KeyboardInterrupt:
-        instead = " in place of --overwrite" if overwrite else ""
+        instead = " in place of --overwrite" if options.overwrite else ""
         raise JobError(
             f"stopped; {output} keeps the finished epochs, if there are any: continue with the "
             f"same command and --resume{instead}"
         ) from None
-
-
-def _to_json(results: Mapping[str, Result]) -> dict[str, Any]:
-    return {name: result.to_json() for name, result in results.items()}
+    if distributed.rank() == 0:
+        if options.json:
+            found = {
+                name: {split: result.to_json() for split, result in results.items()}
+                for name, (_, results) in fitted.items()
+            }
+            measured = {"tasks": found} if several else {"results": found[""]}
+            print_json({"output": str(output), **measured})
+        else:
+            for name, (_, results) in fitted.items():
+                if several:
+                    print(f"{name}:")
+                _show(results, output / name)
+    distributed.leave()
+    return 0
 
 
 def _show(results: dict[str, Result], output: Path) -> None:

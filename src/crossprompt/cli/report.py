@@ -14,7 +14,6 @@ FORMATS = ("html", "markdown", "latex")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the report."""
     parser.add_argument("results", type=Path, help="folder that crossprompt bench wrote")
     place = "folder for the report (default: report in the results)"
     add_option(parser, "--output", place, type=Path)

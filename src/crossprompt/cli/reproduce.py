@@ -11,12 +11,9 @@ from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import RequestError
 
 EXAMPLE = "crossprompt reproduce dcp --data data --dry-run"
-_SHOWN = 2
-"""Problems of each data set in a message."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the study and of the engine."""
     titles = "; ".join(f"{name}: {study.title}" for name, study in STUDIES.items())
     parser.add_argument("study", choices=list(STUDIES), help=titles)
     root = f"folder that holds the data sets' folders (default: {ROOT_VARIABLE})"
@@ -54,7 +51,7 @@ def _require_data(options: argparse.Namespace) -> None:
     problems = {} if options.unchecked else missing_data(options.datasets, Path(root))
     if not problems:
         return
-    lines = [f"  {name}: {' '.join(found[:_SHOWN])}" for name, found in problems.items()]
+    lines = [f"  {name}: {' '.join(found[:2])}" for name, found in problems.items()]
     raise RequestError(
         f"{len(problems)} data sets are not as published; look closer with crossprompt data check "
         "NAME, choose others with --datasets, or run with --unchecked:\n" + "\n".join(lines)

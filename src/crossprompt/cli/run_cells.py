@@ -34,7 +34,6 @@ SMALL = "tiny"
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of running cells, and of the engine."""
     results = "results folder; what is finished there is not computed again"
     add_option(parser, "--output", results, Path("results"), type=Path)
     add_flag(parser, "--dry-run", "list the cells and which are finished")
@@ -67,11 +66,7 @@ def choose_where(options: argparse.Namespace) -> tuple[str, str]:
 
 
 def choose_engine(options: argparse.Namespace, small: bool) -> tuple[Engine, int]:
-    """The engine, and the threads of each training.
-
-    Args:
-        options: see ``add_run_arguments``.
-        small: whether a training keeps one core busy at most.
+    """The engine, and the threads of each training; ``small`` if one keeps one core busy at most.
 
     Raises:
         RequestError: an option would be ignored.
@@ -103,13 +98,8 @@ def choose_engine(options: argparse.Namespace, small: bool) -> tuple[Engine, int
 
 
 def run_cells(cells: Sequence[Cell], options: argparse.Namespace, root: str | None) -> int:
-    """Compute cells, or list them, and print the outcome; 1 if one failed.
-
-    Args:
-        cells: of one or several grids.
-        options: see ``add_run_arguments``.
-        root: folder of the data sets.
-    """
+    """Compute cells of one or several grids, or list them, and print the outcome; 1 if one failed.
+    ``root`` is the folder of the data sets."""
     engine, threads = choose_engine(options, {cell.backbone for cell in cells} == {SMALL})
     if options.dry_run:
         _list(cells, options.output, options.json)
