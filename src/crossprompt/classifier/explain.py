@@ -31,7 +31,7 @@ Relevance = Float[Tensor, "tokens first"]
 
 @dataclass(frozen=True)
 class Explanation:
-    """Relevance of every patch of an image, 0 or more, for a class of a probability."""
+    """A class, its probability from 0 to 1, and the relevance of every patch for it, 0 or more."""
 
     label: str
     probability: float

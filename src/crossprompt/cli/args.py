@@ -5,7 +5,6 @@ from textwrap import fill
 from typing import Any, get_origin
 
 from crossprompt.errors import RequestError
-from crossprompt.inference.base import BATCH
 from crossprompt.utils.config import Setting, Settings
 
 LOCAL, RAY = "local", "ray"
@@ -52,7 +51,7 @@ def add_engine(group: Container, *, engine: str, workers: str, threads: str, gpu
     add_option(group, "--gpus", gpus, type=not_negative)
 
 
-def refuse_ray_options(options: argparse.Namespace, *names: str) -> None:
+def check_engine(options: argparse.Namespace, *names: str) -> None:
     """``RequestError`` if one of these options, which only Ray uses, has no effect."""
     for name in names:
         if options.engine == LOCAL and getattr(options, name) is not None:
@@ -64,10 +63,6 @@ def add_device_arguments(parser: Container) -> None:
     add_option(parser, "--device", "auto, cpu, cuda or mps", "auto")
     dtypes = "auto (bf16 where the hardware has it), fp32, bf16 or fp16"
     add_option(parser, "--dtype", dtypes, "auto")
-
-
-def add_batch_size(parser: Container) -> None:
-    add_option(parser, "--batch-size", "images per batch", BATCH, type=positive)
 
 
 WIDTH = 76

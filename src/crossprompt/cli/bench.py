@@ -7,7 +7,7 @@ from crossprompt.bench.grid import ORDERS, Grid
 from crossprompt.bench.method_spec import parse_method
 from crossprompt.bench.protocols import PROTOCOLS
 from crossprompt.cli.args import add_option, add_settings, collect, positive
-from crossprompt.cli.run_cells import SMALL, add_run_arguments, choose_where, run_cells
+from crossprompt.cli.run_cells import SMALL, add_run_arguments, choose_device_and_dtype, run_cells
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import RequestError
 from crossprompt.training.config import TrainConfig
@@ -19,13 +19,6 @@ EXAMPLE = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_grid(parser)
-    add_option(parser, "--root", f"folder that holds the data sets (default: {ROOT_VARIABLE})")
-    add_run_arguments(parser)
-    add_settings(parser, TrainConfig, "training, of all methods that take steps", skip=("seed",))
-
-
-def _add_grid(parser: argparse.ArgumentParser) -> None:
     grid = parser.add_argument_group("grid: every combination is computed")
     named = partial(add_option, nargs="+", metavar="NAME")
     numbered = partial(add_option, nargs="+")
@@ -44,12 +37,15 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
         "other data sets to test on: for cross-dataset (default: the other --datasets) and "
         "domain-generalisation",
     )
-    grid = parser.add_argument_group("inference of a trained method")
-    named(grid, "--inference", "calibrated, and for study per-image and batch", ["calibrated"])
+    inference = parser.add_argument_group("inference of a trained method")
+    named(inference, "--inference", "calibrated, and for study per-image and batch", ["calibrated"])
     sizes = "test images at a time, for --inference batch (default: 16)"
-    numbered(grid, "--test-batch-size", sizes, type=positive)
+    numbered(inference, "--test-batch-size", sizes, type=positive)
     orders = f"for --inference batch: some of {', '.join(ORDERS)} (default: listed)"
-    named(grid, "--batch-order", orders)
+    named(inference, "--batch-order", orders)
+    add_option(parser, "--root", f"folder that holds the data sets (default: {ROOT_VARIABLE})")
+    add_run_arguments(parser)
+    add_settings(parser, TrainConfig, "training, of all methods that take steps", skip=("seed",))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -67,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         seeds=options.seeds,
         protocols=options.protocol,
         backbones=options.backbones,
-        dtype=choose_where(options)[1],
+        dtype=choose_device_and_dtype(options)[1],
         inference=options.inference,
         test_batch_sizes=options.test_batch_size or Grid.test_batch_sizes,
         batch_orders=options.batch_order or Grid.batch_orders,

@@ -21,13 +21,6 @@ from crossprompt.utils.text import did_you_mean
 EXAMPLE = "crossprompt data check caltech101 --root data"
 
 LIST, CHECK = "list", "check"
-FIELDS = (
-    *("name", "title", "classes", "images", "sizes", "domains", "shifted", "archives_gb"),
-    *("terms", "url", "template"),
-)
-"""Attributes of a benchmark in the list as JSON."""
-WIDTH = 80
-"""Columns of text outside of tables."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,14 +98,15 @@ def _list(root: Path | None) -> None:
     for entry in BENCHMARKS.values():
         names.setdefault(entry.terms, []).append(entry.name)
     for terms, of in names.items():
-        print(fill(f"  {terms}: {', '.join(of)}", WIDTH, subsequent_indent="    "))
+        print(fill(f"  {terms}: {', '.join(of)}", 80, subsequent_indent="    "))
     print("Also: emoji, which is drawn; a folder of class folders; a CSV file.")
 
 
 def _describe(entry: Benchmark, root: Path | None) -> dict[str, object]:
     place = None if root is None else entry.find(root)
+    attributes = "name title classes images sizes domains shifted archives_gb terms url template"
     return {
-        **{field: getattr(entry, field) for field in FIELDS},
+        **{name: getattr(entry, name) for name in attributes.split()},
         "split_file": entry.split_file or None,
         "found": None if root is None else place is not None,
         "folder": None if place is None else str(place.folder),

@@ -4,12 +4,13 @@ import argparse
 from dataclasses import replace
 
 from crossprompt.classifier.evaluate import evaluate
-from crossprompt.cli.args import add_batch_size, add_flag, add_option
+from crossprompt.cli.args import add_flag, add_option, positive
 from crossprompt.cli.console import print_json, reporting, show_classes, show_results
 from crossprompt.cli.load import add_backbone, add_run, open_classifier
 from crossprompt.data.held_out import choose_held_out, relabelled
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import RequestError
+from crossprompt.inference.base import BATCH
 from crossprompt.utils.progress import NOTE
 
 EXAMPLE = "crossprompt evaluate runs/photos-dcp photos --per-class"
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "measure all images; by default the test images of a data set, the images of a folder that "
         "were not trained on, or all images of another folder",
     )
-    add_batch_size(parser)
+    add_option(parser, "--batch-size", "images per batch", BATCH, type=positive)
     add_flag(parser, "--skip-bad-images", "leave out images that cannot be read")
     add_flag(parser, "--per-class", "print the accuracy of every class")
     add_flag(parser, "--json", "print everything as JSON")

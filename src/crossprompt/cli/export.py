@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from crossprompt.cli.args import add_flag, add_option
 from crossprompt.cli.console import print_json, print_table, reporting
 from crossprompt.cli.load import add_backbone, add_run, open_classifier
+from crossprompt.data.held_out import choose_held_out
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import RequestError
 
 if TYPE_CHECKING:  # these import torch
     from crossprompt.classifier.classifier import Classifier
     from crossprompt.classifier.export import Exported, Form
-    from crossprompt.data.dataset import Item
 
 EXAMPLE = "crossprompt export runs/photos-dcp photos.onnx --check photos"
 
@@ -52,12 +52,16 @@ def run(options: argparse.Namespace) -> int:
         raise RequestError("--root is for --check, which is not given; add it or leave both out")
     with reporting() as terminal:
         classifier = open_classifier(options)
+        pictures = []
+        if options.check is not None:
+            held_out = choose_held_out(options.check, classifier.information, root=options.root)
+            pictures = [item for split in held_out.data.splits.values() for item in split]
         exported = export_classifier(
             classifier,
             options.output,
             form=form,
             weights=options.weights,
-            pictures=_pictures(options, classifier),
+            pictures=pictures,
             step=terminal.say,
         )
         speeds = _speeds(classifier, exported)
@@ -84,16 +88,6 @@ def _form(options: argparse.Namespace) -> "Form":
             f"{options.output.with_suffix(ENDINGS[options.format])}"
         )
     return form
-
-
-def _pictures(options: argparse.Namespace, classifier: "Classifier") -> "list[Item]":
-    """Test images of ``--check``; none without it."""
-    from crossprompt.data.held_out import choose_held_out
-
-    if options.check is None:
-        return []
-    held_out = choose_held_out(options.check, classifier.information, root=options.root)
-    return [item for split in held_out.data.splits.values() for item in split]
 
 
 def _speeds(classifier: "Classifier", exported: "Exported") -> dict[str, float]:

@@ -116,9 +116,7 @@ def _show(results: dict[str, Result], output: Path) -> None:
 
 
 def _shots(text: str) -> int | None:
-    if text == "all":
-        return None
     try:
-        return int(text)
+        return None if text == "all" else int(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'all'") from error

@@ -13,7 +13,6 @@ from crossprompt.inference.metadata import DESCRIPTION, FROZEN, LEARNED
 from crossprompt.utils.text import listed
 
 EXAMPLE = "crossprompt info runs/photos-dcp"
-PROGRAM = ".pt2"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +38,7 @@ def inspect(run: Path) -> dict[str, Any]:
     suffix = "" if run.is_dir() else run.suffix.lower()
     if suffix == ONNX:
         return inspect_onnx(run)
-    if suffix == PROGRAM:
+    if suffix == ".pt2":
         return inspect_program(run)
     if run.is_file() and run.name in (DESCRIPTION, FROZEN, LEARNED):
         run = run.parent

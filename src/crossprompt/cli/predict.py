@@ -8,19 +8,11 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from crossprompt.cli.args import (
-    LOCAL,
-    add_batch_size,
-    add_engine,
-    add_flag,
-    add_option,
-    positive,
-    refuse_ray_options,
-)
+from crossprompt.cli.args import LOCAL, add_engine, add_flag, add_option, check_engine, positive
 from crossprompt.cli.console import reporting, warn_if_silent
 from crossprompt.cli.load import add_backbone, add_run, open_predictor
 from crossprompt.errors import RequestError
-from crossprompt.inference.base import ImageClassifier, Prediction, batched
+from crossprompt.inference.base import BATCH, ImageClassifier, Prediction, batched
 from crossprompt.inference.bulk.output import ROWS, PartialFile, header
 from crossprompt.inference.bulk.parquet import import_parquet
 from crossprompt.inference.bulk.run import Engine, Inputs, Local, open_inputs, predict_to_file
@@ -57,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     formats = ("table", *FILE_FORMATS)
     add_option(parser, "--format", "default: by --output's extension, or table", choices=formats)
     add_flag(parser, "--json", "the same as --format jsonl")
-    add_batch_size(parser)
+    add_option(parser, "--batch-size", "images per batch", BATCH, type=positive)
     add_backbone(parser)
     add_engine(
         parser.add_argument_group("engine (the rows are the same)"),
@@ -72,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     """Predict; returns 1 if any image could not be read."""
     form = _choose_format(options)
     _check_output(options, form)
-    refuse_ray_options(options, "workers", "threads", "gpus", "ray_address")
+    check_engine(options, "workers", "threads", "gpus", "ray_address")
     inputs = open_inputs(options.images, options.column, warn_if_silent)
     classifier = open_predictor(options)
     top_k = min(options.top_k, len(classifier.class_names))

@@ -17,13 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", type=Path, help="folder that crossprompt bench wrote")
     place = "folder for the report (default: report in the results)"
     add_option(parser, "--output", place, type=Path)
-    parser.add_argument(
+    add_option(
+        parser,
         "--format",
+        "report.html, one page that needs nothing else; report.md with its pictures; tables/*.tex "
+        "(default: all)",
         nargs="+",
         choices=FORMATS,
-        default=FORMATS,
-        help="report.html, one page that needs nothing else; report.md with its pictures; "
-        "tables/*.tex (default: all)",
     )
     add_flag(parser, "--json", "also print every number as JSON")
 
@@ -33,10 +33,9 @@ def run(options: argparse.Namespace) -> int:
     require_extra("report", ["jinja2", "matplotlib", "pandas"], "the report")
     from crossprompt.bench.report import build_report, read_results, to_json, write_report
 
-    results = read_results(options.results)
-    report = build_report(results)
+    report = build_report(read_results(options.results))
     beside = options.results.parent if options.results.is_file() else options.results
-    written = write_report(report, options.output or beside / "report", options.format)
+    written = write_report(report, options.output or beside / "report", options.format or FORMATS)
     with reporting() as terminal:
         for note in report.notes:
             terminal.say(f"{NOTE}{note}")

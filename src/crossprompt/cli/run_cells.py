@@ -21,8 +21,8 @@ from crossprompt.cli.args import (
     add_engine,
     add_flag,
     add_option,
+    check_engine,
     not_negative,
-    refuse_ray_options,
 )
 from crossprompt.cli.console import print_json, print_table, reporting
 from crossprompt.errors import JobError, RequestError
@@ -54,7 +54,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_option(engine, "--retries", retries, type=int)
 
 
-def choose_where(options: argparse.Namespace) -> tuple[str, str]:
+def choose_device_and_dtype(options: argparse.Namespace) -> tuple[str, str]:
     """Names of the workers' device and dtype."""
     if options.engine == RAY and options.gpus and options.device in ("auto", "cuda"):
         # this machine need not have what those of the cluster have
@@ -77,7 +77,7 @@ def choose_engine(options: argparse.Namespace, small: bool) -> tuple[Engine, int
     retries = RETRIES if options.retries is None else options.retries
     if retries < 0:
         raise RequestError(f"--retries is {retries}, expected 0 or more")
-    refuse_ray_options(options, "ray_address", "gpus", "memory")
+    check_engine(options, "ray_address", "gpus", "memory")
     if options.engine == LOCAL:
         if workers == 1 and options.retries is not None:
             raise RequestError(
@@ -117,14 +117,14 @@ def run_cells(cells: Sequence[Cell], options: argparse.Namespace, root: str | No
                 options.output,
                 engine,
                 root=root_for(root),
-                device=choose_where(options)[0],
+                device=choose_device_and_dtype(options)[0],
                 threads=threads,
                 reporter=terminal,
                 on_failure=say,
             )
     except KeyboardInterrupt:
         raise JobError(
-            f"stopped; {options.output} keeps the finished cells: the same command goes on"
+            f"stopped; {options.output} keeps the finished cells: the same command resumes"
         ) from None
     if options.json:
         print_json({"output": str(options.output), **summary.to_json()})

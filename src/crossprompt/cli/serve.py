@@ -19,12 +19,8 @@ PACKAGES = ("fastapi", "prometheus-client", "python-multipart", "uvicorn")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser, exported=True)
-    add_option(
-        parser,
-        "--host",
-        "name or address to listen on; the default serves this machine only",
-        "127.0.0.1",
-    )
+    host = "name or address to listen on; the default serves this machine only"
+    add_option(parser, "--host", host, "127.0.0.1")
     port = "port to listen on, 0 for any that is free"
     add_option(parser, "--port", port, 8000, type=_port, metavar="INT")
     add_option(
