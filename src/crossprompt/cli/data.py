@@ -20,14 +20,12 @@ from crossprompt.utils.text import did_you_mean
 
 EXAMPLE = "crossprompt data check caltech101 --root data"
 
-LIST, CHECK = "list", "check"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|check")
-    listing = actions.add_parser(LIST, help="the data sets", allow_abbrev=False)
+    listing = actions.add_parser("list", help="the data sets", allow_abbrev=False)
     checking = actions.add_parser(
-        CHECK,
+        "check",
         help="report what is missing or in the wrong place",
         description="Exit code 0: complete and in its place. 1: something is wrong.",
         epilog=f"example: {EXAMPLE}",
@@ -49,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     root = options.root or (Path(variable) if variable else None)
     if root is not None and not root.is_dir():
         raise RequestError(f"{root} is no folder; give the one that holds the data sets' folders")
-    if options.action == LIST:
+    if options.action == "list":
         if options.json:
             print_json([_describe(entry, root) for entry in BENCHMARKS.values()])
         else:

@@ -30,7 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the demo, and print its table and what to try next."""
     require_extra("demo", ["matplotlib"], "the demo")
     from crossprompt.bench import demo
 

@@ -44,7 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Export, compare, measure, and print a table or JSON."""
     from crossprompt.classifier.export import export_classifier
 
     form = _form(options)

@@ -65,9 +65,11 @@ def find_run(run: Path) -> Path:
 
 def check_finished(run: Path) -> None:
     """``RequestError`` if a run has no classifier yet, or one for each of several data sets."""
-    from crossprompt.training.fit import RUN  # imports torch
+    if (run / DESCRIPTION).exists():
+        return
+    from crossprompt.training.fit import RUN  # slow
 
-    if not (run / RUN).exists() or (run / DESCRIPTION).exists():
+    if not (run / RUN).exists():
         return
     if tasks := sorted(str(path.parent) for path in run.glob(f"*/{DESCRIPTION}")):
         raise RequestError(

@@ -30,12 +30,13 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(rows)
         return 0
-    print_table(
-        f"Trainable parameters with {options.classes} classes and {options.shots} shots on "
-        f"{options.backbone}",
-        ["method", "parameters", "fidelity", "paper"],
-        [[row["name"], _count(row["learned"]), row["fidelity"], row["paper"]] for row in rows],
-    )
+    table = []
+    for row in rows:
+        count = "not on this backbone" if row["learned"] is None else f"{row['learned']:,}"
+        table.append([row["name"], count, row["fidelity"], row["paper"]])
+    sizes = f"{options.classes} classes and {options.shots} shots on {options.backbone}"
+    columns = ["method", "parameters", "fidelity", "paper"]
+    print_table(f"Trainable parameters with {sizes}", columns, table)
     for row in rows:
         print(f"{row['name']}: {row['problem'] or row['summary']}")
         if row["difference"]:
@@ -54,7 +55,3 @@ def describe(method: type[Method], clip: CLIP, classes: int, shots: int) -> dict
         problem = str(error)
     own = {key: getattr(method, key) for key in ("fidelity", "difference", "paper", "summary")}
     return {"name": method.name, "learned": learned, "problem": problem, **own}
-
-
-def _count(learned: int | None) -> str:
-    return "not on this backbone" if learned is None else f"{learned:,}"

@@ -29,7 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Read the results, write the report, and print the paths of its files."""
     require_extra("report", ["jinja2", "matplotlib", "pandas"], "the report")
     from crossprompt.bench.report import build_report, read_results, to_json, write_report
 
