@@ -3,10 +3,10 @@ from typing import Any
 
 import yaml
 
-from crossprompt.classifier.info import LICENSES, license_of
-from crossprompt.classifier.model_card import card_text
+from crossprompt.classifier.model_card import LICENSES, card_text, license_of
 from crossprompt.clip.locate import TINY
 
+PAPER = "Liu et al., Findings of ACL 2023"
 DESCRIPTION: dict[str, Any] = {
     "method": {"name": "dcp", "config": {"length": 16}},
     "backbone": {"name": "tiny", "weights": "abc"},
@@ -17,17 +17,17 @@ DESCRIPTION: dict[str, Any] = {
 
 
 def test_it_describes_the_classifier() -> None:
-    card = card_text(DESCRIPTION)
+    card = card_text(DESCRIPTION, PAPER)
     assert card.startswith("---\nlibrary_name: crossprompt\n")
     assert "# dcp classifier of 3 classes" in card
-    assert "A frozen CLIP (tiny) adapted with `dcp` (Liu et al., Findings of ACL 2023" in card
+    assert f"A frozen CLIP (tiny) adapted with `dcp` ({PAPER}" in card
     assert "- cat\n- new line and more\n- {dogs}\n" in card
     assert '"shots": 4' in card
 
 
 def test_it_lists_the_metrics_if_there_are_any() -> None:
-    assert "Not measured." in card_text(DESCRIPTION)
-    card = card_text({**DESCRIPTION, "metrics": {"test accuracy": 0.123456}})
+    assert "Not measured." in card_text(DESCRIPTION, PAPER)
+    card = card_text({**DESCRIPTION, "metrics": {"test accuracy": 0.123456}}, PAPER)
     assert "- test accuracy: 0.1235\n" in card
     assert "Not measured." not in card
 
@@ -41,7 +41,7 @@ def test_the_metadata_are_those_of_the_hub() -> None:
     name, metrics = "openai/clip-vit-base-patch16", {"test accuracy": 0.75, "test macro F1": 0.5}
     backbone = {"name": name, "weights": "abc"}
     about = {**DESCRIPTION, "backbone": backbone, "metrics": metrics, "data": {"name": "pets: #1"}}
-    card = card_text(about, "user/pets")
+    card = card_text(about, PAPER, "user/pets")
     front = front_of(card)
     assert front["license"] == "mit"
     assert front["base_model"] == name
@@ -61,15 +61,17 @@ def test_a_backbone_of_this_machine_is_no_base_model_and_its_card_says_the_licen
     tmp_path: Path,
 ) -> None:
     name = 'C:\\a "clip": #1'
-    front = front_of(card_text({**DESCRIPTION, "backbone": {"name": name, "weights": "abc"}}))
+    front = front_of(
+        card_text({**DESCRIPTION, "backbone": {"name": name, "weights": "abc"}}, PAPER)
+    )
     assert not {"base_model", "license", "model-index"} & set(front)
     (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\n---\n# x\n", "utf-8")
     backbone = {"name": str(tmp_path), "weights": "abc"}
-    front = front_of(card_text({**DESCRIPTION, "backbone": backbone}))
+    front = front_of(card_text({**DESCRIPTION, "backbone": backbone}, PAPER))
     assert front["license"] == "apache-2.0"
     assert "base_model" not in front
 
 
 def test_the_embedded_backbones_license_is_that_of_its_card() -> None:
-    assert front_of(card_text(DESCRIPTION))["license"] == "cc-by-sa-4.0"
+    assert front_of(card_text(DESCRIPTION, PAPER))["license"] == "cc-by-sa-4.0"
     assert license_of(str(TINY)) == LICENSES["tiny"]

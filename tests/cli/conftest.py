@@ -7,24 +7,24 @@ import pytest
 
 from crossprompt.cli import main
 
-FitWords = Callable[..., list[str]]
+FitCommand = Callable[..., list[str]]
 
 
 @pytest.fixture(scope="session")
-def fit_words(photos: Path, backbone: str) -> FitWords:
+def fit_command(photos: Path, backbone: str) -> FitCommand:
     """The command line of a small job: two epochs of two steps."""
 
-    def words(output: Path, *more: str) -> list[str]:
+    def arguments(output: Path, *more: str) -> list[str]:
         places = ["fit", str(photos), "--backbone", backbone, "--output", str(output)]
         method = ["--method", "coop", "--length", "2", "--shots", "2"]
         return [*places, *method, "--epochs", "2", "--batch-size", "3", *more]
 
-    return words
+    return arguments
 
 
 @pytest.fixture(scope="session")
-def run(fit_words: FitWords, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(fit_command: FitCommand, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its run folder; not to be changed."""
     output = tmp_path_factory.mktemp("runs") / "photos-coop"
-    assert main(fit_words(output)) == 0
+    assert main(fit_command(output)) == 0
     return output

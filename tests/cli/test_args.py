@@ -29,14 +29,14 @@ class Example(Settings):
     """SGD's own."""
 
 
-def parse(words: str, skip: tuple[str, ...] = ()) -> dict[str, Any]:
+def parse(arguments: str, skip: tuple[str, ...] = ()) -> dict[str, Any]:
     parser = argparse.ArgumentParser(exit_on_error=False)
     add_settings(parser, Example, "example", skip)
-    return collect(parser.parse_args(words.split()), Example, skip)
+    return collect(parser.parse_args(arguments.split()), Example, skip)
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("arguments", "expected"),
     [
         ("", {}),
         ("--length 4", {"length": 4}),
@@ -47,9 +47,9 @@ def parse(words: str, skip: tuple[str, ...] = ()) -> dict[str, Any]:
         ("--no-share", {"share": False}),
     ],
 )
-def test_what_the_user_gave_is_collected_and_nothing_else(words, expected) -> None:
-    assert parse(words) == expected
-    assert Example.of(parse(words), "example")
+def test_what_the_user_gave_is_collected_and_nothing_else(arguments, expected) -> None:
+    assert parse(arguments) == expected
+    assert Example.of(parse(arguments), "example")
 
 
 def test_a_skipped_field_is_no_option() -> None:
@@ -57,11 +57,11 @@ def test_a_skipped_field_is_no_option() -> None:
         parse("--length 3", skip=("length",))
 
 
-@pytest.mark.parametrize("words", ["--length three", "--learning-rate fast"])
-def test_a_text_that_is_no_value_of_its_option_is_named(words) -> None:
-    option, text = words.split()
+@pytest.mark.parametrize("arguments", ["--length three", "--learning-rate fast"])
+def test_a_text_that_is_no_value_of_its_option_is_named(arguments) -> None:
+    option, text = arguments.split()
     with pytest.raises(RequestError, match=f"{option} is '{text}'"):
-        parse(words)
+        parse(arguments)
 
 
 def test_help_and_defaults_are_those_of_the_fields() -> None:
@@ -89,9 +89,9 @@ def test_the_options_of_fit_are_the_settings_of_its_method(method) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_help_of_fit_says_in_what_a_method_is_not_the_authors(method, capsys) -> None:
-    words = ["fit", "--help", "--method", method]
+    arguments = ["fit", "--help", "--method", method]
     with pytest.raises(SystemExit):
-        build_parser(words).parse_args(words)
+        build_parser(arguments).parse_args(arguments)
     shown = " ".join(capsys.readouterr().out.split())
     assert f"method {method} ({METHODS[method].fidelity})" in shown
     assert METHODS[method].difference in shown

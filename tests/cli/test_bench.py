@@ -28,14 +28,14 @@ Words = Callable[..., list[str]]
 def grid(photos: Path, backbone: str) -> Words:
     """Two methods, two seeds."""
 
-    def words(output: Path, *more: str, epochs: int = EPOCHS) -> list[str]:
+    def arguments(output: Path, *more: str, epochs: int = EPOCHS) -> list[str]:
         places = ["--datasets", str(photos), "--backbones", backbone, "--output", str(output)]
         methods = ["--methods", "zero_shot", "coop:length=2", "--shots", "2", "--seeds", "1", "2"]
         training = ["--epochs", str(epochs), "--batch-size", "3"]
         how = ["--threads", "1", "--dtype", "fp32", "--device", "cpu"]
         return ["bench", *places, *methods, *training, *how, *more]
 
-    return words
+    return arguments
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +112,8 @@ def test_a_ray_cluster_that_loses_a_worker_writes_the_same_lines(
     epochs = 40
     assert main(grid(tmp_path / "local", epochs=epochs)) == 0
     output = tmp_path / "ray"
-    words = grid(output, "--engine", "ray", "--workers", "2", epochs=epochs)
-    command = [sys.executable, "-m", "crossprompt", *words]
+    arguments = grid(output, "--engine", "ray", "--workers", "2", epochs=epochs)
+    command = [sys.executable, "-m", "crossprompt", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         killed: list[str] = []
         killer = threading.Thread(target=kill_one, args=(process, output, killed))
@@ -140,9 +140,9 @@ def kill_one(process: subprocess.Popen[bytes], output: Path, killed: list[str]) 
 
 
 def test_a_cell_that_fails_is_exit_code_1_and_the_rest_is_computed(grid, tmp_path, capsys) -> None:
-    words = grid(tmp_path)
-    words[words.index("coop:length=2")] = "coop:length=2,lr=1e38"
-    assert main(words) == 1
+    arguments = grid(tmp_path)
+    arguments[arguments.index("coop:length=2")] = "coop:length=2,lr=1e38"
+    assert main(arguments) == 1
     found = capsys.readouterr()
     assert "2 cells computed, 0 finished before, 0 not applicable, 2 failed" in found.out
     assert "failed: few-shot" in found.out
@@ -155,9 +155,9 @@ def test_a_cell_that_fails_is_exit_code_1_and_the_rest_is_computed(grid, tmp_pat
 def test_a_data_set_that_is_missing_is_exit_code_1_and_the_others_are_computed(
     grid, photos, tmp_path, capsys
 ) -> None:
-    words = grid(tmp_path / "results", "--seeds", "1")
-    words.insert(words.index(str(photos)) + 1, str(tmp_path / "none"))
-    assert main(words) == 1
+    arguments = grid(tmp_path / "results", "--seeds", "1")
+    arguments.insert(arguments.index(str(photos)) + 1, str(tmp_path / "none"))
+    assert main(arguments) == 1
     found = capsys.readouterr()
     assert "2 cells computed, 0 finished before, 0 not applicable, 2 failed" in found.out
     assert "failed: few-shot" in found.out
@@ -166,18 +166,18 @@ def test_a_data_set_that_is_missing_is_exit_code_1_and_the_others_are_computed(
 
 
 def test_debug_shows_where_a_cell_failed(grid, tmp_path, capsys) -> None:
-    words = grid(tmp_path, "--debug", "--seeds", "1")
-    words[words.index("coop:length=2")] = "coop:length=2,lr=1e38"
-    assert main(words) == 1
+    arguments = grid(tmp_path, "--debug", "--seeds", "1")
+    arguments[arguments.index("coop:length=2")] = "coop:length=2,lr=1e38"
+    assert main(arguments) == 1
     assert "Traceback" in capsys.readouterr().err
 
 
 def test_what_does_not_apply_is_said_and_no_failure(grid, tmp_path, capsys) -> None:
-    words = grid(tmp_path, "--protocol", "cross-dataset", "--targets", "emoji", "--seeds", "1")
-    words[words.index("coop:length=2")] = "linear_probe"
-    assert main([*words, "--dry-run"]) == 0
+    arguments = grid(tmp_path, "--protocol", "cross-dataset", "--targets", "emoji", "--seeds", "1")
+    arguments[arguments.index("coop:length=2")] = "linear_probe"
+    assert main([*arguments, "--dry-run"]) == 0
     capsys.readouterr()
-    assert main([*words, "--json"]) == 0
+    assert main([*arguments, "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     (entry,) = summary["not_applicable"]
     assert entry["cell"]["method"] == "linear_probe"
@@ -188,10 +188,10 @@ def test_what_does_not_apply_is_said_and_no_failure(grid, tmp_path, capsys) -> N
 @pytest.mark.slow
 def test_the_emoji_are_tested_in_every_style(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    words = ["--methods", "zero_shot", "linear_probe", "--shots", "1", "--seeds", "1", "2"]
+    arguments = ["--methods", "zero_shot", "linear_probe", "--shots", "1", "--seeds", "1", "2"]
     protocol = ["--protocol", "domain-generalisation", "--workers", "1"]
     output = ["--output", str(tmp_path / "results")]
-    assert main(["bench", "--datasets", "emoji", *words, *protocol, *output]) == 0
+    assert main(["bench", "--datasets", "emoji", *arguments, *protocol, *output]) == 0
     lines = read_lines(tmp_path / "results")
     assert len(lines) == 4
     for line in lines.values():
@@ -263,10 +263,10 @@ def on_fakes(fakes: Path, backbone: str, output: Path, *more: str) -> list[str]:
 
 @pytest.mark.slow
 def test_benchmark_data_sets_in_miniature_are_a_grid(fakes, backbone, tmp_path) -> None:
-    words = on_fakes(
+    arguments = on_fakes(
         fakes, backbone, tmp_path, "--datasets", "dtd", "imagenet", "--shots", "1", "2"
     )
-    assert main(words) == 0
+    assert main(arguments) == 0
     cells = [line["cell"] for line in read_lines(tmp_path).values()]
     assert {(c["dataset"], c["method"], c["shots"]) for c in cells} == {
         (dataset, method, shots)
@@ -277,8 +277,8 @@ def test_benchmark_data_sets_in_miniature_are_a_grid(fakes, backbone, tmp_path) 
 
 
 def test_what_imagenet_teaches_is_tested_on_its_shifted_sets(fakes, backbone, tmp_path) -> None:
-    words = on_fakes(fakes, backbone, tmp_path, "--datasets", "imagenet", "--shots", "1")
-    assert main([*words, "--protocol", "domain-generalisation"]) == 0
+    arguments = on_fakes(fakes, backbone, tmp_path, "--datasets", "imagenet", "--shots", "1")
+    assert main([*arguments, "--protocol", "domain-generalisation"]) == 0
     for line in read_lines(tmp_path).values():
         names = [result["name"] for result in line["results"]]
         assert names == ["test", *BENCHMARKS["imagenet"].shifted]

@@ -11,8 +11,8 @@ def test_a_classifier_of_other_classes_is_written(run, tmp_path, capsys) -> None
     assert load(output).class_names == ("tabby", "red cat")
     assert main(["classes", str(output), "dogs", "--add", "--output", str(output)]) == 2
     assert "--overwrite" in capsys.readouterr().err
-    words = ["classes", str(output), "dogs", "--add", "--overwrite", "--output", str(output)]
-    assert main(words) == 0
+    arguments = ["classes", str(output), "dogs", "--add", "--overwrite", "--output", str(output)]
+    assert main(arguments) == 0
     assert load(output).class_names == ("tabby", "red cat", "dogs")
-    assert main(words) == 2
+    assert main(arguments) == 2
     assert "'dogs'" in capsys.readouterr().err

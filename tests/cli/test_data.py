@@ -119,7 +119,7 @@ def test_notes_are_shown(root: Path, capsys) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "named"),
     [
         (["data"], "list|check"),
         (["data", "check"], "required: name"),
@@ -130,26 +130,26 @@ def test_notes_are_shown(root: Path, capsys) -> None:
         (["data", "check", "dtd", "--dep"], "did you mean --deep?"),
     ],
 )
-def test_a_wrong_request_is_exit_code_2(root: Path, words, told, capsys) -> None:
-    assert main(words) == 2
-    assert told in capsys.readouterr().err
+def test_a_wrong_request_is_exit_code_2(root: Path, arguments, named, capsys) -> None:
+    assert main(arguments) == 2
+    assert named in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_a_benchmark_can_be_fitted_and_evaluated(root: Path, backbone: str, capsys) -> None:
-    words = ["--root", str(root), "--backbone", backbone]
+    arguments = ["--root", str(root), "--backbone", backbone]
     run = root / "run"
-    fit = ["fit", "dtd", *words, "--method", "zero_shot", "--shots", "1", "--output", str(run)]
+    fit = ["fit", "dtd", *arguments, "--method", "zero_shot", "--shots", "1", "--output", str(run)]
     assert main(fit) == 0
     assert json.loads((run / "run.json").read_text())["settings"]["config"]["template"] == [
         "{} texture."
     ]
-    assert main(["evaluate", str(run), "dtd", *words]) == 0
+    assert main(["evaluate", str(run), "dtd", *arguments]) == 0
     assert "the 4 test images of dtd" in capsys.readouterr().out
 
 
 def test_a_fit_of_what_is_missing_suggests_the_check(root: Path, backbone: str, capsys) -> None:
-    words = ["fit", "caltech101", "--root", str(root), "--backbone", backbone]
-    assert main([*words, "--output", str(root / "run")]) == 2
+    arguments = ["fit", "caltech101", "--root", str(root), "--backbone", backbone]
+    assert main([*arguments, "--output", str(root / "run")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert f"crossprompt data check caltech101 --root {root}" in line

@@ -53,8 +53,8 @@ def test_pictures_stay_apart_where_upper_and_lower_case_are_one_file(run, photos
     for name in ("a", "A"):
         (tmp_path / name).mkdir()
         shutil.copy(photos / "cat" / "0.png", tmp_path / name / f"{name}.png")
-    words = ["explain", str(run), str(tmp_path / "a" / "a.png"), str(tmp_path / "A" / "A.png")]
-    assert main([*words, "--output", str(tmp_path / "out")]) == 0
+    arguments = ["explain", str(run), str(tmp_path / "a" / "a.png"), str(tmp_path / "A" / "A.png")]
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "A-2.png"}
 
 

@@ -63,32 +63,32 @@ def without_torch(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def python(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+def python(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *words], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False
     )
 
 
 def test_it_says_how_well_they_agree_and_how_fast_they_are(exported) -> None:
-    path, told = exported
-    assert told["path"] == str(path)
-    assert told["size"] == path.stat().st_size
-    assert (told["form"], told["weights"]) == ("onnx", "fp32")
-    assert told["noise"]["images"] == 11
-    assert told["pictures"]["images"] == 9  # those that were held out
-    assert told["pictures"]["same"] == 1.0
-    assert told["pictures"]["difference"] <= 1e-4
-    assert all(speed > 0 for speed in told["images_per_second"].values())
+    path, shown = exported
+    assert shown["path"] == str(path)
+    assert shown["size"] == path.stat().st_size
+    assert (shown["form"], shown["weights"]) == ("onnx", "fp32")
+    assert shown["noise"]["images"] == 11
+    assert shown["pictures"]["images"] == 9  # those that were held out
+    assert shown["pictures"]["same"] == 1.0
+    assert shown["pictures"]["difference"] <= 1e-4
+    assert all(speed > 0 for speed in shown["images_per_second"].values())
     assert [file.name for file in path.parent.iterdir()] == ["photos.onnx"]
 
 
 def test_without_torch_an_exported_classifier_predicts_the_same(
     exported, run, photos, without_torch, capsys
 ) -> None:
-    words = ("--json", "--top-k", "3")
-    assert main(["predict", str(run), str(photos), *words, "--dtype", "fp32"]) == 0
+    arguments = ("--json", "--top-k", "3")
+    assert main(["predict", str(run), str(photos), *arguments, "--dtype", "fp32"]) == 0
     expected = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    asked = ("predict", str(exported[0]), str(photos), *words)
+    asked = ("predict", str(exported[0]), str(photos), *arguments)
     done = python(without_torch, "-m", "crossprompt", *asked)
     assert (done.returncode, done.stderr) == (0, "")
     found = [json.loads(line) for line in done.stdout.splitlines()]
@@ -114,21 +114,21 @@ def test_without_torch_info_says_what_is_inside(exported, run, without_torch) ->
     path, made = exported
     done = python(without_torch, "-m", "crossprompt", "info", str(path), "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    told, original = json.loads(done.stdout), inspect_run(run)
-    assert (told["kind"], told["dtype"]) == ("exported classifier", "fp32")
+    shown, original = json.loads(done.stdout), inspect_run(run)
+    assert (shown["kind"], shown["dtype"]) == ("exported classifier", "fp32")
     same = ("method", "settings", "classes", "backbone", "training", "metrics", "versions")
-    assert [told[key] for key in same] == [original[key] for key in same]
-    assert told["files"] == {path.name: made["size"]}
-    assert (told["takes_new_classes"], told["exportable"]) == (False, False)
+    assert [shown[key] for key in same] == [original[key] for key in same]
+    assert shown["files"] == {path.name: made["size"]}
+    assert (shown["takes_new_classes"], shown["exportable"]) == (False, False)
     done = python(without_torch, "-m", "crossprompt", "info", str(path))
     assert "exported classifier" in done.stdout
 
 
 def test_without_torch_an_exported_classifier_is_served(exported, photos, without_torch) -> None:
-    words = [sys.executable, "-m", "crossprompt", "serve", str(exported[0]), "--port", "0"]
+    arguments = [sys.executable, "-m", "crossprompt", "serve", str(exported[0]), "--port", "0"]
     file = photos / "cat" / "0.png"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(words, env=without_torch, **pipes) as server:
+    with subprocess.Popen(arguments, env=without_torch, **pipes) as server:
         try:
             address = re.search(r"http://\S+(?=;)", server.stdout.readline())[0]
             with httpx.Client(base_url=address, timeout=20, trust_env=False) as client:
@@ -153,7 +153,7 @@ def test_a_person_sees_a_table_and_a_sentence(run, tmp_path, capsys, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "named"),
     [
         (["a.txt"], "a.txt"),
         (["a.onnx", "--format", "torch"], "a.pt2"),
@@ -164,16 +164,16 @@ def test_a_person_sees_a_table_and_a_sentence(run, tmp_path, capsys, monkeypatch
     ],
 )
 def test_a_wrong_export_is_refused_before_any_work(
-    run, tmp_path, monkeypatch, capsys, words, told
+    run, tmp_path, monkeypatch, capsys, arguments, named
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["export", str(run), *words]) == 2
-    assert told in capsys.readouterr().err
+    assert main(["export", str(run), *arguments]) == 2
+    assert named in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "named"),
     [
         (["--backbone", "tiny"], "--backbone"),
         (["--dtype", "bf16"], "--dtype bf16"),
@@ -181,11 +181,11 @@ def test_a_wrong_export_is_refused_before_any_work(
     ],
 )
 def test_options_that_do_not_go_with_an_exported_classifier_are_refused(
-    exported, photos, capsys, words, told
+    exported, photos, capsys, arguments, named
 ) -> None:
     picture = str(photos / "cat" / "0.png")
-    assert main(["predict", str(exported[0]), picture, *words]) == 2
-    assert told in capsys.readouterr().err
+    assert main(["predict", str(exported[0]), picture, *arguments]) == 2
+    assert named in capsys.readouterr().err
 
 
 def test_other_commands_ask_for_the_run(exported, photos, capsys) -> None:

@@ -17,8 +17,8 @@ from tests.artifacts.keep import FOLDER, KEPT
 from tests.saved import rewrite
 
 
-def read(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict[str, object]:
-    assert main(["info", *map(str, words), "--json"]) == 0
+def read(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict[str, object]:
+    assert main(["info", *map(str, arguments), "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
 

@@ -17,9 +17,9 @@ from crossprompt.errors import JobError, RequestError
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_example_of_a_command_is_understood(command) -> None:
-    program, *words = import_module(f"crossprompt.cli.{command}").EXAMPLE.split()
+    program, *arguments = import_module(f"crossprompt.cli.{command}").EXAMPLE.split()
     assert program == "crossprompt"
-    options = parse(words)
+    options = parse(arguments)
     assert options.command == command
     assert not options.debug
 
@@ -46,7 +46,7 @@ def test_the_version_is_shown(capsys) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "named"),
+    ("arguments", "named"),
     [
         ([], ["COMMAND"]),
         (["fitt"], ["'fitt'", "did you mean fit?"]),
@@ -77,9 +77,11 @@ def test_the_version_is_shown(capsys) -> None:
         (["predict", "nowhere", __file__, "--template", "x"], ["--template"]),
     ],
 )
-def test_a_wrong_request_is_one_line_and_exit_code_2(words, named, capsys, tmp_path, monkeypatch):
+def test_a_wrong_request_is_one_line_and_exit_code_2(
+    arguments, named, capsys, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    assert main(words) == 2
+    assert main(arguments) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.startswith("crossprompt: error: ")
@@ -132,7 +134,7 @@ def test_no_arguments_mean_those_of_the_process(monkeypatch, capsys) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ("predict", "RUN", "IMAGE", "--output", "FILE/answers.csv"),
         ("export", "RUN", "FILE/photos.onnx"),
@@ -140,16 +142,16 @@ def test_no_arguments_mean_those_of_the_process(monkeypatch, capsys) -> None:
         ("classes", "RUN", "dog", "owl", "--output", "FILE/new"),
         ("bench", "--datasets", "PHOTOS", "--methods", "zero_shot", "--output", "FILE"),
     ],
-    ids=lambda words: words[0],
+    ids=lambda arguments: arguments[0],
 )
 def test_an_output_that_cannot_be_written_is_a_wrong_request(
-    words, run, photos, tmp_path, capsys
+    arguments, run, photos, tmp_path, capsys
 ) -> None:
     file = tmp_path / "file"
     file.write_text("kept")
     named = {"RUN": run, "IMAGE": photos / "cat" / "0.png", "PHOTOS": photos, "FILE": file}
     for name, path in named.items():
-        words = [word.replace(name, str(path)) for word in words]
-    assert main(words) == 2
+        arguments = [word.replace(name, str(path)) for word in arguments]
+    assert main(arguments) == 2
     assert f"{file} is a file" in capsys.readouterr().err
     assert file.read_text() == "kept"

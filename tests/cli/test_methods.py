@@ -13,8 +13,8 @@ from tests.backbone import EVEN, NAMES
 from tests.clip.random_clip import make_clip
 
 
-def listed(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, dict[str, object]]:
-    assert main(["methods", "--json", *words]) == 0
+def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, dict[str, object]]:
+    assert main(["methods", "--json", *arguments]) == 0
     return {line["name"]: line for line in json.loads(capsys.readouterr().out)}
 
 
@@ -29,8 +29,8 @@ def test_every_method_is_listed_with_where_it_comes_from(backbone, capsys) -> No
 
 
 def test_what_is_learned_is_counted_for_the_backbone_classes_and_shots(backbone, capsys) -> None:
-    words = ["--backbone", backbone, "--classes", str(len(NAMES)), "--shots", "3"]
-    found = {name: line["learned"] for name, line in listed(capsys, *words).items()}
+    arguments = ["--backbone", backbone, "--classes", str(len(NAMES)), "--shots", "3"]
+    found = {name: line["learned"] for name, line in listed(capsys, *arguments).items()}
     assert found["zero_shot"] == found["tip_adapter"] == 0
     assert found["taskres"] == len(NAMES) * EVEN.embed
     assert found["tip_adapter_f"] == 3 * len(NAMES) * EVEN.embed

@@ -30,8 +30,8 @@ Ask = Callable[..., tuple[int, str, str]]
 def ask(run: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
     """Predicts; returns exit code, standard output and standard error."""
 
-    def answer(*words: str | Path) -> tuple[int, str, str]:
-        code = main(["predict", str(run), *(str(word) for word in words)])
+    def answer(*arguments: str | Path) -> tuple[int, str, str]:
+        code = main(["predict", str(run), *(str(word) for word in arguments)])
         return code, *capsys.readouterr()
 
     return answer
@@ -143,7 +143,7 @@ def test_a_folder_without_images_is_refused(ask, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "value"),
+    ("arguments", "value"),
     [
         (["--output", "answers.txt"], ".csv, .jsonl or .parquet"),
         (["--output", "."], ".csv, .jsonl or .parquet"),
@@ -157,10 +157,12 @@ def test_a_folder_without_images_is_refused(ask, tmp_path) -> None:
         (["--engine", "ray", "--gpus", "-1"], "--gpus: '-1'"),
     ],
 )
-def test_an_impossible_output_is_refused(ask, photos, tmp_path, monkeypatch, words, value) -> None:
+def test_an_impossible_output_is_refused(
+    ask, photos, tmp_path, monkeypatch, arguments, value
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.csv").mkdir()
-    code, _, err = ask(photos, *words)
+    code, _, err = ask(photos, *arguments)
     assert code == 2
     assert value in err
 
@@ -209,16 +211,16 @@ def test_a_list_a_table_and_a_shard_are_answered_as_their_images_are(ask, photos
     parquet.write_table(table, tmp_path / "b.parquet")
     with tarfile.open(tmp_path / "c-0.tar", "w") as shard:
         shard.add(files[2], "key.png")
-    words = [tmp_path / "a.csv", tmp_path / "b.parquet", tmp_path / "c-{0..0}.tar"]
-    code, out, _ = ask(*words, "--json")
+    arguments = [tmp_path / "a.csv", tmp_path / "b.parquet", tmp_path / "c-{0..0}.tar"]
+    code, out, _ = ask(*arguments, "--json")
     answers = [json.loads(line) for line in out.splitlines()]
     assert code == 0
-    names = [str(files[0]), f"{words[1]}#0", f"{tmp_path / 'c-0.tar'}#key"]
+    names = [str(files[0]), f"{arguments[1]}#0", f"{tmp_path / 'c-0.tar'}#key"]
     assert [answer.pop("path") for answer in answers] == names
     expected = [json.loads(line) for line in ask(*files, "--json")[1].splitlines()]
     assert answers == [{key: row[key] for key in row if key != "path"} for row in expected]
     output = tmp_path / "answers.parquet"
-    assert ask(*words, "--output", output)[0] == 0
+    assert ask(*arguments, "--output", output)[0] == 0
     assert parquet.read_table(output).column("label").to_pylist() == [
         row["label"] for row in expected
     ]
@@ -228,7 +230,7 @@ def test_a_stopped_run_resumes_with_the_same_command_and_no_other(
     ask, photos, tmp_path, monkeypatch
 ) -> None:
     output, append = tmp_path / "answers.jsonl", PartialFile.append
-    words = [photos, "--output", output, "--batch-size", "8"]
+    arguments = [photos, "--output", output, "--batch-size", "8"]
 
     def stop(file: PartialFile, *given: Any) -> None:
         if file.progress.mark.rows == 16:
@@ -237,14 +239,14 @@ def test_a_stopped_run_resumes_with_the_same_command_and_no_other(
 
     with monkeypatch.context() as patch:
         patch.setattr(PartialFile, "append", stop)
-        code, _, err = ask(*words)
+        code, _, err = ask(*arguments)
     assert code == 1
     assert "16 rows" in err
     assert "same command" in err
-    code, _, err = ask(*words, "--top-k", "2")
+    code, _, err = ask(*arguments, "--top-k", "2")
     assert code == 2
     assert "--top-k" in err
-    code, _, err = ask(*words)
+    code, _, err = ask(*arguments)
     assert code == 0
     assert "16 rows" in err
     assert ask(photos, "--json", "--batch-size", "8")[1] == output.read_text("utf-8")

@@ -34,8 +34,15 @@ def test_the_report_is_written_beside_the_lines(results: Path, capsys) -> None:
 
 def test_one_format_in_another_folder(results: Path, tmp_path: Path, capsys) -> None:
     output = tmp_path / "elsewhere"
-    words = ["report", str(results / "lines.jsonl"), "--output", str(output), "--format", "html"]
-    assert main(words) == 0
+    arguments = [
+        "report",
+        str(results / "lines.jsonl"),
+        "--output",
+        str(output),
+        "--format",
+        "html",
+    ]
+    assert main(arguments) == 0
     assert [path.name for path in output.iterdir()] == ["report.html"]
 
 

@@ -27,8 +27,8 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_a_dry_run_lists_the_cells_and_needs_no_data(backbone: str, tmp_path: Path, capsys) -> None:
-    words = ["reproduce", "dcp", "--datasets", "eurosat", "--backbone", backbone]
-    assert main([*words, "--dry-run", "--json", "--output", str(tmp_path)]) == 0
+    arguments = ["reproduce", "dcp", "--datasets", "eurosat", "--backbone", backbone]
+    assert main([*arguments, "--dry-run", "--json", "--output", str(tmp_path)]) == 0
     cells = json.loads(capsys.readouterr().out)["cells"]
     assert len(cells) == 30
     assert {entry["cell"]["dataset"] for entry in cells} == {"eurosat"}
@@ -38,13 +38,13 @@ def test_data_that_is_not_as_published_is_an_error_before_any_work(
     backbone: str, tmp_path: Path, capsys
 ) -> None:
     FAKES["eurosat"](tmp_path)
-    words = ["reproduce", "dcp", "--datasets", "eurosat", "dtd", "--backbone", backbone]
-    assert main([*words, "--data", str(tmp_path)]) == 2
+    arguments = ["reproduce", "dcp", "--datasets", "eurosat", "dtd", "--backbone", backbone]
+    assert main([*arguments, "--data", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "2 data sets" in error
     assert "\n  eurosat: " in error
     assert "\n  dtd: " in error
-    assert main([*words, "--data", str(tmp_path / "nothing")]) == 2
+    assert main([*arguments, "--data", str(tmp_path / "nothing")]) == 2
     error = capsys.readouterr().err
     assert str(tmp_path / "nothing") in error
     assert "--data" in error
@@ -70,13 +70,13 @@ def lines_in(output: Path) -> list[dict[str, Any]]:
 def test_the_study_runs_and_goes_on(backbone: str, tmp_path: Path, capsys) -> None:
     data, output = tmp_path / "data", tmp_path / "results"
     FAKES["dtd"](data)
-    words = ["reproduce", "dcp", "--datasets", "dtd", "--backbone", backbone, "--unchecked"]
-    words += ["--data", str(data), "--output", str(output)]
-    assert main([*words, "--json"]) == 0
+    arguments = ["reproduce", "dcp", "--datasets", "dtd", "--backbone", backbone, "--unchecked"]
+    arguments += ["--data", str(data), "--output", str(output)]
+    assert main([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["computed"] == 4
     assert {line["cell"]["dataset"] for line in lines_in(output)} == {"dtd"}
     assert {line["cell"]["shots"] for line in lines_in(output)} == {1, 16}
-    assert main([*words, "--json"]) == 0
+    assert main([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["finished_before"] == 4
 
 
@@ -88,8 +88,16 @@ def test_imagenet_is_tested_on_its_shifted_sets_at_sixteen_shots(
     data, output = tmp_path / "data", tmp_path / "results"
     for name in ("imagenet", *BENCHMARKS["imagenet"].shifted):
         FAKES[name](data)
-    words = ["reproduce", "dcp", "--datasets", "imagenet", "--backbone", backbone, "--unchecked"]
-    assert main([*words, "--data", str(data), "--output", str(output)]) == 0
+    arguments = [
+        "reproduce",
+        "dcp",
+        "--datasets",
+        "imagenet",
+        "--backbone",
+        backbone,
+        "--unchecked",
+    ]
+    assert main([*arguments, "--data", str(data), "--output", str(output)]) == 0
     found = {line["cell"]["shots"]: line for line in lines_in(output)}
     assert [result["name"] for result in found[1]["results"]] == ["test"]
     names = [result["name"] for result in found[16]["results"]]

@@ -67,9 +67,9 @@ def test_a_server_that_is_stopped_finishes_what_it_accepted(
     monkeypatch.setattr(Classifier, "probabilities", slow)
     asking = threading.Thread(target=ask_and_stop)
     asking.start()
-    words = ["serve", str(run), "--port", "0", "--dtype", "fp32", "--max-batch", "1"]
+    arguments = ["serve", str(run), "--port", "0", "--dtype", "fp32", "--max-batch", "1"]
     before = signal.getsignal(number)
-    assert main(words) == 0
+    assert main(arguments) == 0
     asking.join()
     assert signal.getsignal(number) == before
     assert "(3 classes) at http://127.0.0.1:" in capsys.readouterr().out
@@ -96,13 +96,13 @@ def test_a_port_in_use_is_told_before_anything_is_loaded(capsys) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         assert main(["serve", "nowhere", "--port", str(port)]) == 2
-    told = capsys.readouterr().err
-    assert f"port {port} of 127.0.0.1" in told
-    assert told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert f"port {port} of 127.0.0.1" in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "named"),
     [
         (["--port", "65536"], "'65536'"),
         (["--port", "http"], "'http'"),
@@ -117,12 +117,12 @@ def test_a_port_in_use_is_told_before_anything_is_loaded(capsys) -> None:
         (["--port", "0"], "nowhere"),
     ],
 )
-def test_a_wrong_request_is_refused(words, told, tmp_path, monkeypatch, capsys) -> None:
+def test_a_wrong_request_is_refused(arguments, named, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.key").write_text("\n")
-    assert main(["serve", "nowhere", *words]) == 2
+    assert main(["serve", "nowhere", *arguments]) == 2
     found = capsys.readouterr().err
-    assert told in found
+    assert named in found
     assert found.count("\n") == 1
 
 
@@ -134,11 +134,11 @@ def test_who_opens_the_server_to_all_is_warned(
     run, served, capsys, tmp_path, monkeypatch, host, key, warned
 ) -> None:
     monkeypatch.delenv("CROSSPROMPT_API_KEY", raising=False)
-    words = ["serve", str(run), "--host", host, "--port", "0"]
+    arguments = ["serve", str(run), "--host", host, "--port", "0"]
     if key:
         (tmp_path / "key").write_text(f"{key}\n")
-        words += ["--api-key-file", str(tmp_path / "key")]
-    assert main(words) == 0
+        arguments += ["--api-key-file", str(tmp_path / "key")]
+    assert main(arguments) == 0
     assert ("warning" in capsys.readouterr().err) == warned
     assert len(served) == 1
 
@@ -158,9 +158,9 @@ def test_the_key_may_stand_in_the_environment(monkeypatch, tmp_path) -> None:
 def test_what_is_missing_is_said_with_the_way_to_get_it(monkeypatch, capsys) -> None:
     monkeypatch.setattr(serve, "PACKAGES", ("fastapi", "no-such-package"))
     assert main(["serve", "nowhere"]) == 2
-    told = capsys.readouterr().err
-    assert "no-such-package" in told
-    assert "pip install 'crossprompt[serve]'" in told
+    error = capsys.readouterr().err
+    assert "no-such-package" in error
+    assert "pip install 'crossprompt[serve]'" in error
 
 
 def test_the_help_needs_none_of_these_packages() -> None:

@@ -31,14 +31,11 @@ Relevance = Float[Tensor, "tokens first"]
 
 @dataclass(frozen=True)
 class Explanation:
-    """Relevance of every patch of an image for a class."""
+    """A class, its probability from 0 to 1, and the relevance of every patch for it, 0 or more."""
 
     label: str
-    """The class."""
     probability: float
-    """Its probability, 0 to 1."""
     map: Map
-    """Relevance of each patch, 0 or more."""
 
 
 @dataclass

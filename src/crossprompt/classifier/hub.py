@@ -7,8 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from crossprompt.classifier.info import TINY, hub_name
-from crossprompt.classifier.model_card import card_text
+from crossprompt.classifier.model_card import TINY, card_text, hub_name
 from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import (
     CARD,
@@ -18,6 +17,7 @@ from crossprompt.inference.metadata import (
     json_text,
     read_description,
 )
+from crossprompt.methods import find_method
 from crossprompt.utils.text import one_line
 
 FILES = (DESCRIPTION, FROZEN, LEARNED)
@@ -73,18 +73,20 @@ def push_folder(
     backbone = description["backbone"]
     if backbone["name"] != TINY and hub_name(backbone["name"]) is None:
         backbone["name"] = re.split(r"[\\/]", backbone["name"].rstrip("\\/"))[-1]
-    message = commit_message or f"A {description['method']['name']} classifier"
+    method = description["method"]["name"]
+    card = card_text(description, find_method(method).paper, repository)
     files: dict[str, bytes | Path] = {
         FROZEN: folder / FROZEN,
         LEARNED: folder / LEARNED,
         DESCRIPTION: json_text(description).encode(),
-        CARD: card_text(description, repository).encode(),
+        CARD: card.encode(),
     }
     with _hub_errors(f"cannot push to {repository!r} on the hub"):
         api = HfApi(token=token)
         api.create_repo(repository, private=private, exist_ok=True)
         if revision is not None:
             api.create_branch(repository, branch=revision, exist_ok=True)
+        message = commit_message or f"A {method} classifier"
         operations = [CommitOperationAdd(name, content) for name, content in files.items()]
         done = api.create_commit(repository, operations, commit_message=message, revision=revision)
     return done.commit_url

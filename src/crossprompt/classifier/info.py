@@ -1,12 +1,12 @@
 """Content of a saved or an exported classifier, read without its backbone."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 from zipfile import ZipFile
 
+from crossprompt.classifier.model_card import license_of
 from crossprompt.data.class_names import check_class_names
 from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import (
@@ -18,44 +18,10 @@ from crossprompt.inference.metadata import (
     LARGEST,
     LEARNED,
     OWN,
+    prefix_errors,
     read_description,
     read_exported_description,
-    told,
 )
-from crossprompt.utils.files import hash_file
-
-TINY = "tiny"
-LICENSES = {
-    TINY: "cc-by-sa-4.0",
-    "openai/clip-vit-base-patch32": "mit",
-    "openai/clip-vit-base-patch16": "mit",
-    "openai/clip-vit-large-patch14": "mit",
-    "laion/CLIP-ViT-B-16-laion2B-s34B-b88K": "mit",
-}
-"""Name for ``load_clip`` to the hub's name of a license: of OpenAI's weights that of the repository
-openai/CLIP, of the others that of their model cards."""
-
-
-def front_matter(card: Path) -> dict[str, Any]:
-    """Metadata at the beginning of a model card; empty if there is none."""
-    try:
-        from huggingface_hub.repocard import metadata_load  # slow, and missing beside ONNX Runtime
-
-        return metadata_load(card) or {}
-    except Exception:  # no file, no text, no mapping, or what YAML raises
-        return {}
-
-
-def license_of(backbone: str) -> str | None:
-    """The license of a backbone, by its name or the model card in its folder; None if unknown."""
-    found = LICENSES.get(backbone) or front_matter(Path(backbone) / "README.md").get("license")
-    return str(found) if found else None
-
-
-def hub_name(backbone: str) -> str | None:
-    """The repository of a backbone on the hub; None if it has none."""
-    named = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", backbone)
-    return backbone if named and not Path(backbone).exists() else None
 
 
 def inspect_onnx(path: Path) -> dict[str, Any]:
@@ -95,13 +61,14 @@ def _exported(path: Path, kind: str, about: Mapping[str, Any]) -> dict[str, Any]
 
 def inspect_run(folder: Path) -> dict[str, Any]:
     """Content of a saved classifier; ``RequestError`` if it is none, or damaged."""
-    from crossprompt.methods import find_method  # imports torch
+    from crossprompt.classifier.loading import check_hash  # imports torch
+    from crossprompt.methods import find_method
     from crossprompt.methods.heads import FORMS
     from crossprompt.utils.tensor_file import read_headers
 
     description = read_description(folder / DESCRIPTION)
     named = description["method"]
-    with told(f"{folder / DESCRIPTION} is damaged"):
+    with prefix_errors(f"{folder / DESCRIPTION} is damaged"):
         check_class_names(description["class_names"])
         method = find_method(named["name"])
         reason = method.class_specific_parameters(method.Config.of(named["config"], named["name"]))
@@ -124,15 +91,6 @@ def inspect_run(folder: Path) -> dict[str, Any]:
         "why_not": reason,
         "exportable": True,
     }
-
-
-def check_hash(path: Path, expected: str) -> None:
-    """``RequestError`` unless a file has the SHA-256 that its description gives."""
-    if (found := hash_file(path)) != expected:
-        raise RequestError(
-            f"{path} is damaged or of another classifier: its SHA-256 is {found!r:.14}, expected "
-            f"{expected!r:.14}; copy the whole folder again or train anew"
-        )
 
 
 def _described(description: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,22 @@
-"""Model card (README.md) of a saved classifier."""
+"""Model card (README.md) of a saved classifier, and the licenses of backbones."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
-from crossprompt.classifier.info import front_matter, hub_name, license_of
-from crossprompt.methods import METHODS
 from crossprompt.utils.text import one_line
 
+TINY = "tiny"
+LICENSES = {
+    TINY: "cc-by-sa-4.0",
+    "openai/clip-vit-base-patch32": "mit",
+    "openai/clip-vit-base-patch16": "mit",
+    "openai/clip-vit-large-patch14": "mit",
+    "laion/CLIP-ViT-B-16-laion2B-s34B-b88K": "mit",
+}
+"""Name for ``load_clip`` to the hub's name of a license: of OpenAI's weights that of the repository
+openai/CLIP, of the others that of their model cards."""
 LIBRARY = "crossprompt"
 TEMPLATE = Path(__file__).with_suffix(".md")
 LICENSED = "The backbone is licensed as {}, and its license applies to this classifier."
@@ -16,9 +25,14 @@ PLACE = "path/to/this/folder"
 """Stands for the unknown place of a classifier."""
 
 
-def card_text(description: dict[str, Any], place: str = PLACE) -> str:
-    """Text for the content of ``classifier.json``; ``place`` is the argument of
-    ``crossprompt.load``."""
+def card_text(description: dict[str, Any], paper: str, place: str = PLACE) -> str:
+    """Text of a card.
+
+    Args:
+        description: content of ``classifier.json``.
+        paper: reference of the method's paper.
+        place: argument of ``crossprompt.load`` that opens the classifier.
+    """
     from huggingface_hub import EvalResult, ModelCardData  # slow
 
     names, backbone = description["class_names"], description["backbone"]["name"]
@@ -55,7 +69,7 @@ def card_text(description: dict[str, Any], place: str = PLACE) -> str:
         place=place,
         backbone=backbone,
         method=method,
-        paper=METHODS[method].paper,
+        paper=paper,
         count=len(names),
         classes="\n".join(f"- {one_line(name)}" for name in names),
         metrics="\n".join(f"- {k}: {v:.4g}" for k, v in metrics.items()) or "Not measured.",
@@ -67,3 +81,25 @@ def card_text(description: dict[str, Any], place: str = PLACE) -> str:
 def is_card(path: Path) -> bool:
     """True for a file that ``card_text`` made, changed or not."""
     return front_matter(path).get("library_name") == LIBRARY
+
+
+def front_matter(card: Path) -> dict[str, Any]:
+    """Metadata at the beginning of a model card; empty if there is none."""
+    try:
+        from huggingface_hub.repocard import metadata_load  # slow, and missing beside ONNX Runtime
+
+        return metadata_load(card) or {}
+    except Exception:  # no file, no text, no mapping, or what YAML raises
+        return {}
+
+
+def license_of(backbone: str) -> str | None:
+    """The license of a backbone, by its name or the model card in its folder; None if unknown."""
+    found = LICENSES.get(backbone) or front_matter(Path(backbone) / "README.md").get("license")
+    return str(found) if found else None
+
+
+def hub_name(backbone: str) -> str | None:
+    """The repository of a backbone on the hub; None if it has none."""
+    named = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", backbone)
+    return backbone if named and not Path(backbone).exists() else None

@@ -21,7 +21,7 @@ from crossprompt.inference.metadata import (
     OWN,
     check_information,
     json_text,
-    told,
+    prefix_errors,
 )
 from crossprompt.methods import Method
 from crossprompt.methods.heads import FORMS, Frozen
@@ -59,7 +59,7 @@ def save(classifier: Saveable, folder: Path) -> Path:
         raise RequestError(f"a classifier with inference {form!r} cannot be saved; use calibrated")
     if taken := sorted(OWN & set(classifier.information)):
         raise RequestError(f"the information's {', '.join(taken)} cannot be saved; rename that key")
-    with told("the information cannot be saved"):
+    with prefix_errors("the information cannot be saved"):
         check_information(classifier.information)
     ensure_writable(folder)
     written = folder / SAVING
@@ -82,7 +82,7 @@ def _write(classifier: Saveable, folder: Path) -> None:
         files[name] = hash_file(folder / name)
     description = {**describe(classifier), "files": files, **classifier.information}
     (folder / DESCRIPTION).write_text(json_text(description), "utf-8")
-    (folder / CARD).write_text(card_text(description), "utf-8")
+    (folder / CARD).write_text(card_text(description, classifier.method.paper), "utf-8")
 
 
 def _put_in_place(written: Path, folder: Path) -> None:

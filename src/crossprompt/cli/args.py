@@ -1,68 +1,15 @@
 """Options that several commands share, and settings classes as options."""
 
 import argparse
-from collections.abc import Sequence
 from textwrap import fill
 from typing import Any, get_origin
 
 from crossprompt.errors import RequestError
-from crossprompt.inference.base import BATCH
 from crossprompt.utils.config import Setting, Settings
 
 LOCAL, RAY = "local", "ray"
-
-
-def add_engine(
-    group: argparse._ArgumentGroup, *, engine: str, workers: str, threads: str, gpus: str
-) -> None:
-    """Add the engine, its cluster and the resources of each worker, with their help."""
-    group.add_argument(
-        "--engine",
-        default=LOCAL,
-        choices=(LOCAL, RAY),
-        help=f"{engine} (default: {LOCAL})",
-    )
-    group.add_argument(
-        "--ray-address",
-        metavar="ADDRESS",
-        help="a running Ray cluster, auto for this machine's (default: one is started)",
-    )
-    group.add_argument("--workers", type=positive, metavar="INT", help=workers)
-    group.add_argument("--threads", type=positive, metavar="INT", help=threads)
-    group.add_argument("--gpus", type=not_negative, metavar="FLOAT", help=gpus)
-
-
-def refuse_ray_options(options: argparse.Namespace, of_ray: Sequence[str]) -> None:
-    """``RequestError`` if an option of Ray was given to the engine ``local``.
-
-    Args:
-        options: as parsed.
-        of_ray: names of the options that only Ray uses.
-    """
-    if options.engine != LOCAL:
-        return
-    if ignored := [name for name in of_ray if getattr(options, name) is not None]:
-        option = ignored[0].replace("_", "-")
-        raise RequestError(f"--{option} goes with --engine {RAY}; add that, or leave it out")
-
-
-def add_device_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
-    parser.add_argument(
-        "--dtype",
-        default="auto",
-        help="auto (bf16 where the hardware has it), fp32, bf16 or fp16 (default: auto)",
-    )
-
-
-def add_batch_size(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--batch-size",
-        type=positive,
-        default=BATCH,
-        metavar="INT",
-        help=f"images per batch (default: {BATCH})",
-    )
+Container = argparse._ActionsContainer
+"""A parser or a group of its options."""
 
 
 def positive(text: str) -> int:
@@ -78,6 +25,44 @@ def not_negative(text: str) -> float:
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
+
+
+METAVARS = {int: "INT", positive: "INT", not_negative: "FLOAT"}
+
+
+def add_option(parser: Container, name: str, help: str, default: Any = None, **form: Any) -> None:
+    """Add an option; a default is appended to its help, and a number's type is its metavar."""
+    if form.get("type") in METAVARS:
+        form = {"metavar": METAVARS[form["type"]], **form}
+    parser.add_argument(name, help=f"{help}{_default(default)}", default=default, **form)
+
+
+def add_flag(parser: Container, name: str, help: str) -> None:
+    parser.add_argument(name, action="store_true", help=help)
+
+
+def add_engine(group: Container, *, engine: str, workers: str, threads: str, gpus: str) -> None:
+    """Add the engine, its cluster and the resources of each worker, with their help."""
+    add_option(group, "--engine", engine, LOCAL, choices=(LOCAL, RAY))
+    address = "a running Ray cluster, auto for this machine's (default: one is started)"
+    add_option(group, "--ray-address", address, metavar="ADDRESS")
+    add_option(group, "--workers", workers, type=positive)
+    add_option(group, "--threads", threads, type=positive)
+    add_option(group, "--gpus", gpus, type=not_negative)
+
+
+def check_engine(options: argparse.Namespace, *names: str) -> None:
+    """``RequestError`` if one of these options, which only Ray uses, has no effect."""
+    for name in names:
+        if options.engine == LOCAL and getattr(options, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise RequestError(f"{option} goes with --engine {RAY}; add that, or leave it out")
+
+
+def add_device_arguments(parser: Container) -> None:
+    add_option(parser, "--device", "auto, cpu, cuda or mps", "auto")
+    dtypes = "auto (bf16 where the hardware has it), fp32, bf16 or fp16"
+    add_option(parser, "--dtype", dtypes, "auto")
 
 
 WIDTH = 76
@@ -101,7 +86,7 @@ def add_settings(
             _option(setting),
             dest=setting.name,
             default=argparse.SUPPRESS,
-            help=f"{_help(setting)}{_default(setting)}".replace("%", "%%"),
+            help=f"{_help(setting)}{_default(setting.default)}".replace("%", "%%"),
             **_form(setting),
         )
 
@@ -134,9 +119,9 @@ def _help(setting: Setting) -> str:
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
-def _default(setting: Setting) -> str:
-    value = setting.default
+def _default(value: Any) -> str:
+    """The end of a help text."""
     if isinstance(value, bool):
         value = "on" if value else "off"
-    text = " ".join(value) if isinstance(value, tuple) else value
-    return "" if value is None else f" (default: {text})"
+    values = value if isinstance(value, list | tuple) else [value]
+    return "" if value is None else f" (default: {' '.join(map(str, values))})"

@@ -111,7 +111,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
     for position, column in enumerate(columns):
         table.add_column(column, justify="right" if position else "left")
     for row in rows:
-        table.add_row(*map(str, row))
+        table.add_row(*(_plain(str(value)) for value in row))
     Console().print(table)
 
 
@@ -135,9 +135,6 @@ def warn_if_silent() -> None:
         print("reading image paths from standard input, one per line", file=sys.stderr)
 
 
-COLUMNS = ["images", "number", "accuracy %", "95 % interval", "macro F1 %", "ECE %"]
-
-
 def show_results(results: Mapping[str, "Result"]) -> None:
     """Print a row per test set."""
     rows = [
@@ -151,7 +148,8 @@ def show_results(results: Mapping[str, "Result"]) -> None:
         ]
         for name, result in results.items()
     ]
-    print_table("Accuracy", COLUMNS, rows)
+    columns = ["images", "number", "accuracy %", "95 % interval", "macro F1 %", "ECE %"]
+    print_table("Accuracy", columns, rows)
 
 
 def show_classes(results: Mapping[str, "Result"]) -> None:

@@ -4,10 +4,10 @@ import argparse
 import os
 import re
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill, indent
 
+from crossprompt.cli.args import add_flag, add_option
 from crossprompt.cli.console import print_json, print_table, reporting
 from crossprompt.data.benchmarks.benchmark import Benchmark
 from crossprompt.data.benchmarks.catalog import BENCHMARKS
@@ -20,37 +20,24 @@ from crossprompt.utils.text import did_you_mean
 
 EXAMPLE = "crossprompt data check caltech101 --root data"
 
-LIST, CHECK = "list", "check"
-FIELDS = (
-    *("name", "title", "classes", "images", "sizes", "domains", "shifted", "archives_gb"),
-    *("terms", "url", "template"),
-)
-"""Attributes of a benchmark in the list as JSON."""
-WIDTH = 80
-"""Columns of text outside of tables."""
 
-
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """The two actions and their options."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|check")
-    listing = actions.add_parser(LIST, help="the data sets", allow_abbrev=False)
+    listing = actions.add_parser("list", help="the data sets", allow_abbrev=False)
     checking = actions.add_parser(
-        CHECK,
+        "check",
         help="report what is missing or in the wrong place",
         description="Exit code 0: complete and in its place. 1: something is wrong.",
         epilog=f"example: {EXAMPLE}",
         allow_abbrev=False,
     )
     checking.add_argument("name", help="of the data set, see: crossprompt data list")
-    checking.add_argument("--deep", action="store_true", help="open every image")
+    add_flag(checking, "--deep", "open every image")
+    root = f"folder that holds the data sets' folders (default: {ROOT_VARIABLE})"
     for action in (listing, checking):
-        action.add_argument(
-            "--root",
-            type=Path,
-            help=f"folder that holds the data sets' folders (default: {ROOT_VARIABLE})",
-        )
-        action.add_argument("--json", action="store_true", help="print the answer as JSON")
-        action.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+        add_option(action, "--root", root, type=Path)
+        add_flag(action, "--json", "print the answer as JSON")
+        add_flag(action, "--debug", argparse.SUPPRESS)
         action.set_defaults(offered=re.findall(r"--[\w-]+", action.format_usage()))
 
 
@@ -60,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     root = options.root or (Path(variable) if variable else None)
     if root is not None and not root.is_dir():
         raise RequestError(f"{root} is no folder; give the one that holds the data sets' folders")
-    if options.action == LIST:
+    if options.action == "list":
         if options.json:
             print_json([_describe(entry, root) for entry in BENCHMARKS.values()])
         else:
@@ -109,14 +96,15 @@ def _list(root: Path | None) -> None:
     for entry in BENCHMARKS.values():
         names.setdefault(entry.terms, []).append(entry.name)
     for terms, of in names.items():
-        print(fill(f"  {terms}: {', '.join(of)}", WIDTH, subsequent_indent="    "))
+        print(fill(f"  {terms}: {', '.join(of)}", 80, subsequent_indent="    "))
     print("Also: emoji, which is drawn; a folder of class folders; a CSV file.")
 
 
 def _describe(entry: Benchmark, root: Path | None) -> dict[str, object]:
     place = None if root is None else entry.find(root)
+    attributes = "name title classes images sizes domains shifted archives_gb terms url template"
     return {
-        **{field: getattr(entry, field) for field in FIELDS},
+        **{name: getattr(entry, name) for name in attributes.split()},
         "split_file": entry.split_file or None,
         "found": None if root is None else place is not None,
         "folder": None if place is None else str(place.folder),

@@ -2,11 +2,13 @@
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
 from crossprompt.bench.results import deviation
+from crossprompt.cli.args import add_flag, add_option
 from crossprompt.cli.console import print_table, reporting
 from crossprompt.utils.optional import require_extra
 
@@ -18,40 +20,30 @@ SHOWN = 16
 """Test pictures of each style on the sheet of predictions."""
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Options of the demo."""
-    parser.add_argument(
-        "--output", type=Path, default=Path("runs/demo"), help="results folder (default: runs/demo)"
-    )
-    parser.add_argument("--shots", type=int, nargs="+", help="pictures per class (default: 1 8)")
-    parser.add_argument("--seeds", type=int, nargs="+", help="one run each (default: 1 2 3)")
-    parser.add_argument("--dtype", default="auto", help="auto, fp32 or bf16 (default: auto)")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_option(parser, "--output", "results folder", Path("runs/demo"), type=Path)
+    numbers = partial(add_option, parser, type=int, nargs="+")
+    numbers("--shots", "pictures per class (default: 1 8)")
+    numbers("--seeds", "one run each (default: 1 2 3)")
+    add_option(parser, "--dtype", "auto, fp32 or bf16", "auto")
+    add_flag(parser, "--json", "print the results as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the demo, and print its table and what to try next."""
     require_extra("demo", ["matplotlib"], "the demo")
-    from crossprompt.bench.demo import (
-        SEEDS,
-        SHOTS,
-        plot_accuracy,
-        plot_predictions,
-        run_demo,
-        spread,
-    )
+    from crossprompt.bench import demo
 
     with reporting() as terminal:
-        result = run_demo(
+        result = demo.run_demo(
             options.output,
-            shots=options.shots or SHOTS,
-            seeds=options.seeds or SEEDS,
+            shots=options.shots or demo.SHOTS,
+            seeds=options.seeds or demo.SEEDS,
             dtype=options.dtype,
             reporter=terminal,
         )
-    plot_accuracy(result, options.output / "accuracy.png")
-    sheet = [item for split in result.pictures.values() for item in spread(split, SHOWN)]
-    plot_predictions(result, sheet, options.output / "predictions.png")
+    demo.plot_accuracy(result, options.output / "accuracy.png")
+    sheet = [item for split in result.pictures.values() for item in demo.spread(split, SHOWN)]
+    demo.plot_predictions(result, sheet, options.output / "predictions.png")
     if options.json:
         print((options.output / "results.json").read_text("utf-8"), end="")
     else:

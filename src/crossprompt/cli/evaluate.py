@@ -1,50 +1,44 @@
 """``crossprompt evaluate``: measure a saved classifier on labelled images."""
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import replace
 
 from crossprompt.classifier.evaluate import evaluate
-from crossprompt.cli.args import add_batch_size, add_device_arguments
+from crossprompt.cli.args import add_flag, add_option, positive
 from crossprompt.cli.console import print_json, reporting, show_classes, show_results
 from crossprompt.cli.load import add_backbone, add_run, open_classifier
 from crossprompt.data.held_out import choose_held_out, relabelled
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import RequestError
+from crossprompt.inference.base import BATCH
 from crossprompt.utils.progress import NOTE
 
 EXAMPLE = "crossprompt evaluate runs/photos-dcp photos --per-class"
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("data", help="a folder of class folders, a CSV file, or a data set's name")
-    parser.add_argument("--root", help=f"folder of the data set (default: {ROOT_VARIABLE})")
-    parser.add_argument(
-        "--class-names", metavar="FILE", help="file of class names that replace the folders' names"
-    )
-    parser.add_argument(
+    add_option(parser, "--root", f"folder of the data set (default: {ROOT_VARIABLE})")
+    names = "file of class names that replace the folders' names"
+    add_option(parser, "--class-names", names, metavar="FILE")
+    add_flag(
+        parser,
         "--all-images",
-        action="store_true",
-        help="measure all images; by default the test images of a data set, the images of a folder "
-        "that were not trained on, or all images of another folder",
+        "measure all images; by default the test images of a data set, the images of a folder that "
+        "were not trained on, or all images of another folder",
     )
-    add_batch_size(parser)
+    add_option(parser, "--batch-size", "images per batch", BATCH, type=positive)
+    add_flag(parser, "--skip-bad-images", "leave out images that cannot be read")
+    add_flag(parser, "--per-class", "print the accuracy of every class")
+    add_flag(parser, "--json", "print everything as JSON")
     add_backbone(parser)
-    parser.add_argument(
-        "--skip-bad-images", action="store_true", help="leave out images that cannot be read"
-    )
-    parser.add_argument(
-        "--per-class", action="store_true", help="print the accuracy of every class"
-    )
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
-    add_device_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     names = {} if options.class_names is None else {"class_names": options.class_names}
     with reporting() as terminal:
-        classifier = open_classifier(options.run, options.backbone, options.device, options.dtype)
+        classifier = open_classifier(options)
         held_out = choose_held_out(
             options.data,
             classifier.information,

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossprompt.cli.args import positive
+from crossprompt.cli.args import add_flag, add_option, positive
 from crossprompt.cli.console import print_json, print_table, reporting, warn_if_silent
 from crossprompt.cli.load import add_backbone, add_run, open_classifier
 from crossprompt.data.images import UnreadableImageError, read_image
@@ -23,34 +23,19 @@ if TYPE_CHECKING:
 EXAMPLE = "crossprompt explain runs/photos-dcp a.jpg --output explained"
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument(
         "images",
         nargs="*",
         help="image files or folders; without any, only the words nearest to the prompts are shown",
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("explained"),
-        help="folder for the pictures (default: explained)",
-    )
-    parser.add_argument(
-        "--class",
-        dest="label",
-        metavar="NAME",
-        help="class to explain (default: the most probable one of each image)",
-    )
-    parser.add_argument(
-        "--words",
-        type=positive,
-        default=3,
-        metavar="INT",
-        help="nearest words per token of a text prompt (default: 3)",
-    )
-    add_backbone(parser)
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    add_option(parser, "--output", "folder for the pictures", Path("explained"), type=Path)
+    label = "class to explain (default: the most probable one of each image)"
+    add_option(parser, "--class", label, dest="label", metavar="NAME")
+    add_option(parser, "--words", "nearest words per token of a text prompt", 3, type=positive)
+    add_flag(parser, "--json", "print everything as JSON")
+    add_backbone(parser, device=False)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         if not isinstance(image, ImageFile):
             raise RequestError(f"{image.name} is no file of its own; give image files or folders")
         paths.append(Path(image.path))
-    classifier = open_classifier(options.run, options.backbone, "cpu", "fp32")
+    classifier = open_classifier(options)
     pictures, outputs = [], _outputs(paths, options.output)
     with reporting() as terminal:
         show = terminal.count("Explaining")

@@ -1,66 +1,66 @@
 """``crossprompt export``: write a saved classifier as one file that runs elsewhere."""
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crossprompt.cli.args import add_flag, add_option
 from crossprompt.cli.console import print_json, print_table, reporting
 from crossprompt.cli.load import add_backbone, add_run, open_classifier
+from crossprompt.data.held_out import choose_held_out
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import RequestError
 
 if TYPE_CHECKING:  # these import torch
     from crossprompt.classifier.classifier import Classifier
     from crossprompt.classifier.export import Exported, Form
-    from crossprompt.data.dataset import Item
 
 EXAMPLE = "crossprompt export runs/photos-dcp photos.onnx --check photos"
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("output", type=Path, help="file to write, .onnx or .pt2")
-    parser.add_argument(
+    add_option(
+        parser,
         "--format",
+        "an ONNX model, or a program that torch.export.load opens (default: by the ending)",
         choices=("onnx", "torch"),
-        help="an ONNX model, or a program that torch.export.load opens (default: by the ending)",
     )
-    parser.add_argument(
-        "--weights",
-        choices=("fp32", "fp16", "int8"),
-        default="fp32",
-        help="how an ONNX model stores its weights; it computes in fp32 (default: fp32)",
-    )
-    parser.add_argument(
+    weights = "how an ONNX model stores its weights; it computes in fp32"
+    add_option(parser, "--weights", weights, "fp32", choices=("fp32", "fp16", "int8"))
+    add_option(
+        parser,
         "--check",
+        "compare on the test images of this data, too: a folder of class folders, a CSV file, or a "
+        "data set's name",
         metavar="DATA",
-        help="compare on the test images of this data, too: a folder of class folders, a CSV file, "
-        "or a data set's name",
     )
-    parser.add_argument(
-        "--root", help=f"folder that holds the data set of --check (default: {ROOT_VARIABLE})"
-    )
-    add_backbone(parser)
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    root = f"folder that holds the data set of --check (default: {ROOT_VARIABLE})"
+    add_option(parser, "--root", root)
+    add_flag(parser, "--json", "print everything as JSON")
+    add_backbone(parser, device=False)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Export, compare, measure, and print a table or JSON."""
     from crossprompt.classifier.export import export_classifier
 
     form = _form(options)
     if options.root is not None and options.check is None:
         raise RequestError("--root is for --check, which is not given; add it or leave both out")
     with reporting() as terminal:
-        classifier = open_classifier(options.run, options.backbone, "cpu", "fp32")
+        classifier = open_classifier(options)
+        pictures = []
+        if options.check is not None:
+            held_out = choose_held_out(options.check, classifier.information, root=options.root)
+            pictures = [item for split in held_out.data.splits.values() for item in split]
         exported = export_classifier(
             classifier,
             options.output,
             form=form,
             weights=options.weights,
-            pictures=_pictures(options, classifier),
+            pictures=pictures,
             step=terminal.say,
         )
         speeds = _speeds(classifier, exported)
@@ -87,16 +87,6 @@ def _form(options: argparse.Namespace) -> "Form":
             f"{options.output.with_suffix(ENDINGS[options.format])}"
         )
     return form
-
-
-def _pictures(options: argparse.Namespace, classifier: "Classifier") -> "list[Item]":
-    """Test images of ``--check``; none without it."""
-    from crossprompt.data.held_out import choose_held_out
-
-    if options.check is None:
-        return []
-    held_out = choose_held_out(options.check, classifier.information, root=options.root)
-    return [item for split in held_out.data.splits.values() for item in split]
 
 
 def _speeds(classifier: "Classifier", exported: "Exported") -> dict[str, float]:

@@ -2,14 +2,12 @@
 
 import argparse
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from crossprompt.classifier.evaluate import Result
-from crossprompt.cli.args import add_device_arguments, add_settings, collect
+from crossprompt.cli.args import add_device_arguments, add_flag, add_option, add_settings, collect
 from crossprompt.cli.console import print_json, reporting, show_results
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import JobError
@@ -24,56 +22,39 @@ EXAMPLE = "crossprompt fit photos --method dcp --shots 16 --output runs/photos-d
 DEFAULT_METHOD = "dcp"
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Options of the run, of the training and of the chosen method."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data",
         nargs="+",
         help="a folder of class folders, a CSV file, or a data set's name; several for --method "
         "mmap, which learns them together",
     )
-    parser.add_argument(
-        "--method",
-        default=DEFAULT_METHOD,
-        help=f"one of {', '.join(METHODS)}; with --help it lists that method's settings (default: "
-        f"{DEFAULT_METHOD})",
-    )
-    parser.add_argument(
-        "--backbone",
-        default="tiny",
-        help="tiny, a hub id such as openai/clip-vit-base-patch16, a folder or a file (default: "
-        "tiny)",
-    )
+    methods = f"one of {', '.join(METHODS)}; with --help it lists that method's settings"
+    add_option(parser, "--method", methods, DEFAULT_METHOD)
+    places = "tiny, a hub id such as openai/clip-vit-base-patch16, a folder or a file"
+    add_option(parser, "--backbone", places, "tiny")
     add_device_arguments(parser)
-    parser.add_argument(
-        "--shots", default=16, type=_shots, help="training images per class, or 'all' (default: 16)"
-    )
-    parser.add_argument("--seed", default=1, type=int, help="of everything random (default: 1)")
-    parser.add_argument("--root", help=f"folder that holds the data set (default: {ROOT_VARIABLE})")
-    parser.add_argument(
-        "--class-names", metavar="FILE", help="file with other names than the folders'"
-    )
-    parser.add_argument("--output", type=Path, help="run folder (default: runs/DATA-METHOD)")
-    parser.add_argument(
-        "--skip-bad-images", action="store_true", help="leave out images that cannot be read"
-    )
+    add_option(parser, "--shots", "training images per class, or 'all'", 16, type=_shots)
+    add_option(parser, "--seed", "of everything random", 1, type=int)
+    add_option(parser, "--root", f"folder that holds the data set (default: {ROOT_VARIABLE})")
+    add_option(parser, "--class-names", "file with other names than the folders'", metavar="FILE")
+    add_option(parser, "--output", "run folder (default: runs/DATA-METHOD)", type=Path)
+    add_flag(parser, "--skip-bad-images", "leave out images that cannot be read")
     existing = parser.add_mutually_exclusive_group()
-    existing.add_argument("--resume", action="store_true", help="continue an interrupted run")
-    existing.add_argument(
-        "--overwrite", action="store_true", help="replace what is in the run folder"
-    )
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    add_flag(existing, "--resume", "continue an interrupted run")
+    add_flag(existing, "--overwrite", "replace what is in the run folder")
+    add_flag(parser, "--json", "print the results as JSON")
     add_settings(parser, TrainConfig, "training", skip=("seed",))
-    method = find_method(chosen_method(words))
+    method = find_method(chosen_method(parser.get_default("arguments")))
     title = f"method {method.name} ({method.fidelity})"
     add_settings(parser, method.Config, title, about=method.difference or None)
 
 
-def chosen_method(words: Sequence[str]) -> str:
+def chosen_method(arguments: Sequence[str]) -> str:
     """The method that a command line names; its settings become options."""
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--method", nargs="?")
-    known, _ = finder.parse_known_args([word for word in words if word != "--"])
+    known, _ = finder.parse_known_args([text for text in arguments if text != "--"])
     return str(known.method or DEFAULT_METHOD)
 
 
@@ -92,47 +73,37 @@ def run(options: argparse.Namespace) -> int:
         device=options.device,
         dtype=options.dtype,
     )
+    together = MultiTaskConfig(tuple(replace(config, data=data) for data in options.data))
+    several = len(options.data) > 1
+    output = options.output or (together if several else config).default_output()
     existing = {"resume": options.resume, "overwrite": options.overwrite}
-    if len(options.data) == 1:
-        output = options.output or config.default_output()
-        with _resumable(output, options.overwrite), reporting() as terminal:
-            _, results = fit(config, output, **existing, reporter=terminal)
-        if distributed.rank() == 0:
-            if options.json:
-                print_json({"output": str(output), "results": _to_json(results)})
-            else:
-                _show(results, output)
-    else:
-        configs = MultiTaskConfig(tuple(replace(config, data=data) for data in options.data))
-        output = options.output or configs.default_output()
-        with _resumable(output, options.overwrite), reporting() as terminal:
-            fitted = fit_tasks(configs, output, **existing, reporter=terminal)
-        if options.json:
-            tasks = {name: _to_json(results) for name, (_, results) in fitted.items()}
-            print_json({"output": str(output), "tasks": tasks})
-        else:
-            for name, (_, results) in fitted.items():
-                print(f"{name}:")
-                _show(results, output / name)
-    distributed.leave()
-    return 0
-
-
-@contextmanager
-def _resumable(output: Path, overwrite: bool) -> Iterator[None]:
-    """Say, on Ctrl-C, how to resume."""
     try:
-        yield
+        with reporting() as terminal:
+            if several:
+                fitted = fit_tasks(together, output, **existing, reporter=terminal)
+            else:
+                fitted = {"": fit(config, output, **existing, reporter=terminal)}
     except KeyboardInterrupt:
-        instead = " in place of --overwrite" if overwrite else ""
+        instead = " in place of --overwrite" if options.overwrite else ""
         raise JobError(
             f"stopped; {output} keeps the finished epochs, if there are any: continue with the "
             f"same command and --resume{instead}"
         ) from None
-
-
-def _to_json(results: Mapping[str, Result]) -> dict[str, Any]:
-    return {name: result.to_json() for name, result in results.items()}
+    if distributed.rank() == 0:
+        if options.json:
+            found = {
+                name: {split: result.to_json() for split, result in results.items()}
+                for name, (_, results) in fitted.items()
+            }
+            measured = {"tasks": found} if several else {"results": found[""]}
+            print_json({"output": str(output), **measured})
+        else:
+            for name, (_, results) in fitted.items():
+                if several:
+                    print(f"{name}:")
+                _show(results, output / name)
+    distributed.leave()
+    return 0
 
 
 def _show(results: dict[str, Result], output: Path) -> None:
@@ -144,10 +115,8 @@ def _show(results: dict[str, Result], output: Path) -> None:
     print(f"Saved in {output}. Classify images with: {command}")
 
 
-def _shots(word: str) -> int | None:
-    if word == "all":
-        return None
+def _shots(text: str) -> int | None:
     try:
-        return int(word)
+        return None if text == "all" else int(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{word!r} is neither a number nor 'all'") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'all'") from error

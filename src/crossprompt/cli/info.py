@@ -6,23 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from crossprompt.classifier.info import inspect_onnx, inspect_program, inspect_run
+from crossprompt.cli.args import add_flag
 from crossprompt.cli.console import print_facts, print_json
 from crossprompt.cli.load import ONNX, find_run
 from crossprompt.inference.metadata import DESCRIPTION, FROZEN, LEARNED
 from crossprompt.utils.text import listed
 
 EXAMPLE = "crossprompt info runs/photos-dcp"
-PROGRAM = ".pt2"
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run",
         type=Path,
         help="folder of a saved classifier, one of its files, owner/name[@revision] of one on the "
         "Hugging Face hub, or an .onnx or .pt2 file that crossprompt export wrote",
     )
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    add_flag(parser, "--json", "print everything as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,7 +38,7 @@ def inspect(run: Path) -> dict[str, Any]:
     suffix = "" if run.is_dir() else run.suffix.lower()
     if suffix == ONNX:
         return inspect_onnx(run)
-    if suffix == PROGRAM:
+    if suffix == ".pt2":
         return inspect_program(run)
     if run.is_file() and run.name in (DESCRIPTION, FROZEN, LEARNED):
         run = run.parent

@@ -35,9 +35,9 @@ FAILED, WRONG = 1, 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns 0, or 1 if the job failed, or 2 if the request was wrong."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options = parse(words)  # imports the command's module
+        options = parse(arguments)  # imports the command's module
         raise_on_interrupt()
         return int(_module(options.command).run(options) or 0)
     except SystemExit as stop:  # argparse has printed the help or the version
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (Exception, KeyboardInterrupt) as error:
-        if "--debug" in words:
+        if "--debug" in arguments:
             raise
         return report_error(error)
 
@@ -92,20 +92,21 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def parse(words: Sequence[str]) -> argparse.Namespace:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command and its options; ``RequestError`` if an argument is unknown or missing."""
-    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
-        near = nearest(words[0], COMMANDS)
+    command = arguments[0] if arguments else "-"
+    if not command.startswith("-") and command not in COMMANDS:
+        near = nearest(command, COMMANDS)
         hint = f"did you mean {near}?" if near else f"expected one of {', '.join(COMMANDS)}"
-        raise RequestError(f"there is no command {words[0]!r}; {hint}")
-    options, unknown = build_parser(words).parse_known_args(words)
+        raise RequestError(f"there is no command {command!r}; {hint}")
+    options, unknown = build_parser(arguments).parse_known_args(arguments)
     if unknown:
         raise RequestError(_explain_unknown(unknown[0], options))
     return options
 
 
-def build_parser(words: Sequence[str]) -> Parser:
-    """The parser of all commands; only the module of the command in ``words`` is imported."""
+def build_parser(arguments: Sequence[str]) -> Parser:
+    """The parser of all commands; only the module of the chosen command is imported."""
     parser = Parser(
         prog="crossprompt",
         description="Few-shot image classification with a frozen CLIP.",
@@ -113,7 +114,7 @@ def build_parser(words: Sequence[str]) -> Parser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    chosen = next((word for word in words if word in COMMANDS), None)
+    chosen = next((name for name in arguments if name in COMMANDS), None)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     form: dict[str, Any] = {
         "formatter_class": argparse.RawDescriptionHelpFormatter,
@@ -123,7 +124,8 @@ def build_parser(words: Sequence[str]) -> Parser:
         sub = commands.add_parser(name, help=summary, description=summary, **form)
         if name == chosen:
             sub.epilog = f"example:\n  {_module(name).EXAMPLE}"
-            _module(name).add_arguments(sub, words)
+            sub.set_defaults(arguments=arguments)  # the options of fit depend on its --method
+            _module(name).add_arguments(sub)
             sub.add_argument("--debug", action="store_true", help="show a traceback of an error")
             sub.set_defaults(offered=re.findall(r"--[\w-]+", sub.format_usage()))
     return parser
@@ -133,10 +135,10 @@ def _module(command: str) -> Any:
     return import_module(f"crossprompt.cli.{command}")
 
 
-def _explain_unknown(word: str, options: argparse.Namespace) -> str:
-    option, see = word.partition("=")[0], f"see crossprompt {options.command} --help"
+def _explain_unknown(argument: str, options: argparse.Namespace) -> str:
+    option, see = argument.partition("=")[0], f"see crossprompt {options.command} --help"
     if not option.startswith("-"):
-        return f"{word!r} is one argument too many; {see}"
+        return f"{argument!r} is one argument too many; {see}"
     if options.command == "fit":
         from crossprompt.methods import METHODS  # imports torch
 

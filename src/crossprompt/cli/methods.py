@@ -1,10 +1,9 @@
 """``crossprompt methods``: every method with its trainable parameters and its source."""
 
 import argparse
-from collections.abc import Sequence
 from typing import Any
 
-from crossprompt.cli.args import positive
+from crossprompt.cli.args import add_flag, add_option, positive
 from crossprompt.cli.console import print_json, print_table
 from crossprompt.clip.load import load_clip
 from crossprompt.clip.model import CLIP
@@ -15,27 +14,13 @@ from crossprompt.utils.config import require
 EXAMPLE = "crossprompt methods --backbone tiny --classes 100"
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    parser.add_argument(
-        "--backbone",
-        default="tiny",
-        help="backbone whose widths count: tiny, a hub id, a folder or a file (default: tiny)",
-    )
-    parser.add_argument(
-        "--classes",
-        type=positive,
-        default=10,
-        help="number of classes (default: 10)",
-        metavar="INT",
-    )
-    parser.add_argument(
-        "--shots",
-        type=positive,
-        default=16,
-        help="training images per class, for methods with a parameter per image (default: 16)",
-        metavar="INT",
-    )
-    parser.add_argument("--json", action="store_true", help="print the list as JSON")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    backbone = "backbone whose widths count: tiny, a hub id, a folder or a file"
+    add_option(parser, "--backbone", backbone, "tiny")
+    add_option(parser, "--classes", "number of classes", 10, type=positive)
+    shots = "training images per class, for methods with a parameter per image"
+    add_option(parser, "--shots", shots, 16, type=positive)
+    add_flag(parser, "--json", "print the list as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,12 +30,13 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(rows)
         return 0
-    print_table(
-        f"Trainable parameters with {options.classes} classes and {options.shots} shots on "
-        f"{options.backbone}",
-        ["method", "parameters", "fidelity", "paper"],
-        [[row["name"], _count(row["learned"]), row["fidelity"], row["paper"]] for row in rows],
-    )
+    table = []
+    for row in rows:
+        count = "not on this backbone" if row["learned"] is None else f"{row['learned']:,}"
+        table.append([row["name"], count, row["fidelity"], row["paper"]])
+    sizes = f"{options.classes} classes and {options.shots} shots on {options.backbone}"
+    columns = ["method", "parameters", "fidelity", "paper"]
+    print_table(f"Trainable parameters with {sizes}", columns, table)
     for row in rows:
         print(f"{row['name']}: {row['problem'] or row['summary']}")
         if row["difference"]:
@@ -69,7 +55,3 @@ def describe(method: type[Method], clip: CLIP, classes: int, shots: int) -> dict
         problem = str(error)
     own = {key: getattr(method, key) for key in ("fidelity", "difference", "paper", "summary")}
     return {"name": method.name, "learned": learned, "problem": problem, **own}
-
-
-def _count(learned: int | None) -> str:
-    return "not on this backbone" if learned is None else f"{learned:,}"

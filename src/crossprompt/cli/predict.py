@@ -8,18 +8,11 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from crossprompt.cli.args import (
-    LOCAL,
-    add_batch_size,
-    add_device_arguments,
-    add_engine,
-    positive,
-    refuse_ray_options,
-)
+from crossprompt.cli.args import LOCAL, add_engine, add_flag, add_option, check_engine, positive
 from crossprompt.cli.console import reporting, warn_if_silent
-from crossprompt.cli.load import add_backbone, add_run_or_export, open_predictor
+from crossprompt.cli.load import add_backbone, add_run, open_predictor
 from crossprompt.errors import RequestError
-from crossprompt.inference.base import ImageClassifier, Prediction, batched
+from crossprompt.inference.base import BATCH, ImageClassifier, Prediction, batched
 from crossprompt.inference.bulk.output import ROWS, PartialFile, header
 from crossprompt.inference.bulk.parquet import import_parquet
 from crossprompt.inference.bulk.run import (
@@ -30,9 +23,40 @@ from crossprompt.inference.bulk.run import (
     predict_to_file,
 )
 
+EXAMPLE = "crossprompt predict runs/photos-dcp more/ shards/{000..099}.tar --output answers.csv"
+FILE_FORMATS = ("csv", "jsonl", "parquet")
+"""Formats of --output, by its extension."""
 
-def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
-    """The engine, and the resources of Ray's workers."""
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run(parser, exported=True)
+    parser.add_argument(
+        "images",
+        nargs="+",
+        help="image files; folders (searched for images); .csv and .parquet files with a column of "
+        "images; WebDataset's .tar shards, also as {000..099}.tar; or - for a list on standard "
+        "input, one path a line",
+    )
+    add_option(parser, "--top-k", "classes to list", 1, type=positive)
+    add_option(
+        parser,
+        "--column",
+        "column of images in .csv and .parquet (default: path, image, filepath or file); "
+        "extension of the image in .tar, where there are several",
+    )
+    add_option(
+        parser,
+        "--output",
+        "file to write, .csv, .jsonl or .parquet; the same command resumes after a crash or Ctrl-C "
+        "(default: standard output)",
+        type=Path,
+    )
+    add_flag(parser, "--restart", "discard the rows of an interrupted run")
+    formats = ("table", *FILE_FORMATS)
+    add_option(parser, "--format", "default: by --output's extension, or table", choices=formats)
+    add_flag(parser, "--json", "the same as --format jsonl")
+    add_option(parser, "--batch-size", "images per batch", BATCH, type=positive)
+    add_backbone(parser)
     add_engine(
         parser.add_argument_group("engine (the rows are the same)"),
         engine="this process, or a Ray cluster's workers",
@@ -42,82 +66,15 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check_engine(options: argparse.Namespace) -> None:
-    """``RequestError`` if an option would be ignored."""
-    refuse_ray_options(options, ("workers", "threads", "gpus", "ray_address"))
-
-
-def choose_engine(options: argparse.Namespace, classifier: ImageClassifier, top_k: int) -> Engine:
-    """The requested engine; Ray's workers open the classifier themselves."""
-    if options.engine == LOCAL:
-        return partial(classifier.predict_batches, top_k=top_k)
-    from crossprompt.utils.ray import Cluster  # imports joblib
-
-    return partial(
-        predict_on_ray,
-        open_classifier=partial(
-            open_predictor, options.run, options.backbone, options.device, options.dtype
-        ),
-        top_k=top_k,
-        cluster=Cluster(
-            options.ray_address, options.workers, options.threads or 1, options.gpus or 0.0
-        ),
-    )
-
-
-EXAMPLE = "crossprompt predict runs/photos-dcp more/ shards/{000..099}.tar --output answers.csv"
-
-FILE_FORMATS = ("csv", "jsonl", "parquet")
-"""Formats of --output, by its extension."""
-
-
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    add_run_or_export(parser)
-    parser.add_argument(
-        "images",
-        nargs="+",
-        help="image files; folders (searched for images); .csv and .parquet files with a column of "
-        "images; WebDataset's .tar shards, also as {000..099}.tar; or - for a list on standard "
-        "input, one path a line",
-    )
-    parser.add_argument(
-        "--top-k", type=positive, default=1, metavar="INT", help="classes to list (default: 1)"
-    )
-    parser.add_argument(
-        "--column",
-        help="column of images in .csv and .parquet (default: path, image, filepath or file); "
-        "extension of the image in .tar, where there are several",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        help="file to write, .csv, .jsonl or .parquet; the same command resumes after a crash or "
-        "Ctrl-C (default: standard output)",
-    )
-    parser.add_argument(
-        "--restart", action="store_true", help="discard the rows of an interrupted run"
-    )
-    parser.add_argument(
-        "--format",
-        choices=("table", *FILE_FORMATS),
-        help="default: by --output's extension, or table",
-    )
-    parser.add_argument("--json", action="store_true", help="the same as --format jsonl")
-    add_batch_size(parser)
-    add_backbone(parser)
-    add_device_arguments(parser)
-    add_engine_arguments(parser)
-
-
 def run(options: argparse.Namespace) -> int:
     """Predict; returns 1 if any image could not be read."""
     form = _choose_format(options)
     _check_output(options, form)
-    check_engine(options)
+    check_engine(options, "workers", "threads", "gpus", "ray_address")
     inputs = open_inputs(options.images, options.column, warn_if_silent)
-    classifier = open_predictor(options.run, options.backbone, options.device, options.dtype)
+    classifier = open_predictor(options)
     top_k = min(options.top_k, len(classifier.class_names))
-    engine = choose_engine(options, classifier, top_k)
+    engine = _choose_engine(options, classifier, top_k)
     if options.output is None:
         failed = _print_rows(engine(batched(inputs, options.batch_size)), form, top_k)
     else:
@@ -139,6 +96,18 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _choose_engine(options: argparse.Namespace, classifier: ImageClassifier, top_k: int) -> Engine:
+    """The requested engine; Ray's workers open the classifier themselves."""
+    if options.engine == LOCAL:
+        return partial(classifier.predict_batches, top_k=top_k)
+    from crossprompt.utils.ray import Cluster  # imports joblib
+
+    resources = options.workers, options.threads or 1, options.gpus or 0.0
+    cluster = Cluster(options.ray_address, *resources)
+    opening = partial(open_predictor, options)
+    return partial(predict_on_ray, open_classifier=opening, top_k=top_k, cluster=cluster)
+
+
 def _print_rows(batches: Iterable[Sequence[Prediction]], form: str, top_k: int) -> int:
     """Print every batch as soon as it is known; returns the number of unreadable images."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # tests and notebooks replace it
@@ -158,18 +127,17 @@ def _write_file(
     """Write a file that appears when it is complete; returns the number of unreadable images."""
     total, replaced = inputs.count(), options.output.exists()
     with reporting() as terminal:
-        report = terminal.count("Classifying")
+        count = terminal.count("Classifying")
         failed = predict_to_file(
             inputs,
             engine,
             file,
             options.batch_size,
             restart=options.restart,
-            progress=lambda done: report(done, total),
+            progress=lambda done: count(done, total),
             say=terminal.say,
         )
-    count = file.progress.mark.rows
-    rows = "1 row" if count == 1 else f"{count:,} rows"
+    rows = "1 row" if file.progress.mark.rows == 1 else f"{file.progress.mark.rows:,} rows"
     instead = ", in place of an earlier file" if replaced else ""
     print(f"{rows} in {options.output}{instead}", file=sys.stderr)
     return failed

@@ -1,20 +1,20 @@
 """``crossprompt push``: upload a saved classifier to the Hugging Face hub."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
+from crossprompt.cli.args import add_flag, add_option
 from crossprompt.cli.load import check_finished
 
 EXAMPLE = "crossprompt push runs/photos-dcp user/photos-dcp --private"
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="folder of a saved classifier")
     parser.add_argument("repository", help="owner/name on the hub; made if there is none")
-    parser.add_argument("--private", action="store_true", help="make a private repository")
-    parser.add_argument("--revision", help="branch to write to (default: the main branch)")
-    parser.add_argument("--message", help="commit message")
+    add_flag(parser, "--private", "make a private repository")
+    add_option(parser, "--revision", "branch to write to (default: the main branch)")
+    add_option(parser, "--message", "commit message")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,9 +1,9 @@
 """``crossprompt report``: tables and pictures of a benchmark's results."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
+from crossprompt.cli.args import add_flag, add_option
 from crossprompt.cli.console import print_json, reporting
 from crossprompt.utils.optional import require_extra
 from crossprompt.utils.progress import NOTE
@@ -13,32 +13,28 @@ EXAMPLE = "crossprompt report results --format html latex"
 FORMATS = ("html", "markdown", "latex")
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Options of the report."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", type=Path, help="folder that crossprompt bench wrote")
-    parser.add_argument(
-        "--output", type=Path, help="folder for the report (default: report in the results)"
-    )
-    parser.add_argument(
+    place = "folder for the report (default: report in the results)"
+    add_option(parser, "--output", place, type=Path)
+    add_option(
+        parser,
         "--format",
+        "report.html, one page that needs nothing else; report.md with its pictures; tables/*.tex "
+        "(default: all)",
         nargs="+",
         choices=FORMATS,
-        default=FORMATS,
-        help="report.html, one page that needs nothing else; report.md with its pictures; "
-        "tables/*.tex (default: all)",
     )
-    parser.add_argument("--json", action="store_true", help="also print every number as JSON")
+    add_flag(parser, "--json", "also print every number as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Read the results, write the report, and print the paths of its files."""
     require_extra("report", ["jinja2", "matplotlib", "pandas"], "the report")
     from crossprompt.bench.report import build_report, read_results, to_json, write_report
 
-    results = read_results(options.results)
-    report = build_report(results)
+    report = build_report(read_results(options.results))
     beside = options.results.parent if options.results.is_file() else options.results
-    written = write_report(report, options.output or beside / "report", options.format)
+    written = write_report(report, options.output or beside / "report", options.format or FORMATS)
     with reporting() as terminal:
         for note in report.notes:
             terminal.say(f"{NOTE}{note}")

@@ -19,8 +19,10 @@ from crossprompt.cli.args import (
     RAY,
     add_device_arguments,
     add_engine,
+    add_flag,
+    add_option,
+    check_engine,
     not_negative,
-    refuse_ray_options,
 )
 from crossprompt.cli.console import print_json, print_table, reporting
 from crossprompt.errors import JobError, RequestError
@@ -32,17 +34,10 @@ SMALL = "tiny"
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of running cells, and of the engine."""
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("results"),
-        help="results folder; what is finished there is not computed again (default: results)",
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="list the cells and which are finished"
-    )
-    parser.add_argument("--json", action="store_true", help="print a summary as JSON")
+    results = "results folder; what is finished there is not computed again"
+    add_option(parser, "--output", results, Path("results"), type=Path)
+    add_flag(parser, "--dry-run", "list the cells and which are finished")
+    add_flag(parser, "--json", "print a summary as JSON")
     add_device_arguments(parser)
     engine = parser.add_argument_group("engine")
     add_engine(
@@ -53,18 +48,13 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: 1 for tiny, else one a core)",
         gpus="that each training requests from Ray (default: 0)",
     )
-    engine.add_argument(
-        "--memory", type=not_negative, metavar="GB", help="that each training requests from Ray"
-    )
-    engine.add_argument(
-        "--retries",
-        type=int,
-        metavar="INT",
-        help=f"times a training starts again when its worker is lost (default: {RETRIES})",
-    )
+    memory = "that each training requests from Ray"
+    add_option(engine, "--memory", memory, type=not_negative, metavar="GB")
+    retries = f"times a training starts again when its worker is lost (default: {RETRIES})"
+    add_option(engine, "--retries", retries, type=int)
 
 
-def choose_where(options: argparse.Namespace) -> tuple[str, str]:
+def choose_device_and_dtype(options: argparse.Namespace) -> tuple[str, str]:
     """Names of the workers' device and dtype."""
     if options.engine == RAY and options.gpus and options.device in ("auto", "cuda"):
         # this machine need not have what those of the cluster have
@@ -76,11 +66,7 @@ def choose_where(options: argparse.Namespace) -> tuple[str, str]:
 
 
 def choose_engine(options: argparse.Namespace, small: bool) -> tuple[Engine, int]:
-    """The engine, and the threads of each training.
-
-    Args:
-        options: see ``add_run_arguments``.
-        small: whether a training keeps one core busy at most.
+    """The engine, and the threads of each training; ``small`` if one keeps one core busy at most.
 
     Raises:
         RequestError: an option would be ignored.
@@ -91,7 +77,7 @@ def choose_engine(options: argparse.Namespace, small: bool) -> tuple[Engine, int
     retries = RETRIES if options.retries is None else options.retries
     if retries < 0:
         raise RequestError(f"--retries is {retries}, expected 0 or more")
-    refuse_ray_options(options, ("ray_address", "gpus", "memory"))
+    check_engine(options, "ray_address", "gpus", "memory")
     if options.engine == LOCAL:
         if workers == 1 and options.retries is not None:
             raise RequestError(
@@ -112,13 +98,8 @@ def choose_engine(options: argparse.Namespace, small: bool) -> tuple[Engine, int
 
 
 def run_cells(cells: Sequence[Cell], options: argparse.Namespace, root: str | None) -> int:
-    """Compute cells, or list them, and print the outcome; 1 if one failed.
-
-    Args:
-        cells: of one or several grids.
-        options: see ``add_run_arguments``.
-        root: folder of the data sets.
-    """
+    """Compute cells of one or several grids, or list them, and print the outcome; 1 if one failed.
+    ``root`` is the folder of the data sets."""
     engine, threads = choose_engine(options, {cell.backbone for cell in cells} == {SMALL})
     if options.dry_run:
         _list(cells, options.output, options.json)
@@ -136,14 +117,14 @@ def run_cells(cells: Sequence[Cell], options: argparse.Namespace, root: str | No
                 options.output,
                 engine,
                 root=root_for(root),
-                device=choose_where(options)[0],
+                device=choose_device_and_dtype(options)[0],
                 threads=threads,
                 reporter=terminal,
                 on_failure=say,
             )
     except KeyboardInterrupt:
         raise JobError(
-            f"stopped; {options.output} keeps the finished cells: the same command goes on"
+            f"stopped; {options.output} keeps the finished cells: the same command resumes"
         ) from None
     if options.json:
         print_json({"output": str(options.output), **summary.to_json()})

@@ -3,44 +3,36 @@
 import argparse
 import ipaddress
 import sys
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from crossprompt.cli.args import add_device_arguments, add_settings, collect
-from crossprompt.cli.load import add_backbone, add_run_or_export, open_predictor
+from crossprompt.cli.args import add_option, add_settings, collect
+from crossprompt.cli.load import add_backbone, add_run, open_predictor
 from crossprompt.inference.server.limits import Limits
 from crossprompt.utils.optional import require_extra
 
 EXAMPLE = "crossprompt serve runs/photos-dcp --port 8000"
 
-HOST, PORT = "127.0.0.1", 8000
 PACKAGES = ("fastapi", "prometheus-client", "python-multipart", "uvicorn")
 """Packages of the extra ``serve``."""
 
 
-def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    add_run_or_export(parser)
-    parser.add_argument(
-        "--host", default=HOST, help=f"name or address to listen on (default: {HOST}: this machine)"
-    )
-    parser.add_argument(
-        "--port",
-        type=_port,
-        default=PORT,
-        metavar="INT",
-        help=f"port to listen on, 0 for any that is free (default: {PORT})",
-    )
-    parser.add_argument(
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run(parser, exported=True)
+    host = "name or address to listen on; the default serves this machine only"
+    add_option(parser, "--host", host, "127.0.0.1")
+    port = "port to listen on, 0 for any that is free"
+    add_option(parser, "--port", port, 8000, type=_port, metavar="INT")
+    add_option(
+        parser,
         "--api-key-file",
+        "file with a key that clients must send as Authorization: Bearer KEY (default: the "
+        "environment's CROSSPROMPT_API_KEY, or no key)",
         type=Path,
         metavar="FILE",
-        help="file with a key that clients must send as Authorization: Bearer KEY (default: the "
-        "environment's CROSSPROMPT_API_KEY, or no key)",
     )
     add_settings(parser, Limits, "limits")
     add_backbone(parser)
-    add_device_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -59,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
                 "classified; require a key with --api-key-file",
                 file=sys.stderr,
             )
-        classifier = open_predictor(options.run, options.backbone, options.device, options.dtype)
+        classifier = open_predictor(options)
 
         def ready() -> None:
             name = f"{options.run} ({len(classifier.class_names)} classes)"

@@ -135,7 +135,7 @@ def read_exported_description(text: str | None, path: Path) -> dict[str, Any]:
     source, advice = f"the metadata of {path}", "export it again"
     found = decode_json(text, dict, source, advice)
     description = _checked(found, ExportedDescription, source, advice)
-    with told(f"{source} is damaged"):
+    with prefix_errors(f"{source} is damaged"):
         check_class_names(description["class_names"])
     return description
 
@@ -144,7 +144,7 @@ def read_transform(description: Mapping[str, Any], path: Path) -> PictureTransfo
     """The image transform of an exported classifier; ``RequestError`` if it is impossible."""
     steps = msgspec.structs.asdict(msgspec.convert(description["preprocess"], _Preprocess))
     steps["interpolation"] = Resampling[steps["interpolation"].upper()]
-    with told(f"the metadata of {path} is damaged"):
+    with prefix_errors(f"the metadata of {path} is damaged"):
         return PictureTransform(**steps)
 
 
@@ -169,7 +169,7 @@ def check_information(information: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def told(context: str) -> Iterator[None]:
+def prefix_errors(context: str) -> Iterator[None]:
     """Prefix an error's message with its context."""
     try:
         yield
