@@ -6,12 +6,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from crossprompt.bench.cell_status import FAILED, NOT_APPLICABLE, Outcomes
 from crossprompt.bench.engines import SILENT, Engine
 from crossprompt.bench.grid import Cell
 from crossprompt.bench.loaders import load_backbone, load_data, parts_of
 from crossprompt.bench.protocols import PROTOCOLS
-from crossprompt.bench.results import Lines
+from crossprompt.bench.results import Lines, Outcomes, State
 from crossprompt.bench.task import Outcome, Task, describe, group
 from crossprompt.errors import RequestError
 from crossprompt.utils.progress import NOTE, Reporter
@@ -84,7 +83,8 @@ def run_grid(
         unfinished, reason = outcome.unfinished, outcome.error or ""
         pairs = summary.failed if outcome.applicable else summary.not_applicable
         pairs += [(cell, reason) for cell in unfinished]
-        statuses.note(unfinished, FAILED if outcome.applicable else NOT_APPLICABLE, reason)
+        state: State = "failed" if outcome.applicable else "not applicable"
+        statuses.note(unfinished, state, reason)
 
     for outcome in unloadable:
         record_unfinished(outcome)

@@ -8,15 +8,12 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 import pandas as pd
 
-from crossprompt.bench.cell_status import Outcomes
 from crossprompt.bench.grid import ORDERS
 from crossprompt.bench.grid import Cell as GridCell
 from crossprompt.bench.protocols import PROTOCOLS
-from crossprompt.bench.results import LINES
+from crossprompt.bench.results import LINES, OUTCOMES, CellFile
 from crossprompt.classifier.classifier import Inference
 from crossprompt.errors import RequestError
-from crossprompt.utils.files import decode_json
-from crossprompt.utils.text import one_line
 
 INFERENCE: tuple[str, ...] = get_args(Inference)
 STATES = {"failed": "failed", "asked": "missing", "not applicable": "not applicable"}
@@ -72,6 +69,8 @@ class Record:
 class Unfinished:
     """One line of ``outcomes.jsonl``: the status of a run without a result."""
 
+    format: Literal["crossprompt-outcome"]
+    version: Literal[1]
     cell: Cell
     state: Literal["asked", "failed", "not applicable"]
     reason: str
@@ -105,18 +104,10 @@ def read_results(folder: Path) -> Results:
             f"found no {LINES} in {folder}; give the folder that crossprompt bench wrote, its "
             "--output"
         )
-    lines, notes = path.read_bytes().split(b"\n"), []
-    if lines.pop():
-        notes.append(
-            f"The last line of {path} (line {len(lines) + 1}) has no end: it was being written "
-            "when the writer stopped, and is left out. crossprompt bench computes its cell anew."
-        )
+    file, notes = CellFile(path, Record), []
     numbers: dict[str, int] = {}
     records: dict[str, Record] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        record = parse(line, f"{path}, line {number}")
+    for number, record in file.read_on():
         cell, key = record.cell, record.cell.key
         if key in numbers:
             notes.append(
@@ -125,26 +116,19 @@ def read_results(folder: Path) -> Results:
                 "counts."
             )
         numbers[key], records[key] = number, record
+    if file.torn:
+        notes.insert(
+            0,
+            f"The last line of {path} (line {file.count + 1}) has no end: it was being written "
+            "when the writer stopped, and is left out. crossprompt bench computes its cell anew.",
+        )
     if not records:
         raise RequestError(f"{path} holds no finished cell yet; run crossprompt bench first")
     found = to_frame(list(records.values()), Record)
-    unfinished = [one for one in read_unfinished(path.parent) if one.cell.key not in records]
+    outcomes = CellFile(path.with_name(OUTCOMES), Unfinished)
+    last = {one.cell.key: one for _, one in outcomes.read_on()}
+    unfinished = [one for key, one in last.items() if key not in records]
     return Results(found, to_frame(unfinished, Unfinished), (*notes, *disagreements(found)))
-
-
-def parse(line: bytes, where: str) -> Record:
-    """Decode one line of ``lines.jsonl``; an error names ``where`` it stands."""
-    advice = "remove the line, and crossprompt bench computes its cell anew"
-    return decode_json(line, Record, where, advice)
-
-
-def read_unfinished(folder: Path) -> list[Unfinished]:
-    """Decode ``outcomes.jsonl``."""
-    outcomes = Outcomes(folder)
-    try:
-        return msgspec.convert(list(outcomes.read().values()), list[Unfinished])
-    except msgspec.ValidationError as error:
-        raise RequestError(f"{outcomes.path} is damaged ({one_line(error)}); remove it") from error
 
 
 def to_frame(found: Sequence[Record | Unfinished], kind: type) -> pd.DataFrame:
