@@ -1,6 +1,6 @@
-"""Runs a grid: skips finished cells, computes the others, and writes every line at once."""
+"""Runs a grid: skips finished runs, computes the others, and writes every line at once."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -26,21 +26,21 @@ class Summary:
     finished_before: int = 0
     computed: list[Cell] = field(default_factory=list)
     not_applicable: list[tuple[Cell, str]] = field(default_factory=list)
-    """Cells whose method cannot do what the protocol requires, and why."""
+    """Runs whose method cannot do what the protocol requires, and why."""
     failed: list[tuple[Cell, str]] = field(default_factory=list)
-    """Cells without a line, and why; the next run tries them again."""
+    """Runs without a line, and why; the same command tries them again."""
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-
-        def with_reasons(pairs: Iterable[tuple[Cell, str]]) -> list[dict[str, Any]]:
-            return [{"cell": cell.to_json(), "reason": reason} for cell, reason in pairs]
-
         return {
             "finished_before": self.finished_before,
             "computed": len(self.computed),
-            "not_applicable": with_reasons(self.not_applicable),
-            "failed": with_reasons(self.failed),
+            **{
+                name: [{"cell": cell.to_json(), "reason": reason} for cell, reason in pairs]
+                for name, pairs in (
+                    ("not_applicable", self.not_applicable),
+                    ("failed", self.failed),
+                )
+            },
         }
 
 
@@ -55,10 +55,10 @@ def run_grid(
     reporter: Reporter = SILENT,
     on_failure: Callable[[Outcome], object] | None = None,
 ) -> Summary:
-    """Compute every cell that is not finished.
+    """Compute every run that is not finished.
 
     Args:
-        cells: of one or several grids.
+        cells: the runs, of one or several grids.
         output: results folder.
         engine: where to compute.
         root, device, threads: see ``Task``.
@@ -80,21 +80,23 @@ def run_grid(
         statuses.ask(todo)
 
     def record_unfinished(outcome: Outcome) -> None:
-        unfinished, reason = outcome.unfinished, outcome.error or ""
+        reason = outcome.error or ""
         pairs = summary.failed if outcome.applicable else summary.not_applicable
-        pairs += [(cell, reason) for cell in unfinished]
+        pairs += [(cell, reason) for cell in outcome.unfinished]
         state: State = "failed" if outcome.applicable else "not applicable"
-        statuses.note(unfinished, state, reason)
+        statuses.note(outcome.unfinished, state, reason)
 
     for outcome in unloadable:
         record_unfinished(outcome)
     count, done = reporter.count("Cells"), len(cells) - sum(len(task.cells) for task in ready)
     if tasks:
         count(done, len(cells))
-    versions = Versions(finished.values())
+    seen: dict[str, set[str]] = {}
+    for line in finished.values():
+        changed_versions(line, seen)
     for outcome in engine.run(ready, reporter):
         for cell, line in zip(outcome.task.cells, outcome.lines, strict=False):
-            for name in versions.changed(line):
+            for name in changed_versions(line, seen):
                 reporter.say(
                     f"{NOTE}{name} is not what it was when earlier lines were written; for results "
                     "that compare, choose a new --output"
@@ -158,27 +160,14 @@ def load_all(tasks: Sequence[Task], reporter: Reporter) -> tuple[list[Task], lis
     return ready, failed
 
 
-class Versions:
-    """Detects results side by side that are of different data or weights under one name.
-
-    Args:
-        lines: of a results file.
-    """
-
-    def __init__(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        self._seen: dict[str, set[str]] = {}
-        for line in lines:
-            self.changed(line)
-
-    def changed(self, line: Mapping[str, Any]) -> list[str]:
-        """Names whose version in a line is another than in all lines before."""
-        cell, changed = line["cell"], list[str]()
-        for name, version in (
-            (f"data set {cell['dataset']}", line.get("data_fingerprint", "")),
-            (f"backbone {cell['backbone']}", line.get("weights_hash", "")),
-        ):
-            seen = self._seen.setdefault(name, {version})
-            if version not in seen:
-                seen.add(version)
-                changed.append(name)
-        return changed
+def changed_versions(line: Mapping[str, Any], seen: dict[str, set[str]]) -> list[str]:
+    """Data set and backbone of a line, if other data or weights were ``seen`` under their name."""
+    versions = {
+        f"data set {line['cell']['dataset']}": line.get("data_fingerprint", ""),
+        f"backbone {line['cell']['backbone']}": line.get("weights_hash", ""),
+    }
+    known = {name: seen.setdefault(name, {version}) for name, version in versions.items()}
+    changed = [name for name, version in versions.items() if version not in known[name]]
+    for name in changed:
+        known[name].add(versions[name])
+    return changed
