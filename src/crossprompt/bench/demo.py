@@ -13,6 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
+from crossprompt.bench.engines import SILENT
 from crossprompt.bench.grid import Cell, Grid
 from crossprompt.bench.loaders import load_backbone
 from crossprompt.bench.method_spec import Choice
@@ -27,7 +28,7 @@ from crossprompt.data.registry import load_dataset
 from crossprompt.training.train import train_run
 from crossprompt.utils.device import DTYPES, choose_dtype
 from crossprompt.utils.files import atomic_write
-from crossprompt.utils.progress import Reporter, Silent
+from crossprompt.utils.progress import Reporter
 
 SHOTS = (1, 8)
 """Training images per class."""
@@ -50,16 +51,22 @@ OPTIONS: dict[str, dict[str, Any]] = {
 zero-shot does, for so few steps do not make up for a random start."""
 SAVED = "dcp"
 """The method whose classifier is saved: of the first seed at the most shots."""
+LABELS = {
+    "zero_shot": ("zero-shot CLIP", "#9aa3ad"),
+    "linear_probe": ("linear probe", "#c9a227"),
+    "coop": ("CoOp", "#4c8bb8"),
+    "dcp": ("DCP", "#c8385a"),
+}
+"""Method to its label and color."""
+STYLES = {"twemoji": "Twemoji", "openmoji": "OpenMoji", "line-art": "line art"}
+RIGHT, WRONG = "#1b7f3b", "#b3261e"
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Results of the demo."""
-
     accuracy: dict[tuple[str, int, str], list[float]]
     """Method, shots and style to the accuracy of each seed, 0 to 1."""
     classes: int
-    """Number of classes."""
     seconds: float
     classifier: Classifier
     """The saved one."""
@@ -73,16 +80,9 @@ def run_demo(
     shots: Sequence[int] = SHOTS,
     seeds: Sequence[int] = SEEDS,
     dtype: str = "auto",
-    reporter: Reporter | None = None,
+    reporter: Reporter = SILENT,
 ) -> DemoResult:
-    """Train and test, and write ``results.json`` and the saved classifier.
-
-    Args:
-        output: folder for the results.
-        shots: training images per class, one or more numbers.
-        seeds: one run each.
-        dtype: of the towers, ``auto``, ``fp32`` or ``bf16``.
-        reporter: receives the progress.
+    """Train and test, and write ``results.json`` and the saved classifier to ``output``.
 
     Raises:
         RequestError: the packages that hold the pictures are not installed, or there is no such
@@ -93,9 +93,9 @@ def run_demo(
     data = load_dataset("emoji")  # draws the pictures before several processes look for them
     pictures = {SOURCE: data.test, **data.shifted}
     saved = next(cell for cell in cells if cell.method == SAVED)
-    count = (reporter or Silent()).count("Training and testing")
+    count = reporter.count("Training and testing")
     found: dict[tuple[str, int, int], dict[str, float]] = {}
-    # the model is too small to keep several cores busy, so each cell has one for itself
+    # the model is too small to keep several cores busy, so each run has one for itself
     parallel = joblib.Parallel(n_jobs=joblib.cpu_count(), return_as="generator_unordered")
     calls = (joblib.delayed(compute)(x, output / SAVED if x == saved else None) for x in cells)
     for done, (cell, by_style) in enumerate(parallel(calls), 1):
@@ -120,7 +120,7 @@ def run_demo(
 
 
 def list_cells(shots: Sequence[int], seeds: Sequence[int], dtype: str) -> list[Cell]:
-    """Every cell, the longest training first."""
+    """Every run, the longest training first."""
     chosen = choose_dtype(dtype, torch.device("cpu"))
     grid = Grid(
         datasets=["emoji"],
@@ -133,19 +133,17 @@ def list_cells(shots: Sequence[int], seeds: Sequence[int], dtype: str) -> list[C
 
 
 def compute(cell: Cell, folder: Path | None = None) -> tuple[Cell, dict[str, float]]:
-    """Train, freeze and test: the cell and its accuracy in every style.
+    """Train, freeze and test: the run and its accuracy in every style.
 
-    Args:
-        cell: of the demo's grid.
-        folder: to save the classifier in, by default nowhere.
+    The classifier is saved in ``folder``, if there is one.
     """
     with fixed_threads(1):
         training = Training(cell, load_backbone(cell.backbone, "cpu", cell.dtype))
         run = training.resolve()
         train_run(run)
         results = Trained([training], [run], 0.0).measure(cell)["results"]
-        names = {"test": SOURCE}
-        accuracy = {names.get(x["name"], x["name"]): x["accuracy"] for x in results}
+        styles = [SOURCE if x["name"] == "test" else x["name"] for x in results]
+        accuracy = dict(zip(styles, (x["accuracy"] for x in results), strict=True))
         if folder is not None:
             about = {
                 "data": {
@@ -161,27 +159,16 @@ def compute(cell: Cell, folder: Path | None = None) -> tuple[Cell, dict[str, flo
     return cell, accuracy
 
 
-METHODS = {
-    "zero_shot": ("zero-shot CLIP", "#9aa3ad"),
-    "linear_probe": ("linear probe", "#c9a227"),
-    "coop": ("CoOp", "#4c8bb8"),
-    "dcp": ("DCP", "#c8385a"),
-}
-"""Method to its label and color."""
-STYLES = {"twemoji": "Twemoji", "openmoji": "OpenMoji", "line-art": "line art"}
-RIGHT, WRONG = "#1b7f3b", "#b3261e"
-
-
 def plot_accuracy(result: DemoResult, path: Path) -> None:
     """Bars of the accuracy for every style and method at the most shots, with deviations."""
     shots, styles = max(shots for _, shots, _ in result.accuracy), list(result.pictures)
     figure = Figure(figsize=(8, 4.2), layout="constrained")
-    axes = figure.subplots()
-    width = 0.8 / len(METHODS)
-    for place, (method, (label, color)) in enumerate(METHODS.items()):
+    axes, width = figure.subplots(), 0.8 / len(LABELS)
+    for place, (method, (label, color)) in enumerate(LABELS.items()):
         accuracy = [result.accuracy[method, shots, style] for style in styles]
+        shift = (place - (len(LABELS) - 1) / 2) * width
         bars = axes.bar(
-            [index + (place - (len(METHODS) - 1) / 2) * width for index in range(len(styles))],
+            [index + shift for index in range(len(styles))],
             [100 * mean(values) for values in accuracy],
             width * 0.94,
             yerr=[100 * deviation(values) for values in accuracy],
@@ -217,7 +204,7 @@ def plot_predictions(result: DemoResult, items: Sequence[Item], path: Path) -> N
         with Image.open(item.path) as picture:
             axes.imshow(picture.convert("RGB"))
         right = answer.label == names[item.label]
-        title = f"{answer.label}" if right else f"{answer.label}\n(is {names[item.label]})"
+        title = answer.label if right else f"{answer.label}\n(is {names[item.label]})"
         axes.set_title(title, fontsize=8, color=RIGHT if right else WRONG)
     figure.suptitle("Unseen test pictures and the class DCP gives them: green is right, red wrong")
     figure.savefig(path, dpi=110)

@@ -13,8 +13,6 @@ from crossprompt.utils.text import did_you_mean
 
 SEPARATOR = "|"
 """Between the values of a setting that takes several."""
-OF_METHOD, OF_TRAINING = "method", "training"
-"""Prefixes of a setting that both have, as in ``training.lr``."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +36,12 @@ def parse_method(word: str) -> Choice:
     """
     name, _, settings = word.partition(":")
     method = find_method(name)
-    owners: dict[str, dict[str, Setting]] = {
-        OF_METHOD: {setting.name: setting for setting in method.Config.describe()},
-        OF_TRAINING: {s.name: s for s in TrainConfig.describe() if s.name != "seed"},
+    # a setting that both have takes its owner as a prefix, as in training.lr
+    owners = {
+        "method": {x.name: x for x in method.Config.describe()},
+        "training": {x.name: x for x in TrainConfig.describe() if x.name != "seed"},
     }
-    found: dict[str, dict[str, Any]] = {OF_METHOD: {}, OF_TRAINING: {}}
+    found: dict[str, dict[str, Any]] = {owner: {} for owner in owners}
     for pair in re.split(r",(?=[\w.-]+=)", settings) if settings else []:
         key, equals, text = pair.partition("=")
         if not equals:
@@ -51,8 +50,8 @@ def parse_method(word: str) -> Choice:
         value = text.split(SEPARATOR) if get_origin(setting.kind) is tuple else text
         label = f"{name}: {setting.name}"
         found[owner][setting.name] = setting.convert(value, label, strict=False)
-    method.Config.of(found[OF_METHOD], name)
-    return Choice(name, found[OF_METHOD], found[OF_TRAINING])
+    method.Config.of(found["method"], name)
+    return Choice(name, found["method"], found["training"])
 
 
 def _find(

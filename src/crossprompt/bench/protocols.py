@@ -54,13 +54,8 @@ class Protocol(ABC):
     """True if the user may name other data sets to test on."""
 
     def targets(self, dataset: str, chosen: Sequence[str], datasets: Sequence[str]) -> list[str]:
-        """Other data sets that a cell tests on, as part of its identity.
-
-        Args:
-            dataset: trained on.
-            chosen: by the user.
-            datasets: of the grid.
-        """
+        """Other data sets that a run tests on, as part of its identity: those chosen by the user,
+        or taken from the ``datasets`` of the grid."""
         return [name for name in chosen if name != dataset] if self.takes_targets else []
 
     def other_datasets(self, dataset: str, targets: Sequence[str]) -> tuple[str, ...]:
@@ -69,18 +64,8 @@ class Protocol(ABC):
 
     @abstractmethod
     def trial(self, name: str, data: Dataset, others: Others, shots: int, seed: int) -> Trial:
-        """Draw the training images, and list the evaluations.
-
-        Args:
-            name: of the data set that is trained on.
-            data: all of it.
-            others: those of ``other_datasets``.
-            shots: training images per class.
-            seed: of the draw.
-
-        Raises:
-            RequestError: the data does not suit the protocol.
-        """
+        """Draw the training images from ``data``, which is called ``name``, and list the
+        evaluations; ``RequestError`` if the data does not suit the protocol."""
 
 
 class FewShot(Protocol):

@@ -31,16 +31,14 @@ class Summary:
     """Runs without a line, and why; the same command tries them again."""
 
     def to_json(self) -> dict[str, Any]:
+        def with_reasons(pairs: list[tuple[Cell, str]]) -> list[dict[str, Any]]:
+            return [{"cell": cell.to_json(), "reason": reason} for cell, reason in pairs]
+
         return {
             "finished_before": self.finished_before,
             "computed": len(self.computed),
-            **{
-                name: [{"cell": cell.to_json(), "reason": reason} for cell, reason in pairs]
-                for name, pairs in (
-                    ("not_applicable", self.not_applicable),
-                    ("failed", self.failed),
-                )
-            },
+            "not_applicable": with_reasons(self.not_applicable),
+            "failed": with_reasons(self.failed),
         }
 
 

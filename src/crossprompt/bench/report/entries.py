@@ -45,7 +45,6 @@ class Measured:
         return f"{100 * value:{'+' if self.signed else ''}.2f}"
 
     def spread(self) -> str:
-        """The deviation in points."""
         return f"{100 * self.deviation:.2f}"
 
     def __str__(self) -> str:
@@ -68,7 +67,6 @@ Entry: TypeAlias = Measured | Quoted | str | None
 
 
 def plain(entry: Entry) -> str:
-    """As text."""
     return MISSING if entry is None else str(entry)
 
 
