@@ -25,15 +25,8 @@ class Engine(ABC):
 
     @abstractmethod
     def run(self, tasks: Sequence[Task], reporter: Reporter = SILENT) -> Iterator[Outcome]:
-        """The outcome of every task, as soon as it is known.
-
-        Args:
-            tasks: independent of one another.
-            reporter: receives notes, and the training steps in this process.
-
-        Raises:
-            JobError: no task can be computed any more.
-        """
+        """The outcome of every task as soon as it is known; ``JobError`` if none can be computed
+        any more. The reporter receives notes, and the training steps in this process."""
 
 
 @dataclass(frozen=True)

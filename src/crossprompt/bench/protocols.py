@@ -90,16 +90,15 @@ class DomainGeneralisation(Protocol):
         variants."""
         require(
             bool(others) or bool(data.shifted),
-            f"{name} has no images of other domains, which domain-generalisation tests on; name "
-            "data sets of the same classes with --targets, or choose another protocol",
+            f"{name} has no images of other domains; name data sets of the same classes with "
+            "--targets, or choose another protocol than domain-generalisation",
         )
-        known = set(data.class_names)
         for target, other in others.items():
-            unknown = [x for x in other.class_names if x not in known]
+            unknown = sorted(set(other.class_names) - set(data.class_names))
             require(
                 not unknown,
-                f"domain-generalisation tests on classes that were trained on, but {target} has "
-                f"{unknown[:1]} and {name} has not; for other classes choose cross-dataset",
+                f"{target} has the class {unknown[:1]} and {name} has not; domain-generalisation "
+                "tests on classes that were trained on, cross-dataset on others",
             )
         elsewhere = evaluations_on(others, "some")
         return Trial(data.few_shot(shots, seed), (*own_evaluations(name, data), *elsewhere))
@@ -133,11 +132,8 @@ class CrossDataset(Protocol):
         return [name for name in (chosen or datasets) if name != dataset]
 
     def trial(self, name: str, data: Dataset, others: Others, shots: int, seed: int) -> Trial:
-        require(
-            bool(others),
-            f"cross-dataset trained on {name} has nothing to test on; name other data sets with "
-            "--targets, or give several --datasets",
-        )
+        advice = "name other data sets with --targets, or give several --datasets"
+        require(bool(others), f"cross-dataset trained on {name} has nothing to test on; {advice}")
         own, elsewhere = own_evaluations(name, data)[:1], evaluations_on(others, "other")
         return Trial(data.few_shot(shots, seed), (*own, *elsewhere))
 

@@ -34,10 +34,7 @@ def plot_inference(records: pd.DataFrame, path: Path) -> None:
     panels = [panel_of(*study) for study in studies(records).items()]
     drawn = [panel for panel in panels if panel is not None]
     if not drawn:
-        raise RequestError(
-            "found no line whose inference is 'batch'; there is nothing to compare, "
-            "run crossprompt bench with this rule too"
-        )
+        raise RequestError("no run has the inference 'batch'; add it to crossprompt bench")
     save(drawn, path)
 
 
@@ -70,9 +67,9 @@ def _card(title: str, scores: pd.DataFrame) -> Card:
     reference, last = numbers.get(("calibrated", sets[0])), f"{sets[0]}, minus calibrated"
     rules = scores.rule.unique()
     differences: dict[tuple[str, str], Entry] = {
-        (rule, last): minus(numbers.get((rule, sets[0])), reference) for rule in rules
+        (x, last): "" if x == "calibrated" else minus(numbers.get((x, sets[0])), reference)
+        for x in rules
     }
-    differences["calibrated", last] = ""
     table = Table(
         name=f"inference {title}",
         caption=f"Accuracy (%) by rule of inference, {title}",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import StringIO
+from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -42,8 +43,6 @@ DODGE = 0.03
 
 @dataclass(frozen=True)
 class Panel:
-    """Contents of one pair of axes."""
-
     title: str
     axis: str
     body: pd.DataFrame
@@ -66,22 +65,26 @@ class Panel:
         return f"Accuracy in per cent against {self.axis}, {self.title}: {labels}."
 
 
-STYLE = ("color", "marker", "linestyle")
-"""Properties that distinguish curves, as matplotlib calls them."""
 Style: TypeAlias = dict[str, Any]
+"""Color, marker and linestyle of a curve, for matplotlib."""
 
 
 def styles(panels: Sequence[Panel]) -> dict[str, Style]:
     """One style per label: curves differ in color and marker, levels are dashed."""
     levels = [label for panel in panels for label in panel.levels]
     curves = [label for panel in panels for label in panel.curves]
-    markers, lines = list(MARKERS), list(DASHES)
-    looks = {}
-    for place, label in enumerate(dict.fromkeys([*levels, *curves])):
-        marker, line = markers[place % len(markers)], lines[place // len(COLORS) % len(lines)]
-        more = ("", "--") if label in levels else (marker, line)
-        looks[label] = dict(zip(STYLE, (COLORS[place % len(COLORS)], *more), strict=True))
-    return looks
+    lines = [line for line in DASHES for _ in COLORS]
+    looks = zip(cycle(COLORS), cycle(MARKERS), cycle(lines), strict=False)
+    return {
+        label: {
+            "color": color,
+            "marker": "" if label in levels else marker,
+            "linestyle": "--" if label in levels else line,
+        }
+        for label, (color, marker, line) in zip(
+            dict.fromkeys([*levels, *curves]), looks, strict=False
+        )
+    }
 
 
 def svg(panel: Panel, name: str, looks: Mapping[str, Style]) -> str:
@@ -113,11 +116,10 @@ def save(panels: Sequence[Panel], path: Path, *, one_scale: bool = False) -> Non
             axes.set_title(textwrap.fill(panel.title, TITLE), fontsize=10)
         for axes in grid[len(panels) :]:
             axes.axis("off")
-        handles = {
-            label: handle
-            for axes in grid
-            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-        }
+        handles = {}
+        for axes in grid:
+            found, labels = axes.get_legend_handles_labels()
+            handles |= dict(zip(labels, found, strict=True))
         figure.legend(
             handles.values(), handles, loc="outside lower center", ncols=columns + 1, frameon=False
         )
