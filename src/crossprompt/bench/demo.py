@@ -59,7 +59,6 @@ LABELS = {
 }
 """Method to its label and color."""
 STYLES = {"twemoji": "Twemoji", "openmoji": "OpenMoji", "line-art": "line art"}
-RIGHT, WRONG = "#1b7f3b", "#b3261e"
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,7 @@ def run_demo(
         for (method, k, style), values in accuracy.items()
     ]
     classes, seconds = len(data.class_names), round(time.perf_counter() - began, 1)
-    results = {"rows": rows, "classes": classes, "seconds": seconds}
-    text = json.dumps(results, indent=1) + "\n"
+    text = json.dumps({"rows": rows, "classes": classes, "seconds": seconds}, indent=1) + "\n"
     atomic_write(output / "results.json", lambda partial: partial.write_text(text, "utf-8"))
     classifier = load(output / SAVED, device="cpu")
     return DemoResult(accuracy, classes, seconds, classifier, pictures)
@@ -178,10 +176,8 @@ def plot_accuracy(result: DemoResult, path: Path) -> None:
         )
         axes.bar_label(bars, fmt="%.0f", padding=2, fontsize=9)
     axes.axhline(100 / result.classes, color="black", linewidth=1, linestyle=":", label="chance")
-    labels = [
-        f"{STYLES[style]}\n({'a style not seen' if number else 'the style learned from'})"
-        for number, style in enumerate(styles)
-    ]
+    notes = ["the style learned from", *["a style not seen"] * (len(styles) - 1)]
+    labels = [f"{STYLES[style]}\n({note})" for style, note in zip(styles, notes, strict=True)]
     axes.set_xticks(range(len(styles)), labels)
     axes.set_ylabel("accuracy on unseen emoji (%)")
     seeds = len(accuracy[0])
@@ -205,7 +201,7 @@ def plot_predictions(result: DemoResult, items: Sequence[Item], path: Path) -> N
             axes.imshow(picture.convert("RGB"))
         right = answer.label == names[item.label]
         title = answer.label if right else f"{answer.label}\n(is {names[item.label]})"
-        axes.set_title(title, fontsize=8, color=RIGHT if right else WRONG)
+        axes.set_title(title, fontsize=8, color="#1b7f3b" if right else "#b3261e")
     figure.suptitle("Unseen test pictures and the class DCP gives them: green is right, red wrong")
     figure.savefig(path, dpi=110)
 

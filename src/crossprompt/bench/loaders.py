@@ -12,7 +12,7 @@ from crossprompt.data.dataset import Dataset
 from crossprompt.data.registry import DATASETS, ROOT_VARIABLE, load_dataset
 
 JOINT = "+"
-"""Joins data sets that are learned together, as in ``caltech101+dtd``."""
+"""Joins data sets that are trained together, as in ``caltech101+dtd``."""
 
 
 def root_for(root: str | None) -> str | None:

@@ -89,12 +89,8 @@ class CellFile:
         lines: Iterable[Mapping[str, Any]],
         is_new: Callable[[dict[str, Any] | None, Mapping[str, Any]], bool],
     ) -> bool:
-        """Add lines while no other process does; False if none was new.
-
-        Args:
-            lines: without ``format`` and ``version``.
-            is_new: whether to add a line, after the last one of its run or None.
-        """
+        """Add those lines for which ``is_new(last line of the run or None, line)``, while no other
+        process does; False if there are none."""
         make_folder(self.path.parent)
         with FileLock(self.path.parent / f".{self.path.stem}.lock"):
             known = self.read()

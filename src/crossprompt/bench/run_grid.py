@@ -58,7 +58,7 @@ def run_grid(
     Args:
         cells: the runs, of one or several grids.
         output: results folder.
-        engine: where to compute.
+        engine: computes them.
         root, device, threads: see ``Task``.
         reporter: receives the progress.
         on_failure: called at once with a task that failed while it was computed.
@@ -115,11 +115,7 @@ def run_grid(
 
 
 def load_all(tasks: Sequence[Task], reporter: Reporter) -> tuple[list[Task], list[Outcome]]:
-    """Load every data set and backbone once.
-
-    Args:
-        tasks: to be computed.
-        reporter: receives the notes of the data sets, and what cannot be loaded, once each.
+    """Load every data set and backbone once, and report problems and notes once each.
 
     Returns:
         The tasks that can be computed, and the others as failed.
@@ -145,7 +141,7 @@ def load_all(tasks: Sequence[Task], reporter: Reporter) -> tuple[list[Task], lis
         backbone = (cell.backbone, "cpu", cell.dtype)
         found = [problem_of(f"the data set {x}", load_data, x, task.root) for x in names]
         found.append(problem_of(f"the backbone {cell.backbone}", load_backbone, *backbone))
-        if reasons := [reason for reason in dict.fromkeys(found) if reason is not None]:
+        if reasons := list(filter(None, dict.fromkeys(found))):
             failed.append(Outcome(task, error="; ".join(reasons)))
         else:
             ready.append(task)

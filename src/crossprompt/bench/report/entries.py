@@ -26,7 +26,7 @@ class Measured:
     fewer: bool = False
     """Other numbers of the report come from more seeds."""
     signed: bool = False
-    """A difference, shown with its sign."""
+    """Show the sign, as of a difference."""
 
     @property
     def deviation(self) -> float:

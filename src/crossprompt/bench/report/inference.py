@@ -22,7 +22,7 @@ def inference(records: pd.DataFrame) -> Section | None:
 
 
 def plot_inference(records: pd.DataFrame, path: Path) -> None:
-    """Accuracy by inference mode, and by size and order of the test batch.
+    """Draw accuracy by inference mode, and by size and order of the test batch.
 
     Args:
         records: finished runs; a panel for each trained method that answered in batches.
@@ -31,11 +31,10 @@ def plot_inference(records: pd.DataFrame, path: Path) -> None:
     Raises:
         RequestError: no run answered in batches.
     """
-    panels = [panel_of(*study) for study in studies(records).items()]
-    drawn = [panel for panel in panels if panel is not None]
-    if not drawn:
-        raise RequestError("no run has the inference 'batch'; add it to crossprompt bench")
-    save(drawn, path)
+    panels = [panel for study in studies(records).items() if (panel := panel_of(*study))]
+    if not panels:
+        raise RequestError("no run has the inference 'batch'; run crossprompt bench with it too")
+    save(panels, path)
 
 
 def studies(records: pd.DataFrame) -> dict[str, pd.DataFrame]:

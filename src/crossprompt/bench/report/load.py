@@ -89,31 +89,26 @@ class Results:
 
 
 def read_results(folder: Path) -> Results:
-    """Read every run. A torn last line is left out with a note, as are all but the last line of
-    a run.
+    """Read every run of a results folder, or of its ``lines.jsonl`` itself.
 
-    Args:
-        folder: of the results, or its ``lines.jsonl`` itself.
+    A torn last line is left out with a note, as are all but the last line of a run.
 
     Raises:
         RequestError: there are no lines, or one is malformed; the file and the line are named.
     """
     path = folder if folder.is_file() else folder / LINES
     if not path.is_file():
-        raise RequestError(
-            f"found no {LINES} in {folder}; give the folder that crossprompt bench wrote, its "
-            "--output"
-        )
+        raise RequestError(f"found no {LINES} in {folder}; give the --output of crossprompt bench")
     file, notes = CellFile(path, Record), []
     numbers: dict[str, int] = {}
     records: dict[str, Record] = {}
     for number, record in file.read_on():
         cell, key = record.cell, record.cell.key
         if key in numbers:
+            about = f"{cell.method} on {cell.dataset}, {count_shots(cell.shots)}, seed {cell.seed}"
             notes.append(
-                f"Lines {numbers[key]} and {number} of {path} are of the same cell ({cell.method} "
-                f"on {cell.dataset}, {count_shots(cell.shots)}, seed {cell.seed}); the last one "
-                "counts."
+                f"Lines {numbers[key]} and {number} of {path} are of the same cell ({about}); the "
+                "last one counts."
             )
         numbers[key], records[key] = number, record
     if file.torn:

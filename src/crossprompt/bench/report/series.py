@@ -15,7 +15,7 @@ from crossprompt.methods import METHODS
 def arrange(
     records: pd.DataFrame, unfinished: pd.DataFrame | None = None, *, across_inference: bool = False
 ) -> pd.DataFrame:
-    """One row per run and test set, in the order of the report.
+    """Table with a row per run and test set, in the order of the report.
 
     Runs that differ only in their targets are merged; a run on several data sets that were
     trained together is split into one for each.

@@ -199,6 +199,4 @@ def _table(table: Table) -> dict[str, Any]:
 def _entry(entry: Entry) -> Any:
     if isinstance(entry, Measured):
         return {"mean": entry.mean, "deviation": entry.deviation, "seeds": dict(entry.seeds)}
-    if isinstance(entry, Quoted):
-        return {"published": round(entry.percent / 100, 6)}
-    return entry
+    return {"published": round(entry.percent / 100, 6)} if isinstance(entry, Quoted) else entry
