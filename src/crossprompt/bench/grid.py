@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from crossprompt.bench.loaders import domains_of, parts_of
 from crossprompt.bench.method_spec import Choice
@@ -16,7 +16,8 @@ from crossprompt.training.config import TrainConfig
 from crossprompt.utils.config import require
 from crossprompt.utils.text import did_you_mean
 
-ORDERS = ("listed", "sorted", "shuffled")
+Order = Literal["listed", "sorted", "shuffled"]
+ORDERS = get_args(Order)
 """Orders of the test images: the data set's, by label, or shuffled by the run's seed."""
 
 
@@ -40,11 +41,10 @@ class Cell:
     """Settings that differ from the method's defaults."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """Settings that differ from the method's recipe."""
-    inference: str = "calibrated"
-    """``calibrated``, ``per-image`` or ``batch``; the next two are set for ``batch`` alone."""
+    inference: Inference = "calibrated"
+    """The next two are set for ``batch`` alone."""
     test_batch_size: int | None = None
-    batch_order: str | None = None
-    """One of ``ORDERS``."""
+    batch_order: Order | None = None
     targets: tuple[str, ...] = ()
     """Other data sets that the protocol tests on."""
 
@@ -151,14 +151,11 @@ class Grid:
         return {**(self.training if trained else {}), **choice.training}
 
     def _inferences(self) -> list[dict[str, Any]]:
-        batches = [
-            {"inference": "batch", "test_batch_size": size, "batch_order": order}
-            for size, order in product(self.test_batch_sizes, self.batch_orders)
-        ]
+        batches = list(product(self.test_batch_sizes, self.batch_orders))
         return [
-            fields
+            {"inference": inference, "test_batch_size": size, "batch_order": order}
             for inference in self.inference
-            for fields in (batches if inference == "batch" else [{"inference": inference}])
+            for size, order in (batches if inference == "batch" else [(None, None)])
         ]
 
     def _check(self) -> None:

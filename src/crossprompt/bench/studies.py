@@ -12,20 +12,8 @@ from crossprompt.data.benchmarks.check import check_benchmark
 from crossprompt.utils.config import require
 
 BACKBONE = "openai/clip-vit-base-patch16"
-FEW_SHOT = (
-    "imagenet",
-    "caltech101",
-    "oxford_pets",
-    "stanford_cars",
-    "oxford_flowers",
-    "food101",
-    "fgvc_aircraft",
-    "sun397",
-    "dtd",
-    "eurosat",
-    "ucf101",
-)
-"""The eleven data sets of few-shot papers."""
+FEW_SHOT = tuple(BENCHMARKS)[:11]
+"""The eleven data sets of few-shot papers, which the catalog lists first."""
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 import pandas as pd
 
-from crossprompt.bench.grid import ORDERS
 from crossprompt.bench.grid import Cell as GridCell
 from crossprompt.bench.protocols import PROTOCOLS
-from crossprompt.bench.results import LINES, OUTCOMES, CellFile
+from crossprompt.bench.results import LINES, OUTCOMES, CellFile, State
 from crossprompt.classifier.classifier import Inference
 from crossprompt.errors import RequestError
 
@@ -26,14 +25,12 @@ class Cell(GridCell):
     """A run's settings, checked for what the report distinguishes."""
 
     def __post_init__(self) -> None:
-        for value, known in ((self.protocol, tuple(PROTOCOLS)), (self.inference, INFERENCE)):
-            if value not in known:
-                raise ValueError(f"found {value!r}, expected one of {', '.join(known)}")
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"found {self.protocol!r}, expected one of {', '.join(PROTOCOLS)}")
         batch = (self.test_batch_size, self.batch_order)
-        if self.inference == "batch" and (batch[0] is None or self.batch_order not in ORDERS):
-            raise ValueError(f"found test_batch_size and batch_order {batch}, expected both")
-        if self.inference != "batch" and batch != (None, None):
-            raise ValueError(f"found test_batch_size and batch_order {batch}, expected null")
+        if any((value is None) == (self.inference == "batch") for value in batch):
+            expected = "both" if self.inference == "batch" else "null"
+            raise ValueError(f"found test_batch_size and batch_order {batch}, expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class Unfinished:
     format: Literal["crossprompt-outcome"]
     version: Literal[1]
     cell: Cell
-    state: Literal["asked", "failed", "not applicable"]
+    state: State
     reason: str
 
 
@@ -99,10 +96,16 @@ def read_results(folder: Path) -> Results:
     path = folder if folder.is_file() else folder / LINES
     if not path.is_file():
         raise RequestError(f"found no {LINES} in {folder}; give the --output of crossprompt bench")
-    file, notes = CellFile(path, Record), []
+    file = CellFile(path, Record)
+    lines, notes = list(file.read_on()), list[str]()
+    if file.torn:
+        notes.append(
+            f"The last line of {path} (line {file.count + 1}) has no end: it was being written "
+            "when the writer stopped, and is left out. crossprompt bench computes its cell anew."
+        )
     numbers: dict[str, int] = {}
     records: dict[str, Record] = {}
-    for number, record in file.read_on():
+    for number, record in lines:
         cell, key = record.cell, record.cell.key
         if key in numbers:
             about = f"{cell.method} on {cell.dataset}, {count_shots(cell.shots)}, seed {cell.seed}"
@@ -111,12 +114,6 @@ def read_results(folder: Path) -> Results:
                 "last one counts."
             )
         numbers[key], records[key] = number, record
-    if file.torn:
-        notes.insert(
-            0,
-            f"The last line of {path} (line {file.count + 1}) has no end: it was being written "
-            "when the writer stopped, and is left out. crossprompt bench computes its cell anew.",
-        )
     if not records:
         raise RequestError(f"{path} holds no finished cell yet; run crossprompt bench first")
     found = to_frame(list(records.values()), Record)

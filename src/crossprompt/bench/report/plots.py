@@ -73,18 +73,13 @@ def styles(panels: Sequence[Panel]) -> dict[str, Style]:
     """One style per label: curves differ in color and marker, levels are dashed."""
     levels = [label for panel in panels for label in panel.levels]
     curves = [label for panel in panels for label in panel.curves]
-    lines = [line for line in DASHES for _ in COLORS]
-    looks = zip(cycle(COLORS), cycle(MARKERS), cycle(lines), strict=False)
-    return {
-        label: {
-            "color": color,
-            "marker": "" if label in levels else marker,
-            "linestyle": "--" if label in levels else line,
-        }
-        for label, (color, marker, line) in zip(
-            dict.fromkeys([*levels, *curves]), looks, strict=False
-        )
-    }
+    labels = dict.fromkeys([*levels, *curves])
+    lines = cycle(line for line in DASHES for _ in COLORS)
+    looks = {}
+    for label, color, marker, line in zip(labels, cycle(COLORS), cycle(MARKERS), lines):
+        marker, line = ("", "--") if label in levels else (marker, line)
+        looks[label] = {"color": color, "marker": marker, "linestyle": line}
+    return looks
 
 
 def svg(panel: Panel, name: str, looks: Mapping[str, Style]) -> str:
