@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import matplotlib
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -111,7 +112,7 @@ def save(panels: Sequence[Panel], path: Path, *, one_scale: bool = False) -> Non
             axes.set_title(textwrap.fill(panel.title, TITLE), fontsize=10)
         for axes in grid[len(panels) :]:
             axes.axis("off")
-        handles = {}
+        handles: dict[str, Artist] = {}
         for axes in grid:
             found, labels = axes.get_legend_handles_labels()
             handles |= dict(zip(labels, found, strict=True))
