@@ -208,5 +208,4 @@ def plot_predictions(result: DemoResult, items: Sequence[Item], path: Path) -> N
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
     """``count`` items, evenly spaced over the list and so over the classes."""
-    step = len(items) / count
-    return [items[int(index * step)] for index in range(count)]
+    return [items[index * len(items) // count] for index in range(count)]

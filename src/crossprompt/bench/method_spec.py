@@ -25,18 +25,18 @@ class Choice:
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
-def parse_method(word: str) -> Choice:
+def parse_method(spec: str) -> Choice:
     """Read a method with settings.
 
     Args:
-        word: ``NAME`` or ``NAME:SETTING=VALUE,SETTING=VALUE``; a comma that is not followed by a
+        spec: ``NAME`` or ``NAME:SETTING=VALUE,SETTING=VALUE``; a comma that is not followed by a
             name and ``=`` belongs to the value; several values are separated by ``|``; a setting
             that the method and its training both have is written as in ``training.lr``.
 
     Raises:
         RequestError: an unknown method, or a setting that is unknown, ambiguous or not understood.
     """
-    name, _, pairs = word.partition(":")
+    name, _, pairs = spec.partition(":")
     method = find_method(name)
     known: dict[str, list[tuple[str, Setting]]] = defaultdict(list)
     for owner, config in (("method", method.Config), ("training", TrainConfig)):
@@ -48,7 +48,7 @@ def parse_method(word: str) -> Choice:
         key, equals, text = pair.partition("=")
         key = key.replace("-", "_")
         if not equals:
-            raise RequestError(f"{word!r}: {pair!r} is no setting; expected NAME=VALUE")
+            raise RequestError(f"{spec!r}: {pair!r} is no setting; expected NAME=VALUE")
         if key.rpartition(".")[2] == "seed":
             raise RequestError(f"{name}: the seed is no setting of a method here; use --seeds")
         if key not in known:

@@ -12,9 +12,6 @@ from crossprompt.data.benchmarks.catalog import BENCHMARKS
 from crossprompt.data.dataset import Dataset, Split
 from crossprompt.utils.config import require
 
-SHIFTED_DATASETS = {name: entry.shifted for name, entry in BENCHMARKS.items() if entry.shifted}
-"""Name of a benchmark to the data sets that show its classes, or some of them, otherwise."""
-
 Others: TypeAlias = Mapping[str, Dataset]
 """The data sets beside the one that is trained on, by name."""
 
@@ -83,7 +80,7 @@ class DomainGeneralisation(Protocol):
 
     def other_datasets(self, dataset: str, targets: Sequence[str]) -> tuple[str, ...]:
         """The chosen ones, or the data set's shifted sets."""
-        return tuple(targets) or SHIFTED_DATASETS.get(dataset, ())
+        return tuple(targets) or (BENCHMARKS[dataset].shifted if dataset in BENCHMARKS else ())
 
     def trial(self, name: str, data: Dataset, others: Others, shots: int, seed: int) -> Trial:
         """A target of some of the classes is scored among those alone, as is usual for ImageNet's

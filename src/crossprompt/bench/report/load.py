@@ -124,7 +124,7 @@ def read_results(folder: Path) -> Results:
 
 
 def to_frame(found: Sequence[Record | Unfinished], kind: type) -> pd.DataFrame:
-    """One row per run; those that differ only in their targets have the same ``run``."""
+    """Table with a row per run; those that differ only in their targets have the same ``run``."""
     rows = [
         vars(one) | vars(one.cell) | {"run": replace(one.cell, targets=()).key} for one in found
     ]
@@ -134,7 +134,7 @@ def to_frame(found: Sequence[Record | Unfinished], kind: type) -> pd.DataFrame:
 
 
 def to_scores(records: pd.DataFrame) -> pd.DataFrame:
-    """One row per run and test set; adds ``test``, ``test_dataset`` and those of ``Result``."""
+    """Table with a row per run and test set, and the columns of ``Result``."""
     scores = records.explode("results", ignore_index=True)
     results = pd.DataFrame([vars(result) for result in scores.results], dtype=object)
     return scores.join(results.rename(columns={"name": "test", "dataset": "test_dataset"}))

@@ -27,7 +27,7 @@ COLORS = (
     *("#d1456b", "#3f86c6", "#a97f14", "#2a9468", "#9468cc"),
     *("#d0622a", "#1c8c99", "#7c858f", "#c04fac", "#788a2a"),
 )
-"""Each to be seen on white and on black."""
+"""Visible on white and on black."""
 MARKERS = {
     "o": "M8 3.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 1 0 0-9z",
     "s": "M4 4h8v8H4z",

@@ -72,7 +72,7 @@ def canonical(value: Any) -> str:
 
 
 def _split_joint(scores: pd.DataFrame) -> pd.DataFrame:
-    """Each row of a joint source belongs to the data set that it was tested on."""
+    """Give each row of a joint source to the data set that it was tested on."""
     parts = scores.groupby("run").test_dataset.transform(lambda found: JOINT.join(found.unique()))
     joint = (parts == scores.dataset) & (scores.test_dataset != scores.dataset)
     scores["joint"] = scores.dataset.where(joint, "")
@@ -101,10 +101,10 @@ def _order(run: Any) -> tuple[Any, ...]:
 
 
 def _names(runs: Sequence[Any], across_inference: bool) -> list[str]:
-    """One name each: the method, and those settings in which it differs from the others."""
+    """Name of each series: the method, and those settings in which it differs from the others."""
     backbones, dtypes = {run.backbone for run in runs}, {run.dtype for run in runs}
     given = [
-        {name: _word(value) for name, value in {**run.options, **run.training}.items()}
+        {name: _setting_text(value) for name, value in {**run.options, **run.training}.items()}
         for run in runs
     ]
     names = []
@@ -124,7 +124,7 @@ def _names(runs: Sequence[Any], across_inference: bool) -> list[str]:
     return names
 
 
-def _word(value: Any) -> str:
+def _setting_text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = value if isinstance(value, str) else canonical(value)

@@ -49,8 +49,6 @@ def write_report(
     """
     if unknown := [name for name in formats if name not in FORMATS]:
         raise RequestError(f"unknown format {unknown[0]!r}; expected {', '.join(FORMATS)}")
-    if folder.exists() and not folder.is_dir():
-        raise RequestError(f"{folder} is a file; give a folder for the report")
     ensure_writable(folder)
     writers: dict[str, Callable[[], list[Path]]] = {
         "html": lambda: [_write(folder / "report.html", html(report))],
