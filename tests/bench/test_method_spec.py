@@ -56,7 +56,7 @@ def test_a_name_that_both_have_must_say_which(monkeypatch) -> None:
         """With a name of the training's."""
 
         lr: float = 0.1
-        """Of something else."""
+        """Another number."""
 
     monkeypatch.setattr(CoOp, "Config", Config)
     assert METHODS["coop"] is CoOp

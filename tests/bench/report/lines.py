@@ -85,7 +85,7 @@ def write_lines(folder: Path, lines: Iterable[Mapping[str, Any]]) -> Path:
 
 
 def entry(line: Mapping[str, Any], state: str = "failed", reason: str = "out of luck") -> Any:
-    """Of ``outcomes.jsonl``: what became of the cell of a line that was not written."""
+    """Entry of ``outcomes.jsonl`` for the run of a line that was not written."""
     head = {"format": "crossprompt-outcome", "version": 1}
     return {**head, "cell": line["cell"], "state": state, "reason": reason}
 

@@ -140,7 +140,7 @@ def test_they_are_of_the_data_sets_that_this_library_knows_by_these_names() -> N
     ],
 )
 def test_a_published_number_is_what_was_published(protocol, method, column, percent) -> None:
-    """Of every row one, copied a second time from the tables that the papers' repositories quote:
+    """One number of every row, copied a second time from tables in the papers' repositories:
     few-shot from the README of CasPL and a figure of CLIP-LoRA's paper, the others from the papers.
     """
     known = quotations()[protocol]
