@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from crossprompt.bench import method_spec as words
 from crossprompt.bench.method_spec import Choice, parse_method
 from crossprompt.errors import RequestError
 from crossprompt.methods import METHODS
@@ -57,7 +56,7 @@ def test_a_name_that_both_have_must_say_which(monkeypatch) -> None:
         """With a name of the training's."""
 
         lr: float = 0.1
-        """Of something else."""
+        """Another number."""
 
     monkeypatch.setattr(CoOp, "Config", Config)
     assert METHODS["coop"] is CoOp
@@ -71,5 +70,5 @@ def test_a_value_of_every_kind_of_setting_is_understood() -> None:
         for setting in method.Config.describe():
             if setting.default is None or isinstance(setting.default, tuple):
                 continue
-            found = parse_method(f"{name}:{words.OF_METHOD}.{setting.name}={setting.default}")
+            found = parse_method(f"{name}:method.{setting.name}={setting.default}")
             assert found.options == {setting.name: setting.default}

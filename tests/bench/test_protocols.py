@@ -1,4 +1,4 @@
-"""What each protocol trains on and tests."""
+"""Training images and test sets of each protocol."""
 
 from pathlib import Path
 

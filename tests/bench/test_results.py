@@ -1,13 +1,14 @@
-"""The file of finished cells."""
+"""The files of finished cells, and of those without a result."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crossprompt.bench.grid import Cell
-from crossprompt.bench.results import LINES, Lines
+from crossprompt.bench.results import LINES, OUTCOMES, Lines, Outcomes
 from crossprompt.errors import RequestError
 from tests.bench.cells import a_cell
 
@@ -68,7 +69,7 @@ def test_a_damaged_line_in_the_middle_is_an_error_that_says_where(tmp_path, text
     lines.append(line(a_cell()))
     with (tmp_path / LINES).open("a") as file:
         file.write(f"{text}\n")
-    with pytest.raises(RequestError, match=f"line 2 of .*{fault}"):
+    with pytest.raises(RequestError, match=f"line 2.*{fault}"):
         lines.read()
 
 
@@ -82,3 +83,63 @@ def test_several_writers_append_whole_lines_and_none_twice(tmp_path) -> None:
     assert sum(map(sum, written)) == 40
     assert len((tmp_path / LINES).read_text().splitlines()) == 40
     assert set(Lines(tmp_path).read()) == {a_cell(seed=seed).key for seed in range(40)}
+
+
+def states_in(folder: Path) -> dict[int, tuple[str, str]]:
+    entries = Outcomes(folder).read().values()
+    return {entry["cell"]["seed"]: (entry["state"], entry["reason"]) for entry in entries}
+
+
+def test_the_last_entry_of_a_cell_counts_and_asking_again_keeps_it(tmp_path: Path) -> None:
+    outcomes, cells = Outcomes(tmp_path / "new"), [a_cell(seed=seed) for seed in (1, 2, 3)]
+    assert outcomes.read() == {}
+    outcomes.ask(cells)
+    outcomes.note(cells[:1], "failed", "out of luck")
+    outcomes.note(cells[1:2], "not applicable", "no words")
+    Outcomes(tmp_path / "new").ask([*cells, a_cell(seed=4)])
+    expected = {1: ("failed", "out of luck"), 2: ("not applicable", "no words")}
+    assert states_in(tmp_path / "new") == {**expected, 3: ("asked", ""), 4: ("asked", "")}
+    outcomes.note(cells[:1], "failed", "of memory")
+    assert states_in(tmp_path / "new")[1] == ("failed", "of memory")
+
+
+def test_what_is_known_is_not_written_again(tmp_path: Path) -> None:
+    outcomes, path = Outcomes(tmp_path), tmp_path / OUTCOMES
+    for _ in range(2):
+        outcomes.ask([a_cell()])
+        Outcomes(tmp_path).note([a_cell()], "failed", "out of luck")
+    first, second = (json.loads(line) for line in path.read_text("utf-8").splitlines())
+    assert first == {
+        "format": "crossprompt-outcome",
+        "version": 1,
+        "cell": a_cell().to_json(),
+        "state": "asked",
+        "reason": "",
+    }
+    assert second == {**first, "state": "failed", "reason": "out of luck"}
+
+
+def test_several_writers_add_whole_entries_over_a_torn_one(tmp_path: Path) -> None:
+    cells = [a_cell(seed=seed) for seed in range(20)]
+    Outcomes(tmp_path).ask(cells[:1])
+    with (tmp_path / OUTCOMES).open("a") as file:
+        file.write('{"format": "crossprompt-out')
+
+    def write(number: int) -> None:
+        outcomes = Outcomes(tmp_path)
+        outcomes.ask(cells)
+        for cell in cells[number::4]:
+            outcomes.note([cell], "failed", f"seen by {number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert states_in(tmp_path) == {seed: ("failed", f"seen by {seed % 4}") for seed in range(20)}
+    assert len((tmp_path / OUTCOMES).read_text().splitlines()) == 40
+
+
+def test_an_entry_without_a_reason_is_an_error_that_says_where(tmp_path: Path) -> None:
+    Outcomes(tmp_path).ask([a_cell()])
+    line = json.loads((tmp_path / OUTCOMES).read_text("utf-8"))
+    (tmp_path / OUTCOMES).write_text(json.dumps(line | {"reason": None}) + "\n", "utf-8")
+    with pytest.raises(RequestError, match=r"outcomes\.jsonl, line 1 .*reason"):
+        Outcomes(tmp_path).read()

@@ -1,4 +1,4 @@
-"""What is trained and measured for a cell."""
+"""Training and measurement of a run."""
 
 import json
 import re

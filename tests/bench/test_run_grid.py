@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from crossprompt.bench.cell_status import Outcomes
 from crossprompt.bench.engines import SILENT, Engine, Local
 from crossprompt.bench.grid import Cell
-from crossprompt.bench.results import Lines
+from crossprompt.bench.results import Lines, Outcomes
 from crossprompt.bench.run_grid import Summary, run_grid
 from crossprompt.bench.task import Outcome, Task
 from crossprompt.data import Dataset

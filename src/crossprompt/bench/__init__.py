@@ -1,1 +1,1 @@
-"""Benchmark grids: cells of data set, method, shots and seed, each computed once."""
+"""Benchmark grids: runs of data set, method, shots and seed, each computed once."""

@@ -13,6 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
+from crossprompt.bench.engines import SILENT
 from crossprompt.bench.grid import Cell, Grid
 from crossprompt.bench.loaders import load_backbone
 from crossprompt.bench.method_spec import Choice
@@ -26,7 +27,7 @@ from crossprompt.data.dataset import Item, Split
 from crossprompt.data.registry import load_dataset
 from crossprompt.utils.device import DTYPES, choose_dtype
 from crossprompt.utils.files import atomic_write
-from crossprompt.utils.progress import Reporter, Silent
+from crossprompt.utils.progress import Reporter
 
 SHOTS = (1, 8)
 """Training images per class."""
@@ -49,16 +50,21 @@ OPTIONS: dict[str, dict[str, Any]] = {
 zero-shot does, for so few steps do not make up for a random start."""
 SAVED = "dcp"
 """The method whose classifier is saved: of the first seed at the most shots."""
+LABELS = {
+    "zero_shot": ("zero-shot CLIP", "#9aa3ad"),
+    "linear_probe": ("linear probe", "#c9a227"),
+    "coop": ("CoOp", "#4c8bb8"),
+    "dcp": ("DCP", "#c8385a"),
+}
+"""Method to its label and color."""
+STYLES = {"twemoji": "Twemoji", "openmoji": "OpenMoji", "line-art": "line art"}
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Results of the demo."""
-
     accuracy: dict[tuple[str, int, str], list[float]]
     """Method, shots and style to the accuracy of each seed, 0 to 1."""
     classes: int
-    """Number of classes."""
     seconds: float
     classifier: Classifier
     """The saved one."""
@@ -72,16 +78,9 @@ def run_demo(
     shots: Sequence[int] = SHOTS,
     seeds: Sequence[int] = SEEDS,
     dtype: str = "auto",
-    reporter: Reporter | None = None,
+    reporter: Reporter = SILENT,
 ) -> DemoResult:
-    """Train and test, and write ``results.json`` and the saved classifier.
-
-    Args:
-        output: folder for the results.
-        shots: training images per class, one or more numbers.
-        seeds: one run each.
-        dtype: of the towers, ``auto``, ``fp32`` or ``bf16``.
-        reporter: receives the progress.
+    """Train and test, and write ``results.json`` and the saved classifier to ``output``.
 
     Raises:
         RequestError: the packages that hold the pictures are not installed, or there is no such
@@ -92,9 +91,9 @@ def run_demo(
     data = load_dataset("emoji")  # draws the pictures before several processes look for them
     pictures = {SOURCE: data.test, **data.shifted}
     saved = next(cell for cell in cells if cell.method == SAVED)
-    count = (reporter or Silent()).count("Training and testing")
+    count = reporter.count("Training and testing")
     found: dict[tuple[str, int, int], dict[str, float]] = {}
-    # the model is too small to keep several cores busy, so each cell has one for itself
+    # the model is too small to keep several cores busy, so each run has one for itself
     parallel = joblib.Parallel(n_jobs=joblib.cpu_count(), return_as="generator_unordered")
     calls = (joblib.delayed(compute)(x, output / SAVED if x == saved else None) for x in cells)
     for done, (cell, by_style) in enumerate(parallel(calls), 1):
@@ -111,15 +110,14 @@ def run_demo(
         for (method, k, style), values in accuracy.items()
     ]
     classes, seconds = len(data.class_names), round(time.perf_counter() - began, 1)
-    results = {"rows": rows, "classes": classes, "seconds": seconds}
-    text = json.dumps(results, indent=1) + "\n"
+    text = json.dumps({"rows": rows, "classes": classes, "seconds": seconds}, indent=1) + "\n"
     atomic_write(output / "results.json", lambda partial: partial.write_text(text, "utf-8"))
     classifier = load(output / SAVED, device="cpu")
     return DemoResult(accuracy, classes, seconds, classifier, pictures)
 
 
 def list_cells(shots: Sequence[int], seeds: Sequence[int], dtype: str) -> list[Cell]:
-    """Every cell, the longest training first."""
+    """Every run, the longest training first."""
     chosen = choose_dtype(dtype, torch.device("cpu"))
     grid = Grid(
         datasets=["emoji"],
@@ -132,11 +130,9 @@ def list_cells(shots: Sequence[int], seeds: Sequence[int], dtype: str) -> list[C
 
 
 def compute(cell: Cell, folder: Path | None = None) -> tuple[Cell, dict[str, float]]:
-    """Train, freeze and test: the cell and its accuracy in every style.
+    """Train, freeze and test: the run and its accuracy in every style.
 
-    Args:
-        cell: of the demo's grid.
-        folder: to save the classifier in, by default nowhere.
+    The classifier is saved in ``folder``, if there is one.
     """
     with fixed_threads(1):
         training = Training(cell, load_backbone(cell.backbone, "cpu", cell.dtype))
@@ -159,27 +155,16 @@ def compute(cell: Cell, folder: Path | None = None) -> tuple[Cell, dict[str, flo
     return cell, accuracy
 
 
-METHODS = {
-    "zero_shot": ("zero-shot CLIP", "#9aa3ad"),
-    "linear_probe": ("linear probe", "#c9a227"),
-    "coop": ("CoOp", "#4c8bb8"),
-    "dcp": ("DCP", "#c8385a"),
-}
-"""Method to its label and color."""
-STYLES = {"twemoji": "Twemoji", "openmoji": "OpenMoji", "line-art": "line art"}
-RIGHT, WRONG = "#1b7f3b", "#b3261e"
-
-
 def plot_accuracy(result: DemoResult, path: Path) -> None:
     """Bars of the accuracy for every style and method at the most shots, with deviations."""
     shots, styles = max(shots for _, shots, _ in result.accuracy), list(result.pictures)
     figure = Figure(figsize=(8, 4.2), layout="constrained")
-    axes = figure.subplots()
-    width = 0.8 / len(METHODS)
-    for place, (method, (label, color)) in enumerate(METHODS.items()):
+    axes, width = figure.subplots(), 0.8 / len(LABELS)
+    for place, (method, (label, color)) in enumerate(LABELS.items()):
         accuracy = [result.accuracy[method, shots, style] for style in styles]
+        shift = (place - (len(LABELS) - 1) / 2) * width
         bars = axes.bar(
-            [index + (place - (len(METHODS) - 1) / 2) * width for index in range(len(styles))],
+            [index + shift for index in range(len(styles))],
             [100 * mean(values) for values in accuracy],
             width * 0.94,
             yerr=[100 * deviation(values) for values in accuracy],
@@ -189,10 +174,8 @@ def plot_accuracy(result: DemoResult, path: Path) -> None:
         )
         axes.bar_label(bars, fmt="%.0f", padding=2, fontsize=9)
     axes.axhline(100 / result.classes, color="black", linewidth=1, linestyle=":", label="chance")
-    labels = [
-        f"{STYLES[style]}\n({'a style not seen' if number else 'the style learned from'})"
-        for number, style in enumerate(styles)
-    ]
+    notes = ["the style learned from", *["a style not seen"] * (len(styles) - 1)]
+    labels = [f"{STYLES[style]}\n({note})" for style, note in zip(styles, notes, strict=True)]
     axes.set_xticks(range(len(styles)), labels)
     axes.set_ylabel("accuracy on unseen emoji (%)")
     seeds = len(accuracy[0])
@@ -215,13 +198,12 @@ def plot_predictions(result: DemoResult, items: Sequence[Item], path: Path) -> N
         with Image.open(item.path) as picture:
             axes.imshow(picture.convert("RGB"))
         right = answer.label == names[item.label]
-        title = f"{answer.label}" if right else f"{answer.label}\n(is {names[item.label]})"
-        axes.set_title(title, fontsize=8, color=RIGHT if right else WRONG)
+        title = answer.label if right else f"{answer.label}\n(is {names[item.label]})"
+        axes.set_title(title, fontsize=8, color="#1b7f3b" if right else "#b3261e")
     figure.suptitle("Unseen test pictures and the class DCP gives them: green is right, red wrong")
     figure.savefig(path, dpi=110)
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
     """``count`` items, evenly spaced over the list and so over the classes."""
-    step = len(items) / count
-    return [items[int(index * step)] for index in range(count)]
+    return [items[index * len(items) // count] for index in range(count)]

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
@@ -25,37 +25,27 @@ class Engine(ABC):
 
     @abstractmethod
     def run(self, tasks: Sequence[Task], reporter: Reporter = SILENT) -> Iterator[Outcome]:
-        """The outcome of every task, as soon as it is known.
-
-        Args:
-            tasks: independent of one another.
-            reporter: receives notes, and the training steps in this process.
-
-        Raises:
-            JobError: no task can be computed any more.
-        """
+        """The outcome of every task as soon as it is known; ``JobError`` if none can be computed
+        any more. The reporter receives notes, and the training steps in this process."""
 
 
 @dataclass(frozen=True)
 class Local(Engine):
-    """This machine.
-
-    Args:
-        workers: processes; with one, it is this process.
-        retries: times a task starts again when its process is killed.
-    """
+    """This machine."""
 
     workers: int = 1
+    """Processes; with one, it is this process."""
     retries: int = RETRIES
+    """Restarts of a task whose process is killed."""
 
     def run(self, tasks: Sequence[Task], reporter: Reporter = SILENT) -> Iterator[Outcome]:
-        """One task after the other, or one a worker."""
-        if self.workers == 1:
-            return (attempt(task, backbone_of, reporter.step) for task in tasks)
-        return self._in_processes(tasks, reporter)
+        """One task after the other, or one per worker.
 
-    def _in_processes(self, tasks: Sequence[Task], reporter: Reporter) -> Iterator[Outcome]:
-        """Every process is a pool of its own, so that a killed one loses its own task alone."""
+        Every process is a pool of its own, so that a killed one loses its own task alone.
+        """
+        if self.workers == 1:
+            yield from (attempt(task, backbone_of, reporter.step) for task in tasks)
+            return
         waiting, killed = deque(tasks), Counter[str]()
         idle: list[ProcessPoolExecutor] = []
         running: dict[Future[Outcome], tuple[Task, ProcessPoolExecutor]] = {}
@@ -79,7 +69,7 @@ class Local(Engine):
                             continue
                         reason = (
                             f"its worker process was killed ({killed[cell.key]} x), perhaps for "
-                            "want of memory; run the same command again, with fewer --workers"
+                            "lack of memory; run the same command again, with fewer --workers"
                         )
                         outcome = Outcome(task, error=reason)
                     yield outcome
@@ -107,14 +97,12 @@ class Ray(Engine):
     def run(self, tasks: Sequence[Task], reporter: Reporter = SILENT) -> Iterator[Outcome]:
         """Every backbone is loaded here, and sent to each machine once."""
         with self.cluster.connected(reporter.say) as ray:
-            references: dict[tuple[str, str], Any] = {}
-            calls = []
-            for task in tasks:
-                name = task.training.backbone, task.training.dtype
-                if name not in references:
-                    backbone = load_backbone(name[0], "cpu", name[1])
-                    references[name] = ray.put(partial(backbone.to, task.device))
-                calls.append((references[name], task))
+
+            @cache
+            def put(name: str, dtype: str, device: str) -> Any:
+                return ray.put(partial(load_backbone(name, "cpu", dtype).to, device))
+
+            calls = [(put(x.training.backbone, x.training.dtype, x.device), x) for x in tasks]
             yield from self.cluster.map(_attempt, calls, _lost, ordered=False)
 
 

@@ -1,11 +1,11 @@
-"""A grid: every combination of data set, method, backbone, shots and seed, as cells."""
+"""A grid: every combination of data set, method, backbone, shots and seed, as runs."""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from crossprompt.bench.loaders import domains_of, parts_of
 from crossprompt.bench.method_spec import Choice
@@ -16,20 +16,19 @@ from crossprompt.training.config import TrainConfig
 from crossprompt.utils.config import require
 from crossprompt.utils.text import did_you_mean
 
-ORDERS = ("listed", "sorted", "shuffled")
-"""Orders of the test images: the data set's, by label, or shuffled by the cell's seed."""
+Order = Literal["listed", "sorted", "shuffled"]
+ORDERS = get_args(Order)
+"""Orders of the test images: the data set's, by label, or shuffled by the run's seed."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The identity of one result; the same cell is never computed twice."""
+    """The identity of one run; the same one is never computed twice."""
 
     protocol: str
-    """One of ``PROTOCOLS``."""
     dataset: str
     """Trained on."""
     method: str
-    """One of ``METHODS``."""
     backbone: str
     """As ``load_clip`` takes it."""
     dtype: str
@@ -42,12 +41,10 @@ class Cell:
     """Settings that differ from the method's defaults."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """Settings that differ from the method's recipe."""
-    inference: str = "calibrated"
-    """``calibrated``, ``per-image`` or ``batch``."""
+    inference: Inference = "calibrated"
+    """The next two are set for ``batch`` alone."""
     test_batch_size: int | None = None
-    """Test images at a time, where ``inference`` is ``batch``."""
-    batch_order: str | None = None
-    """One of ``ORDERS``, where ``inference`` is ``batch``."""
+    batch_order: Order | None = None
     targets: tuple[str, ...] = ()
     """Other data sets that the protocol tests on."""
 
@@ -58,12 +55,12 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """The same for the same cell, whatever the order of its settings."""
+        """The same for the same run, whatever the order of its settings."""
         return key_of(self.to_json())
 
     @property
     def of_training(self) -> "Cell":
-        """The cell that stands for all with this training."""
+        """The run that stands for all with this training."""
         return replace(self, inference="calibrated", test_batch_size=None, batch_order=None)
 
     @property
@@ -86,7 +83,7 @@ class Cell:
 
 
 def key_of(cell: Mapping[str, Any]) -> str:
-    """The key of a cell as it stands in a line."""
+    """The key of a run, from its JSON in a line."""
     return json.dumps(cell, sort_keys=True)
 
 
@@ -95,7 +92,7 @@ class Grid:
     """Values to combine, see ``Cell``; each list has at least one entry."""
 
     datasets: Sequence[str]
-    """As ``load_dataset`` takes them; several that are learned together are joined by ``+``."""
+    """As ``load_dataset`` takes them; several that are trained together are joined by ``+``."""
     methods: Sequence[Choice]
     shots: Sequence[int] = (1, 2, 4, 8, 16)
     seeds: Sequence[int] = (1, 2, 3)
@@ -111,7 +108,7 @@ class Grid:
     """Other data sets to test on, for protocols that take some."""
 
     def cells(self) -> list[Cell]:
-        """Every cell once, those of a training together.
+        """Every run once, those of a training together.
 
         Raises:
             RequestError: a name or a setting is unknown, impossible or would be ignored.
@@ -154,14 +151,11 @@ class Grid:
         return {**(self.training if trained else {}), **choice.training}
 
     def _inferences(self) -> list[dict[str, Any]]:
-        batches = [
-            {"inference": "batch", "test_batch_size": size, "batch_order": order}
-            for size, order in product(self.test_batch_sizes, self.batch_orders)
-        ]
+        batches = list(product(self.test_batch_sizes, self.batch_orders))
         return [
-            fields
+            {"inference": inference, "test_batch_size": size, "batch_order": order}
             for inference in self.inference
-            for fields in (batches if inference == "batch" else [{"inference": inference}])
+            for size, order in (batches if inference == "batch" else [(None, None)])
         ]
 
     def _check(self) -> None:
@@ -185,35 +179,30 @@ class Grid:
             f"{' and '.join(self.protocols)} tests on no other data sets, so --targets would be "
             "ignored; leave it out",
         )
-        for choice, seed in product(self.methods, self.seeds):
+        for choice, seed, shots in product(self.methods, self.seeds, self.shots):
             config = TrainConfig.of({"seed": seed, **self._training_of(choice)}, choice.method)
-            for shots in self.shots:
-                config.recipe_of(find_method(choice.method), shots)
-
-
-NEVER_DEFAULT = ("template",)
-"""Settings whose default gives way to the data set's own, so that to set it is to differ."""
+            config.recipe_of(find_method(choice.method), shots)
 
 
 def changed_options(choice: Choice) -> dict[str, Any]:
-    """The settings that differ from the method's defaults."""
+    """The settings that differ from the method's defaults.
+
+    The template always counts as different: its default gives way to the data set's own.
+    """
     config = find_method(choice.method).Config
     given, defaults = config.of(choice.options, choice.method).to_json(), config().to_json()
     return {
         name: given[name]
         for name in given
-        if given[name] != defaults[name] or (name in NEVER_DEFAULT and name in choice.options)
+        if given[name] != defaults[name] or (name == "template" and name in choice.options)
     }
 
 
 def changed_training(training: Mapping[str, Any], method: str, shots: int) -> dict[str, Any]:
-    """The settings that differ from the method's recipe.
+    """The user's settings that differ from the method's recipe.
 
-    Args:
-        training: the user's settings.
-        method: a name.
-        shots: training images per class; where classes have fewer images the recipe is that of
-            fewer shots, so a setting is left out only if it is that of the recipe for all of them.
+    Where classes have fewer images than ``shots`` the recipe is that of fewer shots, so a setting
+    is left out only if it is that of the recipe for all of them.
     """
     recipes = [find_method(method).recipe(count) for count in range(1, shots + 1)]
     values = TrainConfig.of(training, method).to_json()

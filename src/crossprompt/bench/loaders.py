@@ -12,7 +12,7 @@ from crossprompt.data.dataset import Dataset
 from crossprompt.data.registry import DATASETS, ROOT_VARIABLE, load_dataset
 
 JOINT = "+"
-"""Joins data sets that are learned together, as in ``caltech101+dtd``."""
+"""Joins data sets that are trained together, as in ``caltech101+dtd``."""
 
 
 def root_for(root: str | None) -> str | None:
@@ -23,16 +23,8 @@ def root_for(root: str | None) -> str | None:
 
 @lru_cache(maxsize=32)
 def load_data(name: str, root: str | None) -> Dataset:
-    """A data set as the user of a grid names it.
-
-    Args:
-        name: of a data set, also with one of its domains as in ``pacs:photo``; or a folder or a CSV
-            file.
-        root: of the data sets that are known by name.
-
-    Raises:
-        RequestError: see ``load_dataset``.
-    """
+    """A data set by name, also with one of its domains as in ``pacs:photo``; or a folder or a CSV
+    file, which have no ``root``. Raises what ``load_dataset`` does."""
     entry = DATASETS.get(name) or DATASETS.get(name.partition(":")[0])
     return load_dataset(name, root if entry is not None and entry.uses_variable else None)
 

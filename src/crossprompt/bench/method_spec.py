@@ -1,6 +1,7 @@
 """A method with settings, as it is typed: ``dcp:variant=released,epochs=30``."""
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_origin
@@ -13,8 +14,6 @@ from crossprompt.utils.text import did_you_mean
 
 SEPARATOR = "|"
 """Between the values of a setting that takes several."""
-OF_METHOD, OF_TRAINING = "method", "training"
-"""Prefixes of a setting that both have, as in ``training.lr``."""
 
 
 @dataclass(frozen=True)
@@ -26,49 +25,41 @@ class Choice:
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
-def parse_method(word: str) -> Choice:
+def parse_method(spec: str) -> Choice:
     """Read a method with settings.
 
     Args:
-        word: ``NAME`` or ``NAME:SETTING=VALUE,SETTING=VALUE``; a comma that is not followed by a
-            name and ``=`` belongs to the value; several values are separated by ``|``.
+        spec: ``NAME`` or ``NAME:SETTING=VALUE,SETTING=VALUE``; a comma that is not followed by a
+            name and ``=`` belongs to the value; several values are separated by ``|``; a setting
+            that the method and its training both have is written as in ``training.lr``.
 
     Raises:
         RequestError: an unknown method, or a setting that is unknown, ambiguous or not understood.
     """
-    name, _, settings = word.partition(":")
+    name, _, pairs = spec.partition(":")
     method = find_method(name)
-    owners: dict[str, dict[str, Setting]] = {
-        OF_METHOD: {setting.name: setting for setting in method.Config.describe()},
-        OF_TRAINING: {s.name: s for s in TrainConfig.describe() if s.name != "seed"},
-    }
-    found: dict[str, dict[str, Any]] = {OF_METHOD: {}, OF_TRAINING: {}}
-    for pair in re.split(r",(?=[\w.-]+=)", settings) if settings else []:
+    known: dict[str, list[tuple[str, Setting]]] = defaultdict(list)
+    for owner, config in (("method", method.Config), ("training", TrainConfig)):
+        for setting in config.describe():
+            for key in (setting.name, f"{owner}.{setting.name}"):
+                known[key].append((owner, setting))
+    found: dict[str, dict[str, Any]] = {"method": {}, "training": {}}
+    for pair in re.split(r",(?=[\w.-]+=)", pairs) if pairs else []:
         key, equals, text = pair.partition("=")
+        key = key.replace("-", "_")
         if not equals:
-            raise RequestError(f"{word!r}: {pair!r} is no setting; expected NAME=VALUE")
-        owner, setting = _find(key.replace("-", "_"), owners, name)
+            raise RequestError(f"{spec!r}: {pair!r} is no setting; expected NAME=VALUE")
+        if key.rpartition(".")[2] == "seed":
+            raise RequestError(f"{name}: the seed is no setting of a method here; use --seeds")
+        if key not in known:
+            hint = did_you_mean(key, [x for x in known if ("." in x) == ("." in key)])
+            raise RequestError(f"neither {name} nor its training has a setting {key!r}; {hint}")
+        if len(known[key]) > 1:
+            choices = " or ".join(f"{owner}.{key}" for owner, _ in known[key])
+            raise RequestError(f"{name} and its training both have {key!r}; write {choices}")
+        ((owner, setting),) = known[key]
         value = text.split(SEPARATOR) if get_origin(setting.kind) is tuple else text
         label = f"{name}: {setting.name}"
         found[owner][setting.name] = setting.convert(value, label, strict=False)
-    method.Config.of(found[OF_METHOD], name)
-    return Choice(name, found[OF_METHOD], found[OF_TRAINING])
-
-
-def _find(
-    key: str, owners: Mapping[str, Mapping[str, Setting]], method: str
-) -> tuple[str, Setting]:
-    prefix, _, name = key.rpartition(".")
-    if prefix not in owners:
-        prefix, name = "", key
-    searched = [prefix] if prefix else list(owners)
-    found = [owner for owner in searched if name in owners[owner]]
-    if len(found) == 1:
-        return found[0], owners[found[0]][name]
-    if found:
-        choices = " or ".join(f"{owner}.{name}" for owner in found)
-        raise RequestError(f"{method} and its training both have {name!r}; write {choices}")
-    if name == "seed":
-        raise RequestError(f"{method}: the seed is no setting of a method here; use --seeds")
-    hint = did_you_mean(name, [known for owner in searched for known in owners[owner]])
-    raise RequestError(f"neither {method} nor its training has a setting {key!r}; {hint}")
+    method.Config.of(found["method"], name)
+    return Choice(name, found["method"], found["training"])

@@ -12,9 +12,6 @@ from crossprompt.data.benchmarks.catalog import BENCHMARKS
 from crossprompt.data.dataset import Dataset, Split
 from crossprompt.utils.config import require
 
-SHIFTED_DATASETS = {name: entry.shifted for name, entry in BENCHMARKS.items() if entry.shifted}
-"""Name of a benchmark to the data sets that show its classes, or some of them, otherwise."""
-
 Others: TypeAlias = Mapping[str, Dataset]
 """The data sets beside the one that is trained on, by name."""
 
@@ -54,13 +51,8 @@ class Protocol(ABC):
     """True if the user may name other data sets to test on."""
 
     def targets(self, dataset: str, chosen: Sequence[str], datasets: Sequence[str]) -> list[str]:
-        """Other data sets that a cell tests on, as part of its identity.
-
-        Args:
-            dataset: trained on.
-            chosen: by the user.
-            datasets: of the grid.
-        """
+        """Other data sets that a run tests on, as part of its identity: those chosen by the user,
+        or taken from the ``datasets`` of the grid."""
         return [name for name in chosen if name != dataset] if self.takes_targets else []
 
     def other_datasets(self, dataset: str, targets: Sequence[str]) -> tuple[str, ...]:
@@ -69,18 +61,8 @@ class Protocol(ABC):
 
     @abstractmethod
     def trial(self, name: str, data: Dataset, others: Others, shots: int, seed: int) -> Trial:
-        """Draw the training images, and list the evaluations.
-
-        Args:
-            name: of the data set that is trained on.
-            data: all of it.
-            others: those of ``other_datasets``.
-            shots: training images per class.
-            seed: of the draw.
-
-        Raises:
-            RequestError: the data does not suit the protocol.
-        """
+        """Draw the training images from ``data``, which is called ``name``, and list the
+        evaluations; ``RequestError`` if the data does not suit the protocol."""
 
 
 class FewShot(Protocol):
@@ -98,23 +80,22 @@ class DomainGeneralisation(Protocol):
 
     def other_datasets(self, dataset: str, targets: Sequence[str]) -> tuple[str, ...]:
         """The chosen ones, or the data set's shifted sets."""
-        return tuple(targets) or SHIFTED_DATASETS.get(dataset, ())
+        return tuple(targets) or (BENCHMARKS[dataset].shifted if dataset in BENCHMARKS else ())
 
     def trial(self, name: str, data: Dataset, others: Others, shots: int, seed: int) -> Trial:
         """A target of some of the classes is scored among those alone, as is usual for ImageNet's
         variants."""
         require(
             bool(others) or bool(data.shifted),
-            f"{name} has no images of other domains, which domain-generalisation tests on; name "
-            "data sets of the same classes with --targets, or choose another protocol",
+            f"{name} has no images of other domains; name data sets of the same classes with "
+            "--targets, or choose another protocol than domain-generalisation",
         )
-        known = set(data.class_names)
         for target, other in others.items():
-            unknown = [x for x in other.class_names if x not in known]
+            unknown = sorted(set(other.class_names) - set(data.class_names))
             require(
                 not unknown,
-                f"domain-generalisation tests on classes that were trained on, but {target} has "
-                f"{unknown[:1]} and {name} has not; for other classes choose cross-dataset",
+                f"{target} has the class {unknown[:1]} and {name} has not; domain-generalisation "
+                "tests on classes that were trained on, cross-dataset on others",
             )
         elsewhere = evaluations_on(others, "some")
         return Trial(data.few_shot(shots, seed), (*own_evaluations(name, data), *elsewhere))
@@ -148,11 +129,8 @@ class CrossDataset(Protocol):
         return [name for name in (chosen or datasets) if name != dataset]
 
     def trial(self, name: str, data: Dataset, others: Others, shots: int, seed: int) -> Trial:
-        require(
-            bool(others),
-            f"cross-dataset trained on {name} has nothing to test on; name other data sets with "
-            "--targets, or give several --datasets",
-        )
+        advice = "name other data sets with --targets, or give several --datasets"
+        require(bool(others), f"cross-dataset trained on {name} has nothing to test on; {advice}")
         own, elsewhere = own_evaluations(name, data)[:1], evaluations_on(others, "other")
         return Trial(data.few_shot(shots, seed), (*own, *elsewhere))
 

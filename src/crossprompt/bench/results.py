@@ -1,110 +1,141 @@
-"""Results files: a JSON object about a cell in every line, appended by several processes."""
+"""Results files: a JSON object about a run in every line, appended by several processes."""
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import stdev
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict, get_args
 
-import msgspec
 from filelock import FileLock
 
-from crossprompt.bench.grid import key_of
+from crossprompt.bench.grid import Cell, key_of
 from crossprompt.utils.files import decode_json, make_folder
 
+LINES, OUTCOMES = "lines.jsonl", "outcomes.jsonl"
+"""Runs with a result, and the status of runs without one."""
 
-def deviation(values: Sequence[float]) -> float:
-    """Standard deviation of a sample (n - 1); 0 for a single value."""
-    return stdev(values) if len(values) > 1 else 0.0
+
+class Line(TypedDict):
+    """The keys of ``lines.jsonl`` that are needed to resume a grid."""
+
+    format: Literal["crossprompt-result"]
+    version: Literal[1]
+    cell: dict[str, Any]
+    results: list[Any]
+    data_fingerprint: NotRequired[str]
+    weights_hash: NotRequired[str]
+
+
+State = Literal["asked", "failed", "not applicable"]
+"""A run is pending, has raised an error, or its method cannot do what the protocol requires."""
+
+
+class Entry(TypedDict):
+    """The keys of ``outcomes.jsonl``."""
+
+    format: Literal["crossprompt-outcome"]
+    version: Literal[1]
+    cell: dict[str, Any]
+    state: State
+    reason: str
 
 
 class CellFile:
-    """An append-only file of JSON objects, each about a cell.
+    """An append-only file of JSON objects, each about a run; the last one of a run counts.
 
     Args:
         path: its folder need not exist before something is added.
-        kind: the type of every line; a line may have more keys.
-        header: the format and version of every line.
+        kind: the type of every line; other keys are left out.
     """
 
-    def __init__(self, path: Path, kind: type, header: Mapping[str, Any]) -> None:
-        self.path, self._kind, self._header = path, kind, header
+    def __init__(self, path: Path, kind: type) -> None:
+        self.path, self._kind = path, kind
         self._known: dict[str, dict[str, Any]] = {}
-        self._end = self._count = 0  # bytes and lines that were read
+        self._end = self.count = 0
+        """Bytes and lines that were read."""
+        self.torn = False
+        """True if the last line had no end when it was read."""
 
-    def read(self) -> dict[str, dict[str, Any]]:
-        """The last line of every cell, by the cell's key; an incomplete last line is left out.
+    def read_on(self) -> Iterator[tuple[int, Any]]:
+        """Number and contents of every line that was added since; a torn last line is left out.
 
         Raises:
             RequestError: a line is damaged, or of another format or version.
         """
-        self._known, self._end, self._count = {}, 0, 0
-        self._read_on()
-        return dict(self._known)
-
-    def _read_on(self) -> None:
-        """Read the lines that were added since."""
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
             file.seek(self._end)
-            content = file.read()
-        content = content[: content.rfind(b"\n") + 1]
-        self._end += len(content)
-        for text in content.splitlines():
-            self._count += 1
-            source = f"line {self._count} of {self.path}"
-            advice = "remove that line, and its cell is computed again, or choose another --output"
-            decode_json(text, self._kind, source, advice)
-            line = msgspec.json.decode(text, type=dict[str, Any])
+            *lines, rest = file.read().split(b"\n")
+        self.torn = bool(rest)
+        advice = "remove the line, and crossprompt bench computes its cell anew"
+        for line in lines:
+            number = self.count + 1
+            source = f"{self.path}, line {number}"
+            found = decode_json(line, self._kind, source, advice) if line.strip() else None
+            self._end, self.count = self._end + len(line) + 1, number
+            if found:
+                yield number, found
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """The last line of every run, by the key of its cell."""
+        for _, line in self.read_on():
             self._known[key_of(line["cell"])] = line
+        return dict(self._known)
 
     def add(
         self,
         lines: Iterable[Mapping[str, Any]],
         is_new: Callable[[dict[str, Any] | None, Mapping[str, Any]], bool],
     ) -> bool:
-        """Add lines while no other process does; False if none was new.
-
-        Args:
-            lines: without ``format`` and ``version``.
-            is_new: whether to add a line, after the last one of its cell or None.
-        """
+        """Add those lines for which ``is_new(last line of the run or None, line)``, while no other
+        process does; False if there are none."""
         make_folder(self.path.parent)
         with FileLock(self.path.parent / f".{self.path.stem}.lock"):
-            self._read_on()
-            new = [x for x in lines if is_new(self._known.get(key_of(x["cell"])), x)]
+            known = self.read()
+            new = [x for x in lines if is_new(known.get(key_of(x["cell"])), x)]
             if not new:
                 return False
             if self.path.exists():
-                os.truncate(self.path, self._end)  # removes an incomplete last line
+                os.truncate(self.path, self._end)  # removes a torn last line
+            types = self._kind.__annotations__
+            header = {name: get_args(types[name])[0] for name in ("format", "version")}
             with self.path.open("ab") as file:
-                file.writelines(f"{json.dumps({**self._header, **x})}\n".encode() for x in new)
+                file.writelines(f"{json.dumps({**header, **x})}\n".encode() for x in new)
                 file.flush()
                 os.fsync(file.fileno())
         return True
 
 
-LINES = "lines.jsonl"
-FORMAT, VERSION = "crossprompt-result", 1
-
-
-class Line(TypedDict):
-    """The keys of a line that are always checked."""
-
-    format: Literal["crossprompt-result"]
-    version: Literal[1]
-    cell: dict[str, Any]
-    results: list[Any]
-
-
 class Lines(CellFile):
-    """The finished cells of a results folder, a line for each."""
+    """The finished runs of a results folder."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder / LINES, Line, {"format": FORMAT, "version": VERSION})
+        super().__init__(folder / LINES, Line)
 
     def append(self, line: Mapping[str, Any]) -> bool:
-        """Add a line; False if its cell is finished already, perhaps by another process."""
+        """Add a line; False if its run is finished already, perhaps by another process."""
         return self.add([line], lambda known, _: known is None)
+
+
+class Outcomes(CellFile):
+    """The runs of a results folder without a result; an entry says nothing once there is one."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / OUTCOMES, Entry)
+
+    def ask(self, cells: Iterable[Cell]) -> None:
+        """Add runs that are to be computed; an earlier entry of a run stays."""
+        entries = [{"cell": cell.to_json(), "state": "asked", "reason": ""} for cell in cells]
+        self.add(entries, lambda known, _: known is None)
+
+    def note(self, cells: Iterable[Cell], state: State, reason: str) -> None:
+        """Add the status of runs, unless their last entry says the same."""
+        entries = [{"cell": cell.to_json(), "state": state, "reason": reason} for cell in cells]
+        self.add(entries, lambda known, new: known is None or not new.items() <= known.items())
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Standard deviation of a sample (n - 1); 0 for a single value."""
+    return stdev(values) if len(values) > 1 else 0.0

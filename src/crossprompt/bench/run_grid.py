@@ -1,17 +1,16 @@
-"""Runs a grid: skips finished cells, computes the others, and writes every line at once."""
+"""Runs a grid: skips finished runs, computes the others, and writes every line at once."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from crossprompt.bench.cell_status import FAILED, NOT_APPLICABLE, Outcomes
 from crossprompt.bench.engines import SILENT, Engine
 from crossprompt.bench.grid import Cell
 from crossprompt.bench.loaders import load_backbone, load_data, parts_of
 from crossprompt.bench.protocols import PROTOCOLS
-from crossprompt.bench.results import Lines
+from crossprompt.bench.results import Lines, Outcomes, State
 from crossprompt.bench.task import Outcome, Task, describe, group
 from crossprompt.errors import RequestError
 from crossprompt.utils.progress import NOTE, Reporter
@@ -27,14 +26,12 @@ class Summary:
     finished_before: int = 0
     computed: list[Cell] = field(default_factory=list)
     not_applicable: list[tuple[Cell, str]] = field(default_factory=list)
-    """Cells whose method cannot do what the protocol requires, and why."""
+    """Runs whose method cannot do what the protocol requires, and why."""
     failed: list[tuple[Cell, str]] = field(default_factory=list)
-    """Cells without a line, and why; the next run tries them again."""
+    """Runs without a line, and why; the same command tries them again."""
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-
-        def with_reasons(pairs: Iterable[tuple[Cell, str]]) -> list[dict[str, Any]]:
+        def with_reasons(pairs: list[tuple[Cell, str]]) -> list[dict[str, Any]]:
             return [{"cell": cell.to_json(), "reason": reason} for cell, reason in pairs]
 
         return {
@@ -56,12 +53,12 @@ def run_grid(
     reporter: Reporter = SILENT,
     on_failure: Callable[[Outcome], object] | None = None,
 ) -> Summary:
-    """Compute every cell that is not finished.
+    """Compute every run that is not finished.
 
     Args:
-        cells: of one or several grids.
+        cells: the runs, of one or several grids.
         output: results folder.
-        engine: where to compute.
+        engine: computes them.
         root, device, threads: see ``Task``.
         reporter: receives the progress.
         on_failure: called at once with a task that failed while it was computed.
@@ -81,20 +78,23 @@ def run_grid(
         statuses.ask(todo)
 
     def record_unfinished(outcome: Outcome) -> None:
-        unfinished, reason = outcome.unfinished, outcome.error or ""
+        reason = outcome.error or ""
         pairs = summary.failed if outcome.applicable else summary.not_applicable
-        pairs += [(cell, reason) for cell in unfinished]
-        statuses.note(unfinished, FAILED if outcome.applicable else NOT_APPLICABLE, reason)
+        pairs += [(cell, reason) for cell in outcome.unfinished]
+        state: State = "failed" if outcome.applicable else "not applicable"
+        statuses.note(outcome.unfinished, state, reason)
 
     for outcome in unloadable:
         record_unfinished(outcome)
     count, done = reporter.count("Cells"), len(cells) - sum(len(task.cells) for task in ready)
     if tasks:
         count(done, len(cells))
-    versions = Versions(finished.values())
+    seen: dict[str, set[str]] = {}
+    for line in finished.values():
+        changed_versions(line, seen)
     for outcome in engine.run(ready, reporter):
         for cell, line in zip(outcome.task.cells, outcome.lines, strict=False):
-            for name in versions.changed(line):
+            for name in changed_versions(line, seen):
                 reporter.say(
                     f"{NOTE}{name} is not what it was when earlier lines were written; for results "
                     "that compare, choose a new --output"
@@ -115,11 +115,7 @@ def run_grid(
 
 
 def load_all(tasks: Sequence[Task], reporter: Reporter) -> tuple[list[Task], list[Outcome]]:
-    """Load every data set and backbone once.
-
-    Args:
-        tasks: to be computed.
-        reporter: receives the notes of the data sets, and what cannot be loaded, once each.
+    """Load every data set and backbone once, and report problems and notes once each.
 
     Returns:
         The tasks that can be computed, and the others as failed.
@@ -145,7 +141,7 @@ def load_all(tasks: Sequence[Task], reporter: Reporter) -> tuple[list[Task], lis
         backbone = (cell.backbone, "cpu", cell.dtype)
         found = [problem_of(f"the data set {x}", load_data, x, task.root) for x in names]
         found.append(problem_of(f"the backbone {cell.backbone}", load_backbone, *backbone))
-        if reasons := [reason for reason in dict.fromkeys(found) if reason is not None]:
+        if reasons := list(filter(None, dict.fromkeys(found))):
             failed.append(Outcome(task, error="; ".join(reasons)))
         else:
             ready.append(task)
@@ -158,27 +154,14 @@ def load_all(tasks: Sequence[Task], reporter: Reporter) -> tuple[list[Task], lis
     return ready, failed
 
 
-class Versions:
-    """Detects results side by side that are of different data or weights under one name.
-
-    Args:
-        lines: of a results file.
-    """
-
-    def __init__(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        self._seen: dict[str, set[str]] = {}
-        for line in lines:
-            self.changed(line)
-
-    def changed(self, line: Mapping[str, Any]) -> list[str]:
-        """Names whose version in a line is another than in all lines before."""
-        cell, changed = line["cell"], list[str]()
-        for name, version in (
-            (f"data set {cell['dataset']}", line.get("data_fingerprint", "")),
-            (f"backbone {cell['backbone']}", line.get("weights_hash", "")),
-        ):
-            seen = self._seen.setdefault(name, {version})
-            if version not in seen:
-                seen.add(version)
-                changed.append(name)
-        return changed
+def changed_versions(line: Mapping[str, Any], seen: dict[str, set[str]]) -> list[str]:
+    """Data set and backbone of a line, if other data or weights were ``seen`` under their name."""
+    versions = {
+        f"data set {line['cell']['dataset']}": line.get("data_fingerprint", ""),
+        f"backbone {line['cell']['backbone']}": line.get("weights_hash", ""),
+    }
+    known = {name: seen.setdefault(name, {version}) for name, version in versions.items()}
+    changed = [name for name, version in versions.items() if version not in known[name]]
+    for name in changed:
+        known[name].add(versions[name])
+    return changed

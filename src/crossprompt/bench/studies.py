@@ -12,20 +12,8 @@ from crossprompt.data.benchmarks.check import check_benchmark
 from crossprompt.utils.config import require
 
 BACKBONE = "openai/clip-vit-base-patch16"
-FEW_SHOT = (
-    "imagenet",
-    "caltech101",
-    "oxford_pets",
-    "stanford_cars",
-    "oxford_flowers",
-    "food101",
-    "fgvc_aircraft",
-    "sun397",
-    "dtd",
-    "eurosat",
-    "ucf101",
-)
-"""The eleven data sets of few-shot papers."""
+FEW_SHOT = tuple(BENCHMARKS)[:11]
+"""The eleven data sets of few-shot papers, which the catalog lists first."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +22,9 @@ class Study:
 
     title: str
     grids: tuple[Grid, ...]
-    """Each for its default backbone and dtype."""
 
     def cells(self, backbone: str, dtype: str, datasets: Sequence[str] = FEW_SHOT) -> list[Cell]:
-        """Every cell of the grids.
-
-        Args:
-            backbone: as ``load_clip`` takes it.
-            dtype: of the towers.
-            datasets: some of the eleven.
-
-        Raises:
-            RequestError: a data set is not one of the eleven.
-        """
+        """Every run of the grids on some of the eleven data sets; ``RequestError`` for others."""
         for name in datasets:
             require(name in FEW_SHOT, f"{name!r} is none of the eleven: {', '.join(FEW_SHOT)}")
         return [
@@ -78,12 +56,7 @@ STUDIES = {
 
 
 def missing_data(datasets: Sequence[str], root: Path) -> dict[str, list[str]]:
-    """Problems with the data of a study, by data set.
-
-    Args:
-        datasets: names of benchmarks; their shifted sets are checked too.
-        root: folder of the data sets.
-    """
+    """Problems with benchmarks and their shifted sets in the folder ``root``, by data set."""
     names = dict.fromkeys(x for name in datasets for x in (name, *BENCHMARKS[name].shifted))
-    found = {name: check_benchmark(BENCHMARKS[name], root).problems for name in names}
-    return {name: list(problems) for name, problems in found.items() if problems}
+    found = {name: list(check_benchmark(BENCHMARKS[name], root).problems) for name in names}
+    return {name: problems for name, problems in found.items() if problems}

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 
-from crossprompt.bench.cell_status import OUTCOMES
 from crossprompt.bench.report.build import Report, build_report
 from crossprompt.bench.report.entries import plain
-from crossprompt.bench.report.load import Record, Results, Unfinished, parse, to_frame
+from crossprompt.bench.report.load import Record, Results, Unfinished, to_frame
 from crossprompt.bench.report.tables import Table
-from crossprompt.bench.results import LINES
+from crossprompt.bench.results import LINES, OUTCOMES
 
 CLASSES = ("mammal", "fruit & nut", "land vehicle", "clothing")
 
@@ -85,7 +85,7 @@ def write_lines(folder: Path, lines: Iterable[Mapping[str, Any]]) -> Path:
 
 
 def entry(line: Mapping[str, Any], state: str = "failed", reason: str = "out of luck") -> Any:
-    """Of ``outcomes.jsonl``: what became of the cell of a line that was not written."""
+    """Entry of ``outcomes.jsonl`` for the run of a line that was not written."""
     head = {"format": "crossprompt-outcome", "version": 1}
     return {**head, "cell": line["cell"], "state": state, "reason": reason}
 
@@ -98,7 +98,7 @@ def write_entries(folder: Path, entries: Iterable[Mapping[str, Any]]) -> None:
 
 def records_of(*lines: Mapping[str, Any]) -> pd.DataFrame:
     """These lines alone, as they are read."""
-    return to_frame([parse(json.dumps(value).encode(), "a line") for value in lines], Record)
+    return to_frame(msgspec.convert(list(lines), list[Record]), Record)
 
 
 def report_of(*lines: Mapping[str, Any]) -> Report:

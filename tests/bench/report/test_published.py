@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from crossprompt.bench.protocols import PROTOCOLS, SHIFTED_DATASETS
+from crossprompt.bench.protocols import PROTOCOLS
 from crossprompt.bench.report import to_json
 from crossprompt.bench.report.entries import Measured, plain
 from crossprompt.bench.report.protocols import quotations
 from crossprompt.bench.report.tables import Table
 from crossprompt.bench.report.write import html, latex, markdown
 from crossprompt.bench.studies import BACKBONE, FEW_SHOT
+from crossprompt.data.benchmarks.catalog import BENCHMARKS
 from tests.bench.report.lines import SMALL, line, report_of, table_of
 
 LABEL = "published, ViT-B/16, not measured here"
@@ -103,7 +104,7 @@ def test_they_are_of_the_data_sets_that_this_library_knows_by_these_names() -> N
     for protocol in ("few-shot", "base-to-new"):
         assert found[protocol]["datasets"] == list(FEW_SHOT)
     shifted = found["domain-generalisation"]
-    assert shifted["columns"] == [*shifted["datasets"], *SHIFTED_DATASETS["imagenet"]]
+    assert shifted["columns"] == [*shifted["datasets"], *BENCHMARKS["imagenet"].shifted]
     assert set(found) - {"label", "backbones"} <= set(PROTOCOLS)
     assert BACKBONE in found["backbones"]
 
@@ -139,7 +140,7 @@ def test_they_are_of_the_data_sets_that_this_library_knows_by_these_names() -> N
     ],
 )
 def test_a_published_number_is_what_was_published(protocol, method, column, percent) -> None:
-    """Of every row one, copied a second time from the tables that the papers' repositories quote:
+    """One number of every row, copied a second time from tables in the papers' repositories:
     few-shot from the README of CasPL and a figure of CLIP-LoRA's paper, the others from the papers.
     """
     known = quotations()[protocol]

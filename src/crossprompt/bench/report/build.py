@@ -29,7 +29,6 @@ class Report:
     """Sections of tables and pictures, and where they come from."""
 
     facts: tuple[tuple[str, str], ...]
-    """Numbers of runs, methods, data sets: names with values."""
     notes: tuple[str, ...]
     sections: tuple[Section, ...]
     descriptions: tuple[Description, ...]
@@ -105,7 +104,10 @@ def describe(name: str, runs: pd.DataFrame) -> Description:
     }
     given = [_without_seed(settings) for settings in runs.settings]
     groups = runs.assign(settings=given).groupby(list(map(canonical, given)), sort=False)
-    settings = [(_datasets_and_shots(found), found.settings.iat[0]) for _, found in groups]
+    settings = [
+        (f"{_each(x.protocol)}: {_each(x.dataset)}; {_shots(x)}", x.settings.iat[0])
+        for _, x in groups
+    ]
     return Description(name, tuple(facts.items()), tuple(settings))
 
 
@@ -116,10 +118,12 @@ def reasons(scores: pd.DataFrame) -> Section | None:
     found = found.sort_values("state", key=lambda states: states.map(order.index), kind="stable")
     # runs that differ only in shots, seed and targets stand together
     groups = found.groupby(["state", "series", "protocol", "dataset", "reason"], sort=False)
-    rows = [
-        [protocol, dataset, _shots_and_seeds(group), state, reason]
-        for (state, _, protocol, dataset, reason), group in groups
-    ]
+    rows = []
+    for (state, _, protocol, dataset, reason), group in groups:
+        seeds = seeds_of(group)
+        word = "seed" if len(seeds) == 1 else "seeds"
+        runs = f"{len(group)}: {_shots(group)}, {word} {_each(seeds)}"
+        rows.append([protocol, dataset, runs, state, reason])
     columns = ["protocol", "trained on", "cells", "what became of them", "why"]
     names = pd.Index([series for (_, series, *_), _ in groups], name="method")
     table = Table(
@@ -139,15 +143,8 @@ def _without_seed(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "training": training}
 
 
-def _datasets_and_shots(runs: pd.DataFrame) -> str:
-    shots = count_shots(*sorted(runs.shots.unique()))
-    return f"{_each(runs.protocol)}: {_each(runs.dataset)}; {shots}"
-
-
-def _shots_and_seeds(runs: pd.DataFrame) -> str:
-    shots, seeds = sorted(runs.shots.unique()), sorted(runs.seed.unique())
-    word = "seed" if len(seeds) == 1 else "seeds"
-    return f"{len(runs)}: {count_shots(*shots)}, {word} {_each(seeds)}"
+def _shots(runs: pd.DataFrame) -> str:
+    return count_shots(*sorted(runs.shots.unique()))
 
 
 def _each(values: Iterable[Any]) -> str:

@@ -26,7 +26,7 @@ class Measured:
     fewer: bool = False
     """Other numbers of the report come from more seeds."""
     signed: bool = False
-    """A difference, shown with its sign."""
+    """Show the sign, as of a difference."""
 
     @property
     def deviation(self) -> float:
@@ -45,7 +45,6 @@ class Measured:
         return f"{100 * value:{'+' if self.signed else ''}.2f}"
 
     def spread(self) -> str:
-        """The deviation in points."""
         return f"{100 * self.deviation:.2f}"
 
     def __str__(self) -> str:
@@ -68,7 +67,6 @@ Entry: TypeAlias = Measured | Quoted | str | None
 
 
 def plain(entry: Entry) -> str:
-    """As text."""
     return MISSING if entry is None else str(entry)
 
 

@@ -22,7 +22,7 @@ def inference(records: pd.DataFrame) -> Section | None:
 
 
 def plot_inference(records: pd.DataFrame, path: Path) -> None:
-    """Accuracy by inference mode, and by size and order of the test batch.
+    """Draw accuracy by inference mode, and by size and order of the test batch.
 
     Args:
         records: finished runs; a panel for each trained method that answered in batches.
@@ -31,14 +31,10 @@ def plot_inference(records: pd.DataFrame, path: Path) -> None:
     Raises:
         RequestError: no run answered in batches.
     """
-    panels = [panel_of(*study) for study in studies(records).items()]
-    drawn = [panel for panel in panels if panel is not None]
-    if not drawn:
-        raise RequestError(
-            "found no line whose inference is 'batch'; there is nothing to compare, "
-            "run crossprompt bench with this rule too"
-        )
-    save(drawn, path)
+    panels = [panel for study in studies(records).items() if (panel := panel_of(*study))]
+    if not panels:
+        raise RequestError("no run has the inference 'batch'; run crossprompt bench with it too")
+    save(panels, path)
 
 
 def studies(records: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -70,9 +66,9 @@ def _card(title: str, scores: pd.DataFrame) -> Card:
     reference, last = numbers.get(("calibrated", sets[0])), f"{sets[0]}, minus calibrated"
     rules = scores.rule.unique()
     differences: dict[tuple[str, str], Entry] = {
-        (rule, last): minus(numbers.get((rule, sets[0])), reference) for rule in rules
+        (x, last): "" if x == "calibrated" else minus(numbers.get((x, sets[0])), reference)
+        for x in rules
     }
-    differences["calibrated", last] = ""
     table = Table(
         name=f"inference {title}",
         caption=f"Accuracy (%) by rule of inference, {title}",

@@ -8,15 +8,11 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 import pandas as pd
 
-from crossprompt.bench.cell_status import Outcomes
-from crossprompt.bench.grid import ORDERS
 from crossprompt.bench.grid import Cell as GridCell
 from crossprompt.bench.protocols import PROTOCOLS
-from crossprompt.bench.results import LINES
+from crossprompt.bench.results import LINES, OUTCOMES, CellFile, State
 from crossprompt.classifier.classifier import Inference
 from crossprompt.errors import RequestError
-from crossprompt.utils.files import decode_json
-from crossprompt.utils.text import one_line
 
 INFERENCE: tuple[str, ...] = get_args(Inference)
 STATES = {"failed": "failed", "asked": "missing", "not applicable": "not applicable"}
@@ -29,14 +25,12 @@ class Cell(GridCell):
     """A run's settings, checked for what the report distinguishes."""
 
     def __post_init__(self) -> None:
-        for value, known in ((self.protocol, tuple(PROTOCOLS)), (self.inference, INFERENCE)):
-            if value not in known:
-                raise ValueError(f"found {value!r}, expected one of {', '.join(known)}")
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"found {self.protocol!r}, expected one of {', '.join(PROTOCOLS)}")
         batch = (self.test_batch_size, self.batch_order)
-        if self.inference == "batch" and (batch[0] is None or self.batch_order not in ORDERS):
-            raise ValueError(f"found test_batch_size and batch_order {batch}, expected both")
-        if self.inference != "batch" and batch != (None, None):
-            raise ValueError(f"found test_batch_size and batch_order {batch}, expected null")
+        if any((value is None) == (self.inference == "batch") for value in batch):
+            expected = "both" if self.inference == "batch" else "null"
+            raise ValueError(f"found test_batch_size and batch_order {batch}, expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -72,8 +66,10 @@ class Record:
 class Unfinished:
     """One line of ``outcomes.jsonl``: the status of a run without a result."""
 
+    format: Literal["crossprompt-outcome"]
+    version: Literal[1]
     cell: Cell
-    state: Literal["asked", "failed", "not applicable"]
+    state: State
     reason: str
 
 
@@ -90,65 +86,45 @@ class Results:
 
 
 def read_results(folder: Path) -> Results:
-    """Read every run. A torn last line is left out with a note, as are all but the last line of
-    a run.
+    """Read every run of a results folder, or of its ``lines.jsonl`` itself.
 
-    Args:
-        folder: of the results, or its ``lines.jsonl`` itself.
+    A torn last line is left out with a note, as are all but the last line of a run.
 
     Raises:
         RequestError: there are no lines, or one is malformed; the file and the line are named.
     """
     path = folder if folder.is_file() else folder / LINES
     if not path.is_file():
-        raise RequestError(
-            f"found no {LINES} in {folder}; give the folder that crossprompt bench wrote, its "
-            "--output"
-        )
-    lines, notes = path.read_bytes().split(b"\n"), []
-    if lines.pop():
+        raise RequestError(f"found no {LINES} in {folder}; give the --output of crossprompt bench")
+    file = CellFile(path, Record)
+    lines, notes = list(file.read_on()), list[str]()
+    if file.torn:
         notes.append(
-            f"The last line of {path} (line {len(lines) + 1}) has no end: it was being written "
+            f"The last line of {path} (line {file.count + 1}) has no end: it was being written "
             "when the writer stopped, and is left out. crossprompt bench computes its cell anew."
         )
     numbers: dict[str, int] = {}
     records: dict[str, Record] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        record = parse(line, f"{path}, line {number}")
+    for number, record in lines:
         cell, key = record.cell, record.cell.key
         if key in numbers:
+            about = f"{cell.method} on {cell.dataset}, {count_shots(cell.shots)}, seed {cell.seed}"
             notes.append(
-                f"Lines {numbers[key]} and {number} of {path} are of the same cell ({cell.method} "
-                f"on {cell.dataset}, {count_shots(cell.shots)}, seed {cell.seed}); the last one "
-                "counts."
+                f"Lines {numbers[key]} and {number} of {path} are of the same cell ({about}); the "
+                "last one counts."
             )
         numbers[key], records[key] = number, record
     if not records:
         raise RequestError(f"{path} holds no finished cell yet; run crossprompt bench first")
     found = to_frame(list(records.values()), Record)
-    unfinished = [one for one in read_unfinished(path.parent) if one.cell.key not in records]
+    outcomes = CellFile(path.with_name(OUTCOMES), Unfinished)
+    last = {one.cell.key: one for _, one in outcomes.read_on()}
+    unfinished = [one for key, one in last.items() if key not in records]
     return Results(found, to_frame(unfinished, Unfinished), (*notes, *disagreements(found)))
 
 
-def parse(line: bytes, where: str) -> Record:
-    """Decode one line of ``lines.jsonl``; an error names ``where`` it stands."""
-    advice = "remove the line, and crossprompt bench computes its cell anew"
-    return decode_json(line, Record, where, advice)
-
-
-def read_unfinished(folder: Path) -> list[Unfinished]:
-    """Decode ``outcomes.jsonl``."""
-    outcomes = Outcomes(folder)
-    try:
-        return msgspec.convert(list(outcomes.read().values()), list[Unfinished])
-    except msgspec.ValidationError as error:
-        raise RequestError(f"{outcomes.path} is damaged ({one_line(error)}); remove it") from error
-
-
 def to_frame(found: Sequence[Record | Unfinished], kind: type) -> pd.DataFrame:
-    """One row per run; those that differ only in their targets have the same ``run``."""
+    """Table with a row per run; those that differ only in their targets have the same ``run``."""
     rows = [
         vars(one) | vars(one.cell) | {"run": replace(one.cell, targets=()).key} for one in found
     ]
@@ -158,7 +134,7 @@ def to_frame(found: Sequence[Record | Unfinished], kind: type) -> pd.DataFrame:
 
 
 def to_scores(records: pd.DataFrame) -> pd.DataFrame:
-    """One row per run and test set; adds ``test``, ``test_dataset`` and those of ``Result``."""
+    """Table with a row per run and test set, and the columns of ``Result``."""
     scores = records.explode("results", ignore_index=True)
     results = pd.DataFrame([vars(result) for result in scores.results], dtype=object)
     return scores.join(results.rename(columns={"name": "test", "dataset": "test_dataset"}))

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import StringIO
+from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import matplotlib
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -25,7 +27,7 @@ COLORS = (
     *("#d1456b", "#3f86c6", "#a97f14", "#2a9468", "#9468cc"),
     *("#d0622a", "#1c8c99", "#7c858f", "#c04fac", "#788a2a"),
 )
-"""Each to be seen on white and on black."""
+"""Visible on white and on black."""
 MARKERS = {
     "o": "M8 3.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 1 0 0-9z",
     "s": "M4 4h8v8H4z",
@@ -42,8 +44,6 @@ DODGE = 0.03
 
 @dataclass(frozen=True)
 class Panel:
-    """Contents of one pair of axes."""
-
     title: str
     axis: str
     body: pd.DataFrame
@@ -66,21 +66,20 @@ class Panel:
         return f"Accuracy in per cent against {self.axis}, {self.title}: {labels}."
 
 
-STYLE = ("color", "marker", "linestyle")
-"""Properties that distinguish curves, as matplotlib calls them."""
 Style: TypeAlias = dict[str, Any]
+"""Color, marker and linestyle of a curve, for matplotlib."""
 
 
 def styles(panels: Sequence[Panel]) -> dict[str, Style]:
     """One style per label: curves differ in color and marker, levels are dashed."""
     levels = [label for panel in panels for label in panel.levels]
     curves = [label for panel in panels for label in panel.curves]
-    markers, lines = list(MARKERS), list(DASHES)
+    labels = dict.fromkeys([*levels, *curves])
+    lines = cycle(line for line in DASHES for _ in COLORS)
     looks = {}
-    for place, label in enumerate(dict.fromkeys([*levels, *curves])):
-        marker, line = markers[place % len(markers)], lines[place // len(COLORS) % len(lines)]
-        more = ("", "--") if label in levels else (marker, line)
-        looks[label] = dict(zip(STYLE, (COLORS[place % len(COLORS)], *more), strict=True))
+    for label, color, marker, line in zip(labels, cycle(COLORS), cycle(MARKERS), lines):
+        marker, line = ("", "--") if label in levels else (marker, line)
+        looks[label] = {"color": color, "marker": marker, "linestyle": line}
     return looks
 
 
@@ -113,11 +112,10 @@ def save(panels: Sequence[Panel], path: Path, *, one_scale: bool = False) -> Non
             axes.set_title(textwrap.fill(panel.title, TITLE), fontsize=10)
         for axes in grid[len(panels) :]:
             axes.axis("off")
-        handles = {
-            label: handle
-            for axes in grid
-            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-        }
+        handles: dict[str, Artist] = {}
+        for axes in grid:
+            found, labels = axes.get_legend_handles_labels()
+            handles |= dict(zip(labels, found, strict=True))
         figure.legend(
             handles.values(), handles, loc="outside lower center", ncols=columns + 1, frameon=False
         )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from itertools import chain
 from statistics import mean
 from typing import Any, TypeAlias
 
@@ -31,10 +32,8 @@ Column: TypeAlias = str | int | tuple[str, ...]
 def published(
     protocol: str, scores: pd.DataFrame, columns: Sequence[Column], averaged: Sequence[str]
 ) -> tuple[Group, ...]:
-    """Groups of rows for a table, none where no data set of ``scores`` is one of theirs.
-
-    ``averaged`` are the data sets that our numbers are of, or the average of.
-    """
+    """Groups of rows for a table whose numbers are the averages of the data sets ``averaged``;
+    none where no data set of ``scores`` is among the published."""
     known = quotations().get(protocol)
     if known is None or not set(scores.dataset) & set(known["datasets"]):
         return ()
@@ -101,11 +100,9 @@ def few_shot(scores: pd.DataFrame) -> Section | None:
 def base_to_new(scores: pd.DataFrame) -> Section | None:
     """Accuracy on the classes trained on, on the others, and the harmonic mean of both."""
     ours = of_protocol(scores, "base-to-new")
-    cards: list[Card] = []
-    for shots in sorted(finished(ours).shots.unique(), reverse=True):
-        found = ours[ours.shots == shots]
-        cards += _per_dataset("base-to-new", found, finished(found), "test")
-    return section("base-to-new", cards)
+    by_shots = [ours[ours.shots == x] for x in sorted(finished(ours).shots.unique(), reverse=True)]
+    cards = [_per_dataset("base-to-new", found, finished(found), "test") for found in by_shots]
+    return section("base-to-new", list(chain(*cards)))
 
 
 def domain_shift(scores: pd.DataFrame) -> Section | None:
@@ -121,9 +118,8 @@ def cross_dataset(scores: pd.DataFrame) -> Section | None:
 
 def per_class(scores: pd.DataFrame) -> Section | None:
     """Accuracy of every class, at the most shots."""
-    tables = {
-        name: tuple(_classes(finished(of_protocol(scores, name)), name)) for name in PROTOCOLS
-    }
+    scores = finished(scores)
+    tables = {name: tuple(_classes(of_protocol(scores, name), name)) for name in PROTOCOLS}
     return section("per-class", [Card(name, t, wide=True) for name, t in tables.items() if t])
 
 
@@ -145,9 +141,9 @@ def _per_dataset(
     """A card for each data set, after that of their average.
 
     Args:
-        protocol: of the runs.
+        protocol: name of the runs' protocol.
         ours: all runs, also those without a result.
-        scores: what is shown of them.
+        scores: those that are shown.
         by: the columns: ``shots``, or ``test`` of runs with the same shots.
     """
     names, seeds, keys = ours.series.unique(), seeds_of(scores), ["series", by]

@@ -15,7 +15,7 @@ from crossprompt.methods import METHODS
 def arrange(
     records: pd.DataFrame, unfinished: pd.DataFrame | None = None, *, across_inference: bool = False
 ) -> pd.DataFrame:
-    """One row per run and test set, in the order of the report.
+    """Table with a row per run and test set, in the order of the report.
 
     Runs that differ only in their targets are merged; a run on several data sets that were
     trained together is split into one for each.
@@ -37,7 +37,13 @@ def arrange(
         scores = pd.concat([scores, unfinished.assign(joint="", main=False)], ignore_index=True)
     scores["rule"] = [_rule(row) for row in scores.itertuples()]
     rows = sorted(scores.itertuples(), key=_order)
-    keys = [_key(row, across_inference) for row in rows]
+    keys = [
+        canonical(
+            [x.method, x.options, x.training, x.backbone, x.dtype, x.joint]
+            + [x.rule] * (not across_inference)
+        )
+        for x in rows
+    ]
     first = dict(zip(reversed(keys), reversed(rows), strict=True))
     runs = [first[key] for key in dict.fromkeys(keys)]
     names = dict(zip(dict.fromkeys(keys), _names(runs, across_inference), strict=True))
@@ -66,7 +72,7 @@ def canonical(value: Any) -> str:
 
 
 def _split_joint(scores: pd.DataFrame) -> pd.DataFrame:
-    """Each row of a joint source belongs to the data set that it was tested on."""
+    """Give each row of a joint source to the data set that it was tested on."""
     parts = scores.groupby("run").test_dataset.transform(lambda found: JOINT.join(found.unique()))
     joint = (parts == scores.dataset) & (scores.test_dataset != scores.dataset)
     scores["joint"] = scores.dataset.where(joint, "")
@@ -89,43 +95,36 @@ def _order(run: Any) -> tuple[Any, ...]:
     place = known.index(run.method) if run.method in known else len(known)
     given = (len(run.options), len(run.training))  # the method as it is comes first
     settings = (canonical(run.options), canonical(run.training), run.joint, run.backbone, run.dtype)
-    order = ORDERS.index(run.batch_order) if run.batch_order in ORDERS else 0
+    order = ORDERS.index(run.batch_order or ORDERS[0])
     inference = (INFERENCE.index(run.inference), run.test_batch_size or 0, order)
     return (place, run.method, *given, *settings, *inference, run.shots, run.seed)
 
 
-def _key(run: Any, across_inference: bool) -> str:
-    """Everything that the runs of a series have in common."""
-    rule = "" if across_inference else run.rule
-    given = [run.method, run.options, run.training, run.backbone, run.dtype, run.joint, rule]
-    return canonical(given)
-
-
 def _names(runs: Sequence[Any], across_inference: bool) -> list[str]:
-    """One name each: the method, and those settings in which it differs from the others."""
+    """Name of each series: the method, and those settings in which it differs from the others."""
     backbones, dtypes = {run.backbone for run in runs}, {run.dtype for run in runs}
     given = [
-        {name: _word(value) for name, value in {**run.options, **run.training}.items()}
+        {name: _setting_text(value) for name, value in {**run.options, **run.training}.items()}
         for run in runs
     ]
     names = []
     for run, settings in zip(runs, given, strict=True):
         others = [x for other, x in zip(runs, given, strict=True) if other.method == run.method]
-        words = [run.method]
-        words += [
-            f"{name}={word}"
-            for name, word in settings.items()
-            if any(other.get(name) != word for other in others)
+        parts = [run.method]
+        parts += [
+            f"{name}={value}"
+            for name, value in settings.items()
+            if any(other.get(name) != value for other in others)
         ]
-        words += [f"({run.joint} together)"] if run.joint else []
-        words += [run.backbone] if len(backbones) > 1 else []
-        words += [run.dtype] if len(dtypes) > 1 else []
-        words += [f"({run.rule})"] * (not across_inference and run.rule != "calibrated")
-        names.append(" ".join(words))
+        parts += [f"({run.joint} together)"] if run.joint else []
+        parts += [run.backbone] if len(backbones) > 1 else []
+        parts += [run.dtype] if len(dtypes) > 1 else []
+        parts += [f"({run.rule})"] * (not across_inference and run.rule != "calibrated")
+        names.append(" ".join(parts))
     return names
 
 
-def _word(value: Any) -> str:
+def _setting_text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = value if isinstance(value, str) else canonical(value)

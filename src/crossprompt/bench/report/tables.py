@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
-from itertools import chain, count
+from itertools import chain, count, repeat
 from typing import Any
 
 import pandas as pd
@@ -27,8 +27,6 @@ class Group:
 
 @dataclass(frozen=True)
 class Row:
-    """One row as it is written."""
-
     label: str
     entries: tuple[Entry, ...]
     best: tuple[bool, ...]
@@ -37,10 +35,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Entries under a caption."""
-
     name: str
-    """Name of its file, in the report a unique one."""
+    """Name of its file."""
     caption: str
     groups: tuple[Group, ...]
     """Ours first."""
@@ -52,13 +48,12 @@ class Table:
     folded: bool = False
     """Show it only on demand."""
     every_seed: bool = True
-    """Show every seed's numbers on the page, too."""
+    """Show the numbers of every seed on the page, too."""
     sentences: bool = False
     """Let entries run over several lines."""
 
     @property
     def header(self) -> list[str]:
-        """Heading of the labels, and of every column."""
         body = self.groups[0].body
         return [str(body.index.name), *map(str, body.columns)]
 
@@ -67,12 +62,10 @@ class Table:
         """Rows of every group. Bold is the highest mean as it is shown, if at least two differ."""
         ours = pd.DataFrame(self.groups[0].body.to_numpy()).map(_shown).astype(float)
         best = ours.eq(ours.max()) & (ours.nunique() > 1) & self.best
-        marks = best.to_numpy().tolist()
-        marks += [[False] * best.shape[1]] * sum(len(group.body) for group in self.groups[1:])
-        found = iter(marks)
+        marks = chain(best.to_numpy().tolist(), repeat([False] * best.shape[1]))
         return [
             [
-                Row(str(label), tuple(entries), tuple(next(found)))
+                Row(str(label), tuple(entries), tuple(next(marks)))
                 for label, entries in zip(group.body.index, group.body.to_numpy(), strict=True)
             ]
             for group in self.groups
@@ -99,8 +92,6 @@ class Card:
 
 @dataclass(frozen=True)
 class Section:
-    """Cards of one protocol or study."""
-
     name: str
     """Anchor in the page, and name of its picture."""
     title: str
@@ -153,7 +144,7 @@ def with_unique_names(sections: Iterable[Section]) -> list[Section]:
     """Sections whose tables have unique names of lower-case ASCII letters, digits and hyphens."""
     taken: set[str] = set()
 
-    def renamed(table: Table) -> Table:
+    def rename(table: Table) -> Table:
         slug = re.sub(r"[^a-z0-9]+", "-", table.name.lower()).strip("-") or "table"
         names = chain([slug], (f"{slug}-{number}" for number in count(2)))
         name = next(name for name in names if name not in taken)
@@ -161,7 +152,7 @@ def with_unique_names(sections: Iterable[Section]) -> list[Section]:
         return replace(table, name=name)
 
     def card_of(card: Card) -> Card:
-        return replace(card, tables=tuple(map(renamed, card.tables)))
+        return replace(card, tables=tuple(map(rename, card.tables)))
 
     return [replace(part, cards=tuple(map(card_of, part.cards))) for part in sections]
 

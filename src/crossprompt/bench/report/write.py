@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,15 @@ def write_report(
     Raises:
         RequestError: ``folder`` is a file or cannot be written in, or there is no such format.
     """
-    writers = {"html": _write_html, "markdown": _write_markdown, "latex": _write_latex}
-    if unknown := [name for name in formats if name not in writers]:
+    if unknown := [name for name in formats if name not in FORMATS]:
         raise RequestError(f"unknown format {unknown[0]!r}; expected {', '.join(FORMATS)}")
-    if folder.exists() and not folder.is_dir():
-        raise RequestError(f"{folder} is a file; give a folder for the report")
     ensure_writable(folder)
-    return {name: writers[name](report, folder) for name in FORMATS if name in formats}
+    writers: dict[str, Callable[[], list[Path]]] = {
+        "html": lambda: [_write(folder / "report.html", html(report))],
+        "markdown": lambda: _write_markdown(report, folder),
+        "latex": lambda: _write_latex(report, folder),
+    }
+    return {name: write() for name, write in writers.items() if name in formats}
 
 
 def html(report: Report) -> str:
@@ -104,10 +106,6 @@ def to_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _write_html(report: Report, folder: Path) -> list[Path]:
-    return [_write(folder / "report.html", html(report))]
-
-
 def _write_markdown(report: Report, folder: Path) -> list[Path]:
     panels = {folder / f"{part.name}.png": part.panels for part in report.sections if part.panels}
     for path, drawn in panels.items():
@@ -133,20 +131,14 @@ def _write(path: Path, text: str) -> Path:
 @cache
 def _template(name: str) -> Template:
     """Template with its filters; that of LaTeX has ``<< >>`` and ``<% %>`` in place of braces."""
-    form = name.rpartition(".")[2]
-    brackets: dict[str, Any] = {
-        "variable_start_string": "<<",
-        "variable_end_string": ">>",
-        "block_start_string": "<%",
-        "block_end_string": "%>",
-    }
+    brackets = ("<%", "%>", "<<", ">>") if name.endswith(".tex") else ("{%", "%}", "{{", "}}")
     environment = Environment(
+        *brackets,
         loader=PackageLoader("crossprompt.bench.report"),
-        autoescape=form == "html",
+        autoescape=name.endswith(".html"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        **(brackets if form == "tex" else {}),
     )
     environment.filters |= {
         "grid": _grid,
@@ -205,6 +197,4 @@ def _table(table: Table) -> dict[str, Any]:
 def _entry(entry: Entry) -> Any:
     if isinstance(entry, Measured):
         return {"mean": entry.mean, "deviation": entry.deviation, "seeds": dict(entry.seeds)}
-    if isinstance(entry, Quoted):
-        return {"published": round(entry.percent / 100, 6)}
-    return entry
+    return {"published": round(entry.percent / 100, 6)} if isinstance(entry, Quoted) else entry
