@@ -47,13 +47,6 @@ def read_batches(
         yield Batch([path for path, _ in group], torch.stack([image for _, image in group]))
 
 
-def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Move a batch; to a GPU from pinned memory, which it copies while the next is being read."""
-    if device.type != "cuda":
-        return x.to(device)
-    return x.pin_memory().to(device, non_blocking=True)
-
-
 class ImageCache:
     """Decoded images, up to a budget, of files that are read once an epoch.
 
