@@ -70,7 +70,8 @@ def load_clip(
     checkpoint = open_checkpoint(locate.find_checkpoint(name, cache_dir))
     config = _read_config(checkpoint, activation)
     clip = build(config, checkpoint, device, dtype)
-    clip.name = locate.full_name(name)
+    path = Path(name).expanduser()  # absolute, to be found again from any working directory
+    clip.name = str(path.resolve()) if name != "tiny" and path.exists() else str(name)
     clip.tokenizer = _read_tokenizer(tokenizer, checkpoint, config, cache_dir)
     clip.preprocess = _read_preprocess(checkpoint.path.parent, config.image.side)
     return clip
@@ -105,11 +106,7 @@ def build(
 ) -> CLIP:
     """The model of ``config`` with a checkpoint's weights, frozen.
 
-    Args:
-        config: shapes are compared with the file's before any memory is allocated.
-        checkpoint: each of its tensors is read once.
-        device: where the weights go.
-        dtype: the dtype the towers compute in.
+    Shapes are compared with the file's before any memory is allocated.
 
     Raises:
         RequestError: a key is missing, unexpected or of the wrong shape.
@@ -228,12 +225,8 @@ def _read_tokenizer(
 def _read_preprocess(folder: Path, side: int) -> Preprocess:
     path = first_file(folder, locate.PREPROCESS)
     if path is None:
-        by_open_clip = first_file(folder, ["open_clip_config.json"])
-        return (
-            Preprocess.from_open_clip(by_open_clip, side)
-            if by_open_clip
-            else Preprocess(side, side)
-        )
+        path = folder / "open_clip_config.json"
+        return Preprocess.from_open_clip(path, side) if path.is_file() else Preprocess(side, side)
     preprocess = Preprocess.from_file(path)
     if preprocess.side != side:
         raise RequestError(

@@ -7,9 +7,10 @@ inserts prompt tokens before ``enter``, rewrites them before a block, or works o
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from msgspec import Meta
 from torch import nn
 from torch.nn import functional
 
@@ -26,18 +27,21 @@ from crossprompt.utils.shapes import (
     TextFeatures,
 )
 
+Size = Annotated[int, Meta(ge=1, le=2**20)]
+"""A product of three still fits in torch's 64-bit integers."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TowerConfig:
     """Sizes that both towers have."""
 
-    width: int
+    width: Size
     """Width of a token."""
-    blocks: int
+    blocks: Size
     """Number of transformer blocks."""
-    heads: int
+    heads: Size
     """Attention heads of a block."""
-    mlp_width: int
+    mlp_width: Size
     """Hidden width of a block's MLP."""
 
 
@@ -45,9 +49,9 @@ class TowerConfig:
 class ImageConfig(TowerConfig):
     """Sizes of the image tower."""
 
-    side: int
+    side: Size
     """Height and width of the input in pixels."""
-    patch: int
+    patch: Size
     """Height and width of a patch in pixels."""
 
     @property
@@ -60,9 +64,9 @@ class ImageConfig(TowerConfig):
 class TextConfig(TowerConfig):
     """Sizes of the text tower."""
 
-    vocabulary: int
+    vocabulary: Size
     """Number of token ids."""
-    context: int
+    context: Size
     """Most tokens in a text, start and end of text included."""
 
 
@@ -72,7 +76,7 @@ class CLIPConfig:
 
     image: ImageConfig
     text: TextConfig
-    embed: int
+    embed: Size
     """Width of the features of both towers."""
     activation: Literal["quick_gelu", "gelu"] = "quick_gelu"
     """Activation of every MLP: ``quick_gelu`` in OpenAI's checkpoints, ``gelu`` in most others."""
