@@ -6,13 +6,13 @@ from .csv_file import load_csv as load_csv
 from .dataset import Dataset as Dataset
 from .dataset import Item as Item
 from .dataset import Split as Split
+from .files import list_images as list_images
 from .folder import load_folder as load_folder
 from .images import BadImage as BadImage
 from .images import UndecodableImageError as UndecodableImageError
 from .images import UnreadableImageError as UnreadableImageError
 from .images import check_images as check_images
 from .images import decode_image as decode_image
-from .images import list_images as list_images
 from .images import read_image as read_image
 from .registry import DATASETS as DATASETS
 from .registry import load_dataset as load_dataset

@@ -1,4 +1,4 @@
-"""Finds, checks and reads image files: any kind that Pillow opens, as RGB.
+"""Reads and checks image files: any kind that Pillow opens, as RGB.
 
 ``read_image``, ``decode_image`` and ``convert_image`` decode alike, and raise one exception for
 everything that is no image.
@@ -20,7 +20,6 @@ from typing import TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
-from crossprompt.data.files import walk
 from crossprompt.errors import RequestError
 from crossprompt.utils.text import indented, one_line
 
@@ -50,15 +49,6 @@ def prefetch(function: Callable[[Task], Value], tasks: Iterable[Task]) -> Iterat
                 future.cancel()
 
 
-EXTENSIONS = frozenset(
-    f".{ending}"
-    for endings in (
-        "jpg jpeg jpe jfif png apng gif bmp dib webp tif tiff ppm pgm pbm pnm tga ico",
-        "jp2 j2k jpx avif avifs heic heif qoi pcx sgi dds",
-    )
-    for ending in endings.split()
-)
-"""Endings of image files; one that Pillow cannot read is reported, not skipped."""
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number of all."""
 
@@ -163,16 +153,6 @@ def convert_image(image: Image.Image) -> Image.Image:
             return _decode(image)
     except Exception as error:
         raise UndecodableImageError(_reason(error)) from error
-
-
-def list_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """All files in a folder and the folders in it that end as images do, sorted by their path."""
-    return [Path(path) for path in walk(folder) if is_image_name(path)]
-
-
-def is_image_name(path: str) -> bool:
-    """True if a path, or a file's name, ends as an image's does."""
-    return os.path.splitext(path)[1].lower() in EXTENSIONS
 
 
 def check_images(

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from crossprompt.data.benchmarks.lists import Place, Row, dataset_of, draw_splits, read_lines
 from crossprompt.data.dataset import Dataset
-from crossprompt.data.files import list_folders
-from crossprompt.data.images import list_images
+from crossprompt.data.files import list_folders, list_images
 from crossprompt.errors import RequestError
 from crossprompt.utils.text import listed
 

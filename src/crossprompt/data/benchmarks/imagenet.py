@@ -10,8 +10,7 @@ from pathlib import Path
 
 from crossprompt.data.benchmarks.lists import Place, read_lines
 from crossprompt.data.dataset import Dataset, Item, Split
-from crossprompt.data.files import list_files, list_folders, walk
-from crossprompt.data.images import is_image_name
+from crossprompt.data.files import is_image_name, list_folders, walk
 from crossprompt.errors import RequestError
 from crossprompt.utils.text import listed
 
@@ -89,7 +88,7 @@ def _list_split(folder: Path, numbers: Mapping[str, int]) -> Split:
     """The images in the class folders of a folder, by label; ``numbers`` has those of all."""
     classes = {each.name: each for each in list_folders(folder)}
     if not classes:
-        count = len(list_files(folder, recursive=False))
+        count = len(list(walk(folder, recursive=False)))
         raise RequestError(
             f"{folder} holds {count} files and no class folders; expected a folder for each class, "
             f"such as {folder.name}/{next(iter(numbers), 'n01440764')}: move every image into its "

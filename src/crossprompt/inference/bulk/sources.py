@@ -9,8 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from crossprompt.data.csv_file import CsvRow, read_csv
-from crossprompt.data.files import walk
-from crossprompt.data.images import is_image_name
+from crossprompt.data.files import is_image_name, walk
 from crossprompt.errors import RequestError
 from crossprompt.inference.base import Broken, ImageFile, Input, version_of_file
 

@@ -12,8 +12,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from crossprompt.data.files import is_visible
-from crossprompt.data.images import is_image_name
+from crossprompt.data.files import is_image_name, is_visible
 from crossprompt.errors import RequestError
 from crossprompt.inference.base import Broken, Input, Slice
 from crossprompt.inference.bulk.sources import Table
