@@ -201,14 +201,13 @@ def _read_tokenizer(
     cache_dir: str | PathLike[str] | None,
 ) -> Tokenizer:
     folder, names = checkpoint.path.parent, ["tokenizer.json"]
-    vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
-    given = first_file(folder, names) if given is None else given
+    given = given or first_file(folder, names)
     if isinstance(given, Tokenizer):
         tokenizer = given
     elif given is not None:
         tokenizer = Tokenizer.from_file(given)
-    elif vocabulary.is_file() and merges.is_file():
-        tokenizer = Tokenizer.from_vocabulary(vocabulary, merges)
+    elif (merges := folder / "merges.txt").is_file():
+        tokenizer = Tokenizer.from_file(folder / "vocab.json", merges)
     elif checkpoint.table is OPENAI and config.text.vocabulary == OPENAI_VOCABULARY:
         folder = locate.fetch(locate.CHECKPOINTS["ViT-B/16"], names, names, cache_dir)
         tokenizer = Tokenizer.from_file(folder / names[0])
