@@ -10,7 +10,6 @@ import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 from PIL import Image, ImageDraw, ImageFont
@@ -78,8 +77,8 @@ def _folder(package: str) -> Path:
 def read_split() -> dict[str, dict[str, list[str]]]:
     """Kind to split to code points, as committed."""
     text = files("crossprompt.data.benchmarks").joinpath("emoji.json").read_text("utf-8")
-    content: dict[str, Any] = json.loads(text)
-    return content["classes"]
+    classes: dict[str, dict[str, list[str]]] = json.loads(text)["classes"]
+    return classes
 
 
 def load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
@@ -95,13 +94,8 @@ def load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
     classes = read_split()
 
     def list_split(style: str, split: str) -> Split:
-        return Split(
-            tuple(
-                Item(drawn_picture(style, code, folder), label)
-                for label, kind in enumerate(classes)
-                for code in classes[kind][split]
-            )
-        )
+        labelled = [(x, label) for label, kind in enumerate(classes) for x in classes[kind][split]]
+        return Split(tuple(Item(drawn_picture(style, x, folder), label) for x, label in labelled))
 
     return Dataset(
         name="emoji",

@@ -40,9 +40,9 @@ def read_imagenet(place: Place) -> Dataset:
 def read_matched(place: Place) -> Dataset:
     """ImageNetV2: the folder ``0`` to ``999`` is the number of the class's line."""
     names = read_names(place)
-    label_of = {wnid: label for label, wnid in enumerate(sorted(names))}
-    numbers = {str(line): label_of[wnid] for line, wnid in enumerate(names)}
-    class_names = tuple(names[wnid] for wnid in label_of)
+    order = sorted(names)
+    numbers = {str(line): order.index(wnid) for line, wnid in enumerate(names)}
+    class_names = tuple(names[wnid] for wnid in order)
     return Dataset("imagenetv2", class_names, test=_list_split(place.images, numbers))
 
 
@@ -67,9 +67,9 @@ def read_names(place: Place) -> dict[str, str]:
     Raises:
         RequestError: the file is missing or not as described.
     """
-    folders = (place.folder, place.root / "imagenet")
-    there = [folder for folder in folders if (folder / CLASS_NAMES).exists()]
-    path = (there or [place.folder])[0] / CLASS_NAMES
+    path = place.folder / CLASS_NAMES
+    if not path.exists() and (other := place.root / "imagenet" / CLASS_NAMES).exists():
+        path = other
     pairs = [line.partition(" ") for line in read_lines(path)]
     names = {wnid: name.strip() for wnid, _, name in pairs}
     if len(names) < len(pairs) or not all(names.values()):
