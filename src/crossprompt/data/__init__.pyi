@@ -1,5 +1,5 @@
-from .benchmarks.benchmark import Benchmark as Benchmark
 from .benchmarks.catalog import BENCHMARKS as BENCHMARKS
+from .benchmarks.catalog import Benchmark as Benchmark
 from .benchmarks.catalog import ShiftedSet as ShiftedSet
 from .benchmarks.catalog import shifted_sets_of as shifted_sets_of
 from .csv_file import load_csv as load_csv

@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from crossprompt.data.benchmarks.benchmark import load_benchmark
-from crossprompt.data.benchmarks.catalog import BENCHMARKS
+from crossprompt.data.benchmarks.catalog import BENCHMARKS, load_benchmark
 from crossprompt.data.benchmarks.emoji import load_emoji
 from crossprompt.data.csv_file import load_csv
 from crossprompt.data.dataset import Dataset

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crossprompt.data.benchmarks.benchmark import (
+from crossprompt.data.benchmarks.catalog import (
     Benchmark,
     compare_sizes,
     describe_missing,
