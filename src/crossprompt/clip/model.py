@@ -14,7 +14,7 @@ from msgspec import Meta
 from torch import nn
 from torch.nn import functional
 
-from crossprompt.clip.blocks import ImageBlock, LastImageBlock, LastTextBlock, TextBlock
+from crossprompt.clip.blocks import Block, ImageBlock, LastImageBlock, LastTextBlock, TextBlock
 from crossprompt.clip.preprocess import Preprocess
 from crossprompt.clip.text_engine import TextTokens, TokenizedTexts
 from crossprompt.clip.tokenizer import Tokenizer
@@ -82,6 +82,13 @@ class CLIPConfig:
     """Activation of every MLP: ``quick_gelu`` in OpenAI's checkpoints, ``gelu`` in most others."""
 
 
+def _blocks(
+    kind: type[Block], last: type[Block], config: TowerConfig, activation: str
+) -> nn.ModuleList:
+    kinds = [kind] * (config.blocks - 1) + [last]
+    return nn.ModuleList(x(config.width, config.heads, config.mlp_width, activation) for x in kinds)
+
+
 class ImageTower(nn.Module):
     """Vision transformer with a class token and a norm before the first block."""
 
@@ -92,10 +99,7 @@ class ImageTower(nn.Module):
         self.class_token = nn.Parameter(torch.empty(config.width))
         self.positions = nn.Parameter(torch.empty(1 + config.patches, config.width))
         self.pre_norm = nn.LayerNorm(config.width)
-        kinds = [ImageBlock] * (config.blocks - 1) + [LastImageBlock]
-        self.blocks = nn.ModuleList(
-            kind(config.width, config.heads, config.mlp_width, activation) for kind in kinds
-        )
+        self.blocks = _blocks(ImageBlock, LastImageBlock, config, activation)
         self.post_norm = nn.LayerNorm(config.width)
         self.projection = nn.Linear(config.width, embed, bias=False)
 
@@ -124,10 +128,7 @@ class TextTower(nn.Module):
         words = torch.empty(config.vocabulary, config.width)
         self.words = nn.Embedding.from_pretrained(words, freeze=False)
         self.positions = nn.Parameter(torch.empty(config.context, config.width))
-        kinds = [TextBlock] * (config.blocks - 1) + [LastTextBlock]
-        self.blocks = nn.ModuleList(
-            kind(config.width, config.heads, config.mlp_width, activation) for kind in kinds
-        )
+        self.blocks = _blocks(TextBlock, LastTextBlock, config, activation)
         self.post_norm = nn.LayerNorm(config.width)
         self.projection = nn.Linear(config.width, embed, bias=False)
 
@@ -195,10 +196,8 @@ class CLIP(nn.Module):
 
     def logits(self, image: ImageFeatures, classes: ClassFeatures) -> Logits:
         """exp(logit_scale) times the cosine of every image and class, in fp32."""
-        image = functional.normalize(image.float(), dim=-1)
-        return (
-            self.logit_scale.float().exp() * image @ functional.normalize(classes.float(), dim=-1).T
-        )
+        image, classes = (functional.normalize(x.float(), dim=-1) for x in (image, classes))
+        return self.logit_scale.float().exp() * image @ classes.T
 
 
 def initialize(clip: CLIP, generator: torch.Generator) -> CLIP:

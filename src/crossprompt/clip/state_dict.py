@@ -92,9 +92,9 @@ def _table(column: int) -> dict[str, Source]:
         for name, keys in block:
             rows.append((prefix + name, [key_prefix + key for key in keys.split("|")]))
     table = {}
-    for name, keys in rows:
+    for name, own in rows:
         for part in ("weight", "bias") if name.endswith("*") else ("",):
-            stacked = tuple(key.replace("*", part) for key in keys)
+            stacked = tuple(key.replace("*", part) for key in own)
             table[name.replace("*", part)] = Source(stacked, stacked[0] in _TRANSPOSED)
     return table
 
@@ -187,9 +187,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
     torchscript = False
     try:
         if start[8:9] == b"{":  # eight bytes of length, then JSON
-            file = safe_open(path, framework="pt", device="cpu")
-            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 not a mapping
-            return Checkpoint(path, shapes, file.get_tensor)
+            tensors = safe_open(path, framework="pt", device="cpu")
+            shapes = {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118 not a mapping
+            return Checkpoint(path, shapes, tensors.get_tensor)
         zipped = zipfile.is_zipfile(path)
         if zipped:
             with zipfile.ZipFile(path) as archive:
