@@ -46,15 +46,14 @@ def name_classes(labels: Sequence[str], given: ClassNames = None) -> tuple[str, 
             f"{len(given)} class names are given, but there are {len(labels)} classes: "
             f"{listed(labels)}"
         )
-    seen: dict[str, tuple[str, str]] = {}
+    seen: dict[str, str] = {}
     for label, name in zip(labels, names, strict=True):
         if not name.strip():
             raise RequestError(f"class {label!r} has an empty name; give it one that has words")
-        other_label, other = seen.setdefault(readable(name).casefold(), (label, name))
-        if other_label != label:
+        if (other := seen.setdefault(readable(name).casefold(), label)) != label:
             raise RequestError(
-                f"the class {label!r} is called {name!r}, and {other_label!r} is called {other!r}, "
-                "which differs only in case or spaces, if at all; merge them, or rename one"
+                f"the classes {other!r} and {label!r} are both called {name!r}, but for case and "
+                "spaces; merge them, or rename one"
             )
     return tuple(names)
 

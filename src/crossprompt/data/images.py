@@ -26,7 +26,7 @@ from crossprompt.utils.text import indented, one_line
 Task = TypeVar("Task")
 Value = TypeVar("Value")
 
-WORKERS = max(1, min(8, os.cpu_count() or 1))
+WORKERS = min(8, os.cpu_count() or 1)
 """Threads that decode; Pillow releases the interpreter's lock while it does."""
 AHEAD = 4
 """Tasks in flight per thread."""
@@ -252,15 +252,11 @@ def _reason(error: Exception, formats: Sequence[str] | None = None) -> str:
     match error:
         case _RefusedError():
             return str(error)
-        case FileNotFoundError():
-            return "no such file"
-        case PermissionError():
-            return "permission denied"
+        case FileNotFoundError() | PermissionError():
+            return str(error.strerror).lower()
         case UnidentifiedImageError():
             taken = f"that is taken ({', '.join(formats)})" if formats else "Pillow can read"
             return f"not an image format {taken}, or damaged in its first bytes"
-        case Image.DecompressionBombError():
-            return f"too many pixels to decode safely: {error}"
         case MemoryError():
             return "too large for the memory"
     return f"cannot be decoded: {one_line(error) or type(error).__name__}"

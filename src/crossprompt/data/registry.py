@@ -96,11 +96,8 @@ def _unknown(path: Path) -> str:
     if path.is_file():
         return f"{path} is neither a folder nor a .csv file; give one of them, or a data set's name"
     known = [name for name in DATASETS if name not in OWN]
-    try:
-        beside = [x.name for x in path.parent.iterdir() if x.is_dir() or x.suffix == ".csv"]
-    except OSError:
-        beside = []
-    found = nearest(path.name, beside, 0.8)
+    beside = [x for x in path.parent.glob("*") if x.is_dir() or x.suffix == ".csv"]
+    found = nearest(path.name, [x.name for x in beside], 0.8)
     near = str(path.with_name(found)) if found else nearest(str(path), known)
     hint = f" (did you mean {near!r}?)" if near else ""
     return (

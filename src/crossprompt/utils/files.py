@@ -1,4 +1,4 @@
-"""File hashes, atomic writes, and output folders checked before any work is done."""
+"""Files: JSON and safetensors checked as they are read, hashes, atomic writes, output folders."""
 
 import hashlib
 import os
@@ -49,25 +49,10 @@ def read_json(path: Path, kind: type[T], advice: str, largest: int = 2**24) -> T
     return decode_json(data, kind, str(path), advice)
 
 
-PIECE = 2**20
-"""Bytes per read."""
-
-
 def hash_file(path: Path, prefix: bytes = b"") -> str:
-    """SHA-256 of a file in hexadecimal, read in pieces.
-
-    Args:
-        path: the file.
-        prefix: bytes that are hashed before it.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    digest = hashlib.sha256(prefix)
+    """SHA-256 of ``prefix`` and a file in hexadecimal; ``OSError`` if it cannot be read."""
     with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.sha256(prefix)).hexdigest()
 
 
 def make_folder(folder: Path) -> None:
