@@ -148,10 +148,9 @@ class TextTokens:
         return self.with_activations(x)
 
     def write_each(self, prompts: Float[Tensor, "texts length width"]) -> "TextTokens":
-        """Replace the first ``length`` of each text's own tokens (``TokenizedTexts.with_room``).
+        """Replace the first ``length`` of each text's own tokens, texts in the caller's order.
 
-        Args:
-            prompts: one for each text, ``[texts, length, width]`` in the caller's order.
+        ``TokenizedTexts.with_room`` makes the tokens that are replaced.
         """
         x, starts = self.activations, self._own_positions(offset=0)
         index = (starts[:, None] + torch.arange(prompts.shape[1])).flatten().to(x.device)

@@ -96,10 +96,6 @@ class Tokenizer:
     def tokenize_names(self, names: Sequence[str], suffix: str = ".") -> TokenizedTexts:
         """Tokenize class names, each followed by ``suffix``; they share the start of text alone.
 
-        Args:
-            names: the classes, in the order their features will have.
-            suffix: text after each name.
-
         Raises:
             RequestError: there is no name, or one is blank or cannot be tokenized.
         """
@@ -116,9 +112,7 @@ class Tokenizer:
     ) -> TokenizedTexts:
         """Tokenize complete texts, such as filled templates; they share their common beginning.
 
-        Args:
-            texts: any texts, in the order their features will have.
-            labels: names each text in an error; the texts themselves by default.
+        ``labels`` name the texts in errors, by default the texts themselves.
 
         Raises:
             RequestError: there is no text, not one label per text, or one cannot be tokenized.
@@ -144,11 +138,7 @@ class Tokenizer:
 
 
 def clip_backend(model: models.BPE) -> tokenizers.Tokenizer:
-    """CLIP's text handling around a byte-pair model: lower case, single spaces, words, bytes.
-
-    Args:
-        model: with the end-of-word suffix ``</w>``, trained or not.
-    """
+    """CLIP's text handling around a byte-pair model: lower case, single spaces, words, bytes."""
     backend = tokenizers.Tokenizer(model)
     backend.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]

@@ -29,11 +29,8 @@ def read_csv(path: str | os.PathLike[str], any_bytes: bool = False) -> Iterator[
     """The rows of a CSV file (UTF-8, commas), the column names first; blank lines are left out.
 
     Rows are read as they are needed. One that is no CSV, or that has not as many fields as the
-    first, comes with its ``problem`` instead of an error.
-
-    Args:
-        path: the file.
-        any_bytes: take bytes that are not UTF-8 (as surrogate escapes), as a path may hold them.
+    first, comes with its ``problem`` instead of an error. ``any_bytes`` also takes bytes that are
+    not UTF-8 (as surrogate escapes), as a path may hold them.
 
     Raises:
         RequestError: the file cannot be read.

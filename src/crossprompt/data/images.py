@@ -54,6 +54,7 @@ Progress = Callable[[int, int], None]
 
 _RUN_PROGRAMS = frozenset(("EPS", "WMF"))  # Pillow starts Ghostscript, or lets Windows draw
 _SIXTEEN_BIT_IN_I = frozenset(("PNG", "PPM"))  # 16-bit files that Pillow holds in 32-bit pixels
+_EMPTY = "the file is empty (0 bytes)"
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -68,7 +69,7 @@ _UPRIGHT = {
 
 @dataclass(frozen=True)
 class BadImage:
-    """A file that cannot be read as an image, and why."""
+    """A file that cannot be read as an image, and the reason."""
 
     path: Path
     reason: str
@@ -110,7 +111,7 @@ def read_image(path: str | os.PathLike[str], enough: int | None = None) -> Image
         if not stat.S_ISREG(status.st_mode):
             raise _RefusedError("a folder or a device, no file")  # a pipe would be waited for
         if status.st_size == 0:
-            raise _RefusedError("the file is empty (0 bytes)")
+            raise _RefusedError(_EMPTY)
         return _open(path, enough)
     except Exception as error:  # on garbage Pillow raises anything, down to struct.error
         raise UnreadableImageError(BadImage(path, _reason(error))) from error
@@ -129,14 +130,14 @@ def decode_image(
         file: the bytes.
         enough: see ``read_image``.
         formats: Pillow's names of accepted formats; all that need no other program by default.
-        most_pixels: a larger image is refused before it is decoded; Pillow's limit by default.
+        most_pixels: a larger image is an error before it is decoded; Pillow's limit by default.
 
     Raises:
         UndecodableImageError: it is empty, damaged, truncated, too large, or no image.
     """
     try:
         if file.seek(0, os.SEEK_END) == 0:
-            raise _RefusedError("the file is empty (0 bytes)")
+            raise _RefusedError(_EMPTY)
         return _open(file, enough, formats, most_pixels)
     except Exception as error:
         raise UndecodableImageError(_reason(error, formats)) from error

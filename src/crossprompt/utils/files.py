@@ -18,11 +18,7 @@ T = TypeVar("T")
 def decode_json(data: bytes | str, kind: type[T], source: str, advice: str) -> T:
     """Decode JSON and check it against a type: a dataclass, a ``msgspec.Struct``, ``list[int]``, …
 
-    Args:
-        data: the text.
-        kind: the expected type; values are not converted.
-        source: names the text in an error.
-        advice: ends the error with the way out.
+    Values are not converted. ``source`` names the text in an error, ``advice`` is the way out.
 
     Raises:
         RequestError: it is no JSON, or of another type.

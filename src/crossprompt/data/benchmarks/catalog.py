@@ -4,7 +4,7 @@ import os
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -162,15 +162,9 @@ def compare_sizes(benchmark: Benchmark, data: Dataset, source: str | None = None
 
 def missing_images(data: Dataset) -> list[Path]:
     """The images of a data set that are not there; each folder is listed once."""
-    there: dict[str, frozenset[str]] = {}
-    missing = []
-    for path in (path for split in data.splits.values() for path in split.paths):
-        folder, name = os.path.split(path)
-        if folder not in there:
-            there[folder] = frozenset(os.listdir(folder) if os.path.isdir(folder) else ())
-        if name not in there[folder]:
-            missing.append(path)
-    return missing
+    names = cache(lambda folder: {*os.listdir(folder)} if folder.is_dir() else set())
+    paths = (path for split in data.splits.values() for path in split.paths)
+    return [path for path in paths if path.name not in names(path.parent)]
 
 
 def describe_missing(data: Dataset, missing: list[Path]) -> str:

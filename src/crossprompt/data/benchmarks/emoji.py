@@ -34,11 +34,7 @@ STYLES = (SOURCE, *SHIFTED)
 
 
 def draw(style: str, code: str) -> Image.Image:
-    """Draw an emoji on a transparent square.
-
-    Args:
-        style: one of ``STYLES``.
-        code: a single Unicode code point in hexadecimal, such as ``1F40E``.
+    """Draw an emoji (a code point in hexadecimal, such as ``1F40E``) on a transparent square.
 
     Raises:
         RequestError: the package with the style's art is not installed, or lacks the emoji.
@@ -82,10 +78,7 @@ def read_split() -> dict[str, dict[str, list[str]]]:
 
 
 def load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
-    """Draw the pictures, once, and list them.
-
-    Args:
-        root: folder for the pictures; the user's cache folder by default.
+    """Draw the pictures into ``root``, by default the user's cache folder, and list them.
 
     Raises:
         RequestError: one of the packages with the art is not installed.
