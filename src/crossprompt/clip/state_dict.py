@@ -32,8 +32,8 @@ class Source:
 
     def read(self, read_key: Callable[[str], Tensor]) -> Tensor:
         """The parameter, from the tensors that ``read_key`` returns for the keys."""
-        tensors = [read_key(key) for key in self.keys]
-        tensor = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+        first, *others = (read_key(key) for key in self.keys)
+        tensor = torch.cat([first, *others]) if others else first
         return tensor.T if self.transposed else tensor
 
     def write(self, parameter: Tensor) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crossprompt.errors import RequestError
+from crossprompt.utils.files import read_lines
 from crossprompt.utils.text import listed
 
 ClassNames = str | os.PathLike[str] | Sequence[str] | Mapping[str, str] | None
@@ -89,11 +90,7 @@ def check_class_names(class_names: Any) -> None:
 
 
 def _read(path: Path, labels: Sequence[str]) -> list[str] | dict[str, str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"cannot read the class names in {path} as UTF-8: {error}") from error
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = read_lines(path)
     pairs = [line.partition(":") for line in lines]
     keys = [composed(label.strip()) if colon else "" for label, colon, _ in pairs]
     if not set(keys) & set(labels):

@@ -79,16 +79,17 @@ def load_dataset(
 
 def _call(name: str, loader: Callable[..., Dataset], options: dict[str, Any]) -> Dataset:
     parameters = inspect.signature(loader).parameters
-    if unknown := [option for option in options if option not in parameters]:
-        meant = did_you_mean(unknown[0], parameters)
-        raise RequestError(f"the data set {name} has no option {unknown[0]!r}; {meant}")
-    needed = [key for key, parameter in parameters.items() if parameter.default is parameter.empty]
-    if missing := [option for option in needed if option not in options]:
-        raise RequestError(
-            f"the data set {name} needs the option {missing[0]}, which says where it is"
-            + (f" (--root, or {ROOT_VARIABLE})" if missing[0] == "root" else "")
-            + (f"; your folder {name} is ./{name}" if Path(name).is_dir() else "")
-        )
+    for option in options:
+        if option not in parameters:
+            meant = did_you_mean(option, parameters)
+            raise RequestError(f"the data set {name} has no option {option!r}; {meant}")
+    for option, parameter in parameters.items():
+        if parameter.default is parameter.empty and option not in options:
+            raise RequestError(
+                f"the data set {name} needs the option {option}, which says where it is"
+                + (f" (--root, or {ROOT_VARIABLE})" if option == "root" else "")
+                + (f"; your folder {name} is ./{name}" if Path(name).is_dir() else "")
+            )
     return loader(**options)
 
 

@@ -45,6 +45,21 @@ def read_json(path: Path, kind: type[T], advice: str, largest: int = 2**24) -> T
     return decode_json(data, kind, str(path), advice)
 
 
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file, without spaces around them; empty ones are left out.
+
+    Raises:
+        RequestError: it cannot be read, is not UTF-8, or has no lines.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"cannot read {path} as UTF-8 text: {error}") from error
+    if lines := [line.strip() for line in text.splitlines() if line.strip()]:
+        return lines
+    raise RequestError(f"{path} is empty")
+
+
 def hash_file(path: Path, prefix: bytes = b"") -> str:
     """SHA-256 of ``prefix`` and a file in hexadecimal; ``OSError`` if it cannot be read."""
     with path.open("rb") as file:

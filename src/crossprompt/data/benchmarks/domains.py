@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from crossprompt.data.benchmarks.lists import Place, Row, dataset_of, draw_splits, read_lines
+from crossprompt.data.benchmarks.lists import Place, Row, dataset_of, draw_splits
 from crossprompt.data.dataset import Dataset
 from crossprompt.data.files import list_folders, list_images
 from crossprompt.errors import RequestError
+from crossprompt.utils.files import read_lines
 from crossprompt.utils.text import listed
 
 

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from crossprompt.data.benchmarks.lists import Place, read_lines
+from crossprompt.data.benchmarks.lists import Place
 from crossprompt.data.dataset import Dataset, Item, Split
 from crossprompt.data.files import is_image_name, list_folders, walk
 from crossprompt.errors import RequestError
+from crossprompt.utils.files import read_lines
 from crossprompt.utils.text import listed
 
 CLASS_NAMES = "classnames.txt"
