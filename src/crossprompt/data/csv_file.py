@@ -55,8 +55,7 @@ def _read_rows(file: TextIO, any_bytes: bool) -> Iterator[CsvRow]:
             continue
         if not any(fields):
             continue
-        width = width or len(fields)
-        problem = ""
+        width, problem = width or len(fields), ""
         if len(fields) != width:
             problem = f"{len(fields)} fields, expected {width} as in line 1"
         elif not any_bytes and any("\udc80" <= x <= "\udcff" for x in "".join(fields)):

@@ -78,8 +78,7 @@ class Split(Sequence[Item]):
 def check_items(items: object, what: str) -> None:
     """``RequestError`` unless these are a sequence of ``Item``; ``what`` they are for is named."""
     if not isinstance(items, Sequence) or isinstance(items, str):
-        found = f"found a {type(items).__name__} to {what}"
-        raise RequestError(f"{found}, expected labelled images, such as the split of a data set")
+        raise RequestError(f"found a {type(items).__name__} to {what}, expected a split's items")
     for item in items:
         if not isinstance(item, Item) or not isinstance(item.label, Integral):
             raise RequestError(

@@ -253,8 +253,10 @@ def _reason(error: Exception, formats: Sequence[str] | None = None) -> str:
     match error:
         case _RefusedError():
             return str(error)
-        case FileNotFoundError() | PermissionError():
-            return str(error.strerror).lower()
+        case FileNotFoundError():
+            return "no such file"
+        case PermissionError():
+            return "permission denied"
         case UnidentifiedImageError():
             taken = f"that is taken ({', '.join(formats)})" if formats else "Pillow can read"
             return f"not an image format {taken}, or damaged in its first bytes"

@@ -84,7 +84,7 @@ def _list_class_folders(folder: Path, images: Path) -> list[Row]:
 
 def _obstacle(data: Dataset, path: Path, source: str) -> str:
     """The reason why no few-shot set can be drawn from a published list that lacks a class."""
-    found = set(data.train.labels)
+    found = {*data.train.labels}
     lacking = [name for label, name in enumerate(data.class_names) if label not in found]
     if not lacking:
         return ""
