@@ -80,10 +80,7 @@ def load_clip(
 def save_clip(clip: CLIP, folder: str | PathLike[str], dtype: torch.dtype | None = None) -> None:
     """Write Hugging Face's folder format, which ``load_clip`` and ``transformers.CLIPModel`` read.
 
-    Args:
-        clip: with its ``tokenizer`` and ``preprocess``.
-        folder: created if need be; files of the same names are replaced.
-        dtype: of the weights in the file, the model's own by default.
+    Files of the same names are replaced. ``dtype`` of the weights is the model's own by default.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -16,10 +16,8 @@ from crossprompt.utils.files import read_json, read_lines
 SPLITS_PAGE = "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md"
 """The page that links CoOp's split files and class names."""
 
-VAL, TEST = 0.2, 0.3
-"""Shares of each class that CoOp drew where a data set has no splits of its own."""
-SEED = 1
-"""Seed of the draws made here, so that everyone has the same ones."""
+VAL, TEST, SEED = 0.2, 0.3, 1
+"""Shares of each class, as CoOp drew them where there are no splits, and the seed of the draw."""
 
 
 @dataclass(frozen=True)
