@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from crossprompt.clip import save_clip
+from crossprompt.clip.load import save_clip
 from tests.backbone import even_clip, write_items
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start

@@ -19,7 +19,7 @@ from crossprompt.classifier import hub as ours
 from crossprompt.classifier.classifier import Classifier
 from crossprompt.classifier.hub import fetch, is_repository
 from crossprompt.classifier.loading import load
-from crossprompt.clip import load_clip
+from crossprompt.clip.load import load_clip
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import CARD, DESCRIPTION, FROZEN, LEARNED

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from crossprompt.cli import main
-from crossprompt.clip import save_clip
+from crossprompt.clip.load import save_clip
 from crossprompt.methods import METHODS
 from tests.backbone import EVEN, NAMES
 from tests.clip.random_clip import make_clip

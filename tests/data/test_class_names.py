@@ -44,8 +44,8 @@ def test_a_file_holds_names_in_order_or_after_their_labels(
         ("n01_hen: hen\nowl", "given for ''"),
         ("n01_hen: hen\nn01_hen: cock", "'n01_hen' twice"),
         ("n01_hen: \nn02_owl: owl", "'n01_hen' has an empty"),
-        ("owl\nowl", "'n02_owl' is called 'owl'"),
-        ("owl\nOwl", "'Owl', and 'n01_hen'"),
+        ("owl\nowl", "'n01_hen' .*'n02_owl' .*'owl'"),
+        ("owl\nOwl", "'n01_hen' .*'Owl'"),
     ],
 )
 def test_a_file_of_other_names_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -67,7 +67,7 @@ def test_a_mapping_of_unknown_labels_is_refused() -> None:
 
 @pytest.mark.parametrize("labels", [["Cat", "cat"], ["a b", "a_b"], ["a_b", "a_b_"]])
 def test_labels_that_differ_only_in_case_or_spaces_are_refused(labels: list[str]) -> None:
-    with pytest.raises(RequestError, match="is called") as raised:
+    with pytest.raises(RequestError, match="rename") as raised:
         name_classes(labels)
     assert all(repr(label) in str(raised.value) for label in labels)
 

@@ -83,7 +83,7 @@ def test_paths_can_be_relative_to_another_folder_or_absolute(folder: Path, tmp_p
         ('path,label\n"cat/0.png,cat\n', "line 2: "),
         (
             "path,label\ncat/0.png,cat\ndog/0.png,Cat\n",
-            "'cat', and 'Cat' is called 'Cat'",
+            "'Cat' and 'cat'",
         ),
         ("path,label\ncat/0.png,cat\ncat/1.png,cat\n", "one class, 'cat'"),
         (SPLITS.replace("dog/0.png,dog,train", ""), "'dog'"),

@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from crossprompt.data import Dataset, Split, load_folder
+from crossprompt.data import folder as reading
+from crossprompt.data.folder import find_equal
 from crossprompt.errors import RequestError
 
 
@@ -204,3 +206,26 @@ def test_class_names_can_be_given(write_images) -> None:
     root = write_images({"n01": 2, "n02": 2})
     assert load_folder(root, class_names=["a hen", "an owl"]).class_names == ("a hen", "an owl")
     assert load_folder(root, class_names={"n02": "owl"}).class_names == ("n01", "owl")
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> dict[str, Path]:
+    contents = {"a": b"1", "copy of a": b"1", "same size": b"2", "longer": b"12", "none": b""}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    return {name: tmp_path / name for name in contents}
+
+
+def test_equal_files_are_grouped(copies: dict[str, Path], tmp_path: Path) -> None:
+    assert find_equal([*copies.values(), tmp_path / "missing", tmp_path]) == [
+        [copies["a"], copies["copy of a"]]
+    ]
+
+
+def test_a_file_of_a_size_of_its_own_is_not_read(
+    copies: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(reading, "hash_file", lambda path: read.append(path))
+    find_equal(copies.values())
+    assert copies["longer"] not in read

@@ -21,7 +21,6 @@ from crossprompt.data import (
     check_images,
     decode_image,
     images,
-    list_images,
     read_image,
 )
 from crossprompt.errors import RequestError
@@ -205,7 +204,7 @@ UNREADABLE = {
     "truncated.bmp": (encoded("bmp")[:1500], "cannot be decoded: "),
     "truncated.tif": (encoded("tiff")[:1500], "cannot be decoded: "),
     "checksum.png": (flipped_checksum(), "cannot be decoded: "),
-    "bomb.png": (png(60_000, 60_000, 8, 2, b""), "too many pixels to decode safely: "),
+    "bomb.png": (png(60_000, 60_000, 8, 2, b""), "3600000000 pixels"),
     "float.tif": (float_tiff(), "32-bit pixels (mode F) have no fixed range"),
     "drawing.eps": (encoded("eps"), "not an image format Pillow can read"),
 }
@@ -315,24 +314,6 @@ def test_skipped_images_come_back_in_order_and_progress_counts_each_file_once(
 
 def test_no_images_are_no_error() -> None:
     assert check_images([]) == []
-
-
-def test_images_are_listed_sorted_and_without_hidden_or_other_files(tmp_path: Path) -> None:
-    for name in ("b/2.JPG", "b/10.png", "a.heic", "é.png", "Z.gif"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    for name in (
-        ".DS_Store",
-        "._a.jpg",
-        "Thumbs.db",
-        "notes.txt",
-        ".hidden/a.jpg",
-        "__MACOSX/a.jpg",
-    ):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    names = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)]
-    assert names == ["Z.gif", "a.heic", "b/10.png", "b/2.JPG", "é.png"]
 
 
 def photograph(width: int, height: int) -> Image.Image:

@@ -16,7 +16,6 @@ from crossprompt.classifier.hub import push_folder
 from crossprompt.classifier.saving import save
 from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Item, check_items
-from crossprompt.data.loader import to_device
 from crossprompt.errors import JobError, RequestError
 from crossprompt.inference.base import BATCH as BATCH
 from crossprompt.inference.base import Array, ImageClassifier
@@ -25,6 +24,7 @@ from crossprompt.methods.base import Method
 from crossprompt.methods.features import Examples
 from crossprompt.methods.heads import Frozen
 from crossprompt.methods.uncalibrated import PerBatch, PerImage
+from crossprompt.utils.device import to_device
 from crossprompt.utils.shapes import Images, Logits
 
 Inference = Literal["calibrated", "per-image", "batch"]

@@ -9,8 +9,7 @@ from textwrap import fill, indent
 
 from crossprompt.cli.args import add_flag, add_option
 from crossprompt.cli.console import print_json, print_table, reporting
-from crossprompt.data.benchmarks.benchmark import Benchmark
-from crossprompt.data.benchmarks.catalog import BENCHMARKS
+from crossprompt.data.benchmarks.catalog import BENCHMARKS, Benchmark
 from crossprompt.data.benchmarks.check import Findings, check_benchmark, draw_tree
 from crossprompt.data.benchmarks.lists import SPLITS_PAGE
 from crossprompt.data.registry import ROOT_VARIABLE

@@ -82,12 +82,9 @@ class Attention(nn.Module):
     def project(
         self, x: Tokens, parts: slice = ALL, weight: Float[Tensor, "outputs width"] | None = None
     ) -> Float[Tensor, "rows tokens parts"]:
-        """Queries, keys and values side by side, or some of the three.
+        """Queries, keys and values side by side, or ``parts`` of the three.
 
-        Args:
-            x: tokens.
-            parts: the slice of the three projections.
-            weight: replaces the attention's own, for all three.
+        ``weight`` replaces the attention's own, that of all three.
         """
         width = x.shape[-1]
         rows = slice(parts.start * width, parts.stop * width)
@@ -99,11 +96,7 @@ class Attention(nn.Module):
     ) -> QueryTokens:
         """Attend from all tokens of ``x``, or from ``queries`` alone, to all tokens of ``x``.
 
-        Args:
-            x: tokens.
-            attend: applies the mask.
-            project: ``Attention.project``, or a replacement.
-            queries: some of the tokens; the others' queries are not computed.
+        ``attend`` applies the mask; ``project`` is ``Attention.project``, or a replacement.
         """
         if queries is None:
             query, key, value = self._split(project(self, x, ALL))
@@ -144,14 +137,7 @@ class Block(nn.Module):
     def mix(
         self, x: Tokens, attend: Attend, project: Project, queries: QueryTokens | None = None
     ) -> QueryTokens:
-        """Attention, then MLP, each added to its input.
-
-        Args:
-            x: tokens.
-            attend: applies the mask.
-            project: computes queries, keys and values.
-            queries: those of the tokens that are read afterwards; the others are not computed.
-        """
+        """Attention, then MLP, each added to its input; only for ``queries`` if they are given."""
         own = x if queries is None else queries
         normed = None if queries is None else self.norm_1(queries)
         own = own + self.attention(self.norm_1(x), attend, project, normed)
@@ -198,10 +184,8 @@ class LastTextBlock(TextBlock):
 
     def forward(self, tokens: TextTokens, project: Project = Attention.project) -> TextTokens:
         """Tokens to end-of-text tokens."""
-        parts = tokens.parts(self.most_tokens)
-        return tokens.join_ends(
-            [
-                self.run(part.activations, part.attend_from_ends, project, part.ends())
-                for part in parts
-            ]
-        )
+        ends = [
+            self.run(part.activations, part.attend_from_ends, project, part.ends())
+            for part in tokens.parts(self.most_tokens)
+        ]
+        return tokens.join_ends(ends)

@@ -70,7 +70,8 @@ def load_clip(
     checkpoint = open_checkpoint(locate.find_checkpoint(name, cache_dir))
     config = _read_config(checkpoint, activation)
     clip = build(config, checkpoint, device, dtype)
-    clip.name = locate.full_name(name)
+    path = Path(name).expanduser()  # absolute, to be found again from any working directory
+    clip.name = str(path.resolve()) if name != "tiny" and path.exists() else str(name)
     clip.tokenizer = _read_tokenizer(tokenizer, checkpoint, config, cache_dir)
     clip.preprocess = _read_preprocess(checkpoint.path.parent, config.image.side)
     return clip
@@ -79,10 +80,7 @@ def load_clip(
 def save_clip(clip: CLIP, folder: str | PathLike[str], dtype: torch.dtype | None = None) -> None:
     """Write Hugging Face's folder format, which ``load_clip`` and ``transformers.CLIPModel`` read.
 
-    Args:
-        clip: with its ``tokenizer`` and ``preprocess``.
-        folder: created if need be; files of the same names are replaced.
-        dtype: of the weights in the file, the model's own by default.
+    Files of the same names are replaced. ``dtype`` of the weights is the model's own by default.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,11 +103,7 @@ def build(
 ) -> CLIP:
     """The model of ``config`` with a checkpoint's weights, frozen.
 
-    Args:
-        config: shapes are compared with the file's before any memory is allocated.
-        checkpoint: each of its tensors is read once.
-        device: where the weights go.
-        dtype: the dtype the towers compute in.
+    Shapes are compared with the file's before any memory is allocated.
 
     Raises:
         RequestError: a key is missing, unexpected or of the wrong shape.
@@ -204,14 +198,13 @@ def _read_tokenizer(
     cache_dir: str | PathLike[str] | None,
 ) -> Tokenizer:
     folder, names = checkpoint.path.parent, ["tokenizer.json"]
-    vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
-    given = first_file(folder, names) if given is None else given
+    given = given or first_file(folder, names)
     if isinstance(given, Tokenizer):
         tokenizer = given
     elif given is not None:
         tokenizer = Tokenizer.from_file(given)
-    elif vocabulary.is_file() and merges.is_file():
-        tokenizer = Tokenizer.from_vocabulary(vocabulary, merges)
+    elif (merges := folder / "merges.txt").is_file():
+        tokenizer = Tokenizer.from_file(folder / "vocab.json", merges)
     elif checkpoint.table is OPENAI and config.text.vocabulary == OPENAI_VOCABULARY:
         folder = locate.fetch(locate.CHECKPOINTS["ViT-B/16"], names, names, cache_dir)
         tokenizer = Tokenizer.from_file(folder / names[0])
@@ -228,12 +221,8 @@ def _read_tokenizer(
 def _read_preprocess(folder: Path, side: int) -> Preprocess:
     path = first_file(folder, locate.PREPROCESS)
     if path is None:
-        by_open_clip = first_file(folder, ["open_clip_config.json"])
-        return (
-            Preprocess.from_open_clip(by_open_clip, side)
-            if by_open_clip
-            else Preprocess(side, side)
-        )
+        path = folder / "open_clip_config.json"
+        return Preprocess.from_open_clip(path, side) if path.is_file() else Preprocess(side, side)
     preprocess = Preprocess.from_file(path)
     if preprocess.side != side:
         raise RequestError(

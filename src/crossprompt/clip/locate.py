@@ -1,4 +1,4 @@
-"""Finds the files of a checkpoint: in the package, in a folder, or on the Hugging Face hub."""
+"""Finds the files of a checkpoint (package, folder or Hugging Face hub) and reads its config."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,28 @@ from crossprompt.errors import RequestError
 from crossprompt.utils.text import nearest, one_line
 
 Activation = Literal["quick_gelu", "gelu"]
-Json = Mapping[str, Any]
+
+TINY = Path(__file__).parent / "tiny"
+"""The checkpoint that comes with the package."""
+CHECKPOINTS = {
+    "tiny": "tiny",
+    "ViT-B/32": "openai/clip-vit-base-patch32",
+    "ViT-B/16": "openai/clip-vit-base-patch16",
+    "ViT-L/14": "openai/clip-vit-large-patch14",
+    "ViT-B/16 laion2b": "laion/CLIP-ViT-B-16-laion2B-s34B-b88K",
+}
+"""Well-known checkpoints: their names in papers, and the name that ``load_clip`` takes."""
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt")
+PREPROCESS = ("preprocessor_config.json", "processor_config.json")
+BESIDE_WEIGHTS = ("config.json", "open_clip_config.json", *TOKENIZER, *PREPROCESS)
+"""Every small file that a checkpoint may need."""
 
 EPSILON = 1e-5
 """Epsilon of every LayerNorm."""
 HEAD_WIDTH = 64
 """Width of an attention head in every CLIP by OpenAI, and open_clip's default."""
-LARGEST = 2**20
-"""Largest size: a product of three still fits in torch's 64-bit integers."""
 
 SIZES: dict[str, dict[str, tuple[str, int, str, int]]] = {
     "image": {
@@ -42,11 +56,9 @@ SIZES: dict[str, dict[str, tuple[str, int, str, int]]] = {
     },
 }
 """Our name of every size to the key and default of ``transformers``, then those of open_clip."""
-HUGGING_FACE_TOWERS = {"image": "vision_config", "text": "text_config"}
-OPEN_CLIP_TOWERS = {"image": "vision_cfg", "text": "text_cfg"}
 
 
-def from_hugging_face(settings: Json) -> CLIPConfig:
+def from_hugging_face(settings: Mapping[str, Any]) -> CLIPConfig:
     """Read the ``config.json`` of a ``transformers.CLIPModel``.
 
     Raises:
@@ -54,7 +66,7 @@ def from_hugging_face(settings: Json) -> CLIPConfig:
     """
     _expect("model_type", settings.get("model_type"), "clip")
     found: dict[str, Any] = {"embed": settings.get("projection_dim", 512)}
-    for tower, key in HUGGING_FACE_TOWERS.items():
+    for tower, key in {"image": "vision_config", "text": "text_config"}.items():
         repeated = settings.get(f"{key}_dict")  # in older files; it then counts
         own = (settings.get(key) if repeated is None else repeated) or {}
         _expect("num_channels", own.get("num_channels", 3), 3)
@@ -68,41 +80,36 @@ def from_hugging_face(settings: Json) -> CLIPConfig:
 def to_hugging_face(config: CLIPConfig, start: int, end: int) -> dict[str, Any]:
     """The ``config.json`` from which ``transformers.CLIPModel`` builds the same model.
 
-    Args:
-        config: the sizes.
-        start: id of the start of text.
-        end: id of the end of text, where ``transformers`` pools.
+    ``start`` and ``end`` are the ids of start and end of text; ``transformers`` pools at the end.
     """
-    shared = {
-        "projection_dim": config.embed,
-        "hidden_act": config.activation,
-        "layer_norm_eps": EPSILON,
-    }
+    embed = {"projection_dim": config.embed}
+    shared = {**embed, "hidden_act": config.activation, "layer_norm_eps": EPSILON}
     image, text = (
-        {row[0]: asdict(config)[tower][name] for name, row in SIZES[tower].items()}
-        for tower in ("image", "text")
+        {row[0]: asdict(config)[tower][name] for name, row in sizes.items()}
+        for tower, sizes in SIZES.items()
     )
     ids = {"bos_token_id": start, "eos_token_id": end, "pad_token_id": end}
     return {
         "architectures": ["CLIPModel"],
         "model_type": "clip",
-        "projection_dim": config.embed,
+        **embed,
         "text_config": {"model_type": "clip_text_model", **text, **ids, **shared},
         "vision_config": {"model_type": "clip_vision_model", **image, "num_channels": 3, **shared},
     }
 
 
-def from_open_clip(settings: Json) -> CLIPConfig:
+def from_open_clip(settings: Mapping[str, Any]) -> CLIPConfig:
     """Read an ``open_clip_config.json``, or its ``model_cfg`` alone.
 
     Raises:
         RequestError: it has a setting that this CLIP does not support.
     """
     model = settings.get("model_cfg", settings)
-    _expect_only("model_cfg", model, ["embed_dim", "quick_gelu", *OPEN_CLIP_TOWERS.values()])
+    towers = {"image": "vision_cfg", "text": "text_cfg"}
+    _expect_only("model_cfg", model, ["embed_dim", "quick_gelu", *towers.values()])
     activation = "quick_gelu" if model.get("quick_gelu", False) else "gelu"
     found: dict[str, Any] = {"embed": model.get("embed_dim"), "activation": activation}
-    for tower, key in OPEN_CLIP_TOWERS.items():
+    for tower, key in towers.items():
         own = model.get(key, {})
         _expect_only(key, own, [row[2] for row in SIZES[tower].values()])
         sizes = {name: own.get(row[2], row[3]) for name, row in SIZES[tower].items()}
@@ -132,14 +139,11 @@ def from_shapes(shapes: Mapping[str, tuple[int, ...]], activation: Activation) -
             sizes["heads"] = max(1, sizes["width"] // HEAD_WIDTH)
             sizes["mlp_width"] = shapes[f"{prefix}0.mlp.c_fc.bias"][0]
         embed = shapes["text_projection"][1]
-    except KeyError as error:
+    except (KeyError, ValueError, IndexError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else "the wrong number of axes"
         raise RequestError(
-            f"it has no {error.args[0]}; expected the keys of a CLIP with a vision transformer "
-            "(ResNet image towers are not supported)"
-        ) from None
-    except (ValueError, IndexError):
-        raise RequestError(
-            "its tensors have the wrong number of axes; expected a CLIP with a vision transformer"
+            f"it has {reason}; expected a CLIP with a vision transformer (ResNet image towers are "
+            "not supported)"
         ) from None
     return _checked({"image": image, "text": text, "embed": embed, "activation": activation})
 
@@ -149,16 +153,11 @@ def _checked(found: dict[str, Any]) -> CLIPConfig:
         config = msgspec.convert(found, CLIPConfig)
     except msgspec.ValidationError as error:
         raise RequestError(f"one of its values is wrong: {error}") from None
-    sizes = {"feature width": config.embed}
-    sizes |= {f"image {name}": size for name, size in asdict(config.image).items()}
-    sizes |= {f"text {name}": size for name, size in asdict(config.text).items()}
-    for name, size in sizes.items():
-        if not 1 <= size <= LARGEST:
-            raise RequestError(f"its {name} is {size!r:.20}; expected 1 to {LARGEST}")
-    for tower in ("image", "text"):
-        width, heads = sizes[f"{tower} width"], sizes[f"{tower} heads"]
-        if width % heads:
-            raise RequestError(f"its {tower} width {width} is no multiple of its {heads} heads")
+    for name, tower in (("image", config.image), ("text", config.text)):
+        if tower.width % tower.heads:
+            raise RequestError(
+                f"its {name} width {tower.width} is no multiple of its {tower.heads} heads"
+            )
     return config
 
 
@@ -167,30 +166,12 @@ def _expect(name: str, found: object, expected: object) -> None:
         raise RequestError(f"its {name} is {found!r}; expected {expected!r}")
 
 
-def _expect_only(place: str, found: Json, known: list[str]) -> None:
+def _expect_only(place: str, found: Mapping[str, Any], known: list[str]) -> None:
     if unknown := sorted(set(found) - set(known)):
         raise RequestError(
             f"its {place} sets {', '.join(unknown)}, which is not supported; expected a plain CLIP "
             f"with only {', '.join(known)}"
         )
-
-
-TINY = Path(__file__).parent / "tiny"
-"""The checkpoint that comes with the package."""
-CHECKPOINTS = {
-    "tiny": "tiny",
-    "ViT-B/32": "openai/clip-vit-base-patch32",
-    "ViT-B/16": "openai/clip-vit-base-patch16",
-    "ViT-L/14": "openai/clip-vit-large-patch14",
-    "ViT-B/16 laion2b": "laion/CLIP-ViT-B-16-laion2B-s34B-b88K",
-}
-"""Well-known checkpoints: their names in papers, and the name that ``load_clip`` takes."""
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt")
-PREPROCESS = ("preprocessor_config.json", "processor_config.json")
-BESIDE_WEIGHTS = ("config.json", "open_clip_config.json", *TOKENIZER, *PREPROCESS)
-"""Every small file that a checkpoint may need."""
 
 
 def find_checkpoint(name: str | PathLike[str], cache_dir: str | PathLike[str] | None) -> Path:
@@ -229,13 +210,9 @@ def fetch(
     needed: Sequence[str],
     cache_dir: str | PathLike[str] | None,
 ) -> Path:
-    """Fetch files of a repository of the hub, unless a ``needed`` one is cached; the local folder.
+    """The local folder with those of ``names`` that a repository of the hub has.
 
-    Args:
-        repository: its id, ``owner/name``.
-        names: files to fetch; those that the repository lacks are left out.
-        needed: any one of these in the cache is enough.
-        cache_dir: where files are cached; the cache of ``huggingface_hub`` by default.
+    If one of ``needed`` is cached, nothing is fetched.
 
     Raises:
         RequestError: there is no such repository, it refuses, or nothing of it is cached and the
@@ -246,19 +223,16 @@ def fetch(
     from huggingface_hub.utils import logging
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    folder, unreachable = None, None
+    cache, folder = None if cache_dir is None else Path(cache_dir), None
     for offline in (True, False):
         try:
-            folder = Path(
-                snapshot_download(
-                    repository,
-                    allow_patterns=[*names],
-                    cache_dir=None if cache_dir is None else Path(cache_dir),
-                    local_files_only=offline,
-                )
+            path = snapshot_download(
+                repository, allow_patterns=[*names], cache_dir=cache, local_files_only=offline
             )
+            folder = Path(path)
         except errors.LocalEntryNotFoundError as error:
-            unreachable = error
+            if not offline and folder is None:
+                raise RequestError(_not_found(repository, names[:1])) from error
         except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
             raise RequestError(
                 f"the hub has no public repository {repository!r}; check the spelling, log in with "
@@ -270,16 +244,9 @@ def fetch(
                 "or give the path of a local folder"
             ) from error
         if folder is not None and first_file(folder, needed):
-            return folder
-    if folder is None:
-        raise RequestError(_not_found(repository, names[:1])) from unreachable
+            break
+    assert folder is not None  # or it would be reported above
     return folder
-
-
-def full_name(name: str | PathLike[str]) -> str:
-    """The name under which the checkpoint is found again, from any working directory."""
-    path = Path(name).expanduser()
-    return str(path.resolve()) if name != "tiny" and path.exists() else str(name)
 
 
 def _fetch_weights(repository: str, cache_dir: str | PathLike[str] | None) -> Path:
@@ -288,43 +255,40 @@ def _fetch_weights(repository: str, cache_dir: str | PathLike[str] | None) -> Pa
     if weights := first_file(folder, names):
         return weights
     for name in names:  # one after the other: a repository may hold the same weights twice
-        folder = fetch(repository, [name], [name], cache_dir)
-        if weights := first_file(folder, [name]):
+        if weights := first_file(fetch(repository, [name], [name], cache_dir), [name]):
             return weights
     raise RequestError(_not_found(repository, names))
 
 
 def _weight_names(folder: Path) -> Sequence[str]:
-    by_open_clip = first_file(folder, ["config.json", "open_clip_config.json"])
-    is_open_clip = by_open_clip is not None and by_open_clip.name != "config.json"
-    return OPEN_CLIP_WEIGHTS if is_open_clip else WEIGHTS
+    config = first_file(folder, ["config.json", "open_clip_config.json"])
+    return OPEN_CLIP_WEIGHTS if config and config.name != "config.json" else WEIGHTS
 
 
 def _not_found(repository: str, names: Sequence[str]) -> str:
     return (
         f"{repository} has no {' or '.join(names)} in the local cache, and the hub has none or "
         f"cannot be reached; on a connected machine run 'hf download {repository} --local-dir "
-        "FOLDER' (older: huggingface-cli download), copy the folder here and give its path: "
-        'load_clip("path/to/FOLDER"), or on the command line --backbone path/to/FOLDER'
+        "FOLDER', copy the folder here and give its path (on the command line: --backbone)"
     )
 
 
 def _is_repository(name: str | PathLike[str]) -> bool:
     """True if a name that is no path here may be a repository of the hub: ``owner/name``."""
-    owner, slash, repository = str(name).partition("/")
+    owner, _, repository = str(name).partition("/")
     return (
         isinstance(name, str)
         and name.lower() not in (known.lower() for known in CHECKPOINTS)
-        and bool(owner.strip("~.") and slash and repository)
-        and "/" not in repository
+        and bool(owner.strip("~.") and repository and "/" not in repository)
         and Path(name).suffix not in (".pt", ".pth", ".bin", ".safetensors")
     )
 
 
 def _unknown(name: str | PathLike[str]) -> str:
-    names = {known.lower(): meant for known, meant in CHECKPOINTS.items()}
-    names |= {
-        part.lower(): meant for meant in CHECKPOINTS.values() for part in (meant, Path(meant).name)
+    names = {
+        known.lower(): checkpoint
+        for title, checkpoint in CHECKPOINTS.items()
+        for known in (title, checkpoint, Path(checkpoint).name)
     }
     near = nearest(str(name).lower(), names, 0.5)
     hint = f"did you mean {names[near]!r}? " if near else ""

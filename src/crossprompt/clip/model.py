@@ -7,13 +7,14 @@ inserts prompt tokens before ``enter``, rewrites them before a block, or works o
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from msgspec import Meta
 from torch import nn
 from torch.nn import functional
 
-from crossprompt.clip.blocks import ImageBlock, LastImageBlock, LastTextBlock, TextBlock
+from crossprompt.clip.blocks import Block, ImageBlock, LastImageBlock, LastTextBlock, TextBlock
 from crossprompt.clip.preprocess import Preprocess
 from crossprompt.clip.text_engine import TextTokens, TokenizedTexts
 from crossprompt.clip.tokenizer import Tokenizer
@@ -26,18 +27,21 @@ from crossprompt.utils.shapes import (
     TextFeatures,
 )
 
+Size = Annotated[int, Meta(ge=1, le=2**20)]
+"""A product of three still fits in torch's 64-bit integers."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TowerConfig:
     """Sizes that both towers have."""
 
-    width: int
+    width: Size
     """Width of a token."""
-    blocks: int
+    blocks: Size
     """Number of transformer blocks."""
-    heads: int
+    heads: Size
     """Attention heads of a block."""
-    mlp_width: int
+    mlp_width: Size
     """Hidden width of a block's MLP."""
 
 
@@ -45,9 +49,9 @@ class TowerConfig:
 class ImageConfig(TowerConfig):
     """Sizes of the image tower."""
 
-    side: int
+    side: Size
     """Height and width of the input in pixels."""
-    patch: int
+    patch: Size
     """Height and width of a patch in pixels."""
 
     @property
@@ -60,9 +64,9 @@ class ImageConfig(TowerConfig):
 class TextConfig(TowerConfig):
     """Sizes of the text tower."""
 
-    vocabulary: int
+    vocabulary: Size
     """Number of token ids."""
-    context: int
+    context: Size
     """Most tokens in a text, start and end of text included."""
 
 
@@ -72,10 +76,17 @@ class CLIPConfig:
 
     image: ImageConfig
     text: TextConfig
-    embed: int
+    embed: Size
     """Width of the features of both towers."""
     activation: Literal["quick_gelu", "gelu"] = "quick_gelu"
     """Activation of every MLP: ``quick_gelu`` in OpenAI's checkpoints, ``gelu`` in most others."""
+
+
+def _blocks(
+    kind: type[Block], last: type[Block], config: TowerConfig, activation: str
+) -> nn.ModuleList:
+    kinds = [kind] * (config.blocks - 1) + [last]
+    return nn.ModuleList(x(config.width, config.heads, config.mlp_width, activation) for x in kinds)
 
 
 class ImageTower(nn.Module):
@@ -88,10 +99,7 @@ class ImageTower(nn.Module):
         self.class_token = nn.Parameter(torch.empty(config.width))
         self.positions = nn.Parameter(torch.empty(1 + config.patches, config.width))
         self.pre_norm = nn.LayerNorm(config.width)
-        kinds = [ImageBlock] * (config.blocks - 1) + [LastImageBlock]
-        self.blocks = nn.ModuleList(
-            kind(config.width, config.heads, config.mlp_width, activation) for kind in kinds
-        )
+        self.blocks = _blocks(ImageBlock, LastImageBlock, config, activation)
         self.post_norm = nn.LayerNorm(config.width)
         self.projection = nn.Linear(config.width, embed, bias=False)
 
@@ -120,10 +128,7 @@ class TextTower(nn.Module):
         words = torch.empty(config.vocabulary, config.width)
         self.words = nn.Embedding.from_pretrained(words, freeze=False)
         self.positions = nn.Parameter(torch.empty(config.context, config.width))
-        kinds = [TextBlock] * (config.blocks - 1) + [LastTextBlock]
-        self.blocks = nn.ModuleList(
-            kind(config.width, config.heads, config.mlp_width, activation) for kind in kinds
-        )
+        self.blocks = _blocks(TextBlock, LastTextBlock, config, activation)
         self.post_norm = nn.LayerNorm(config.width)
         self.projection = nn.Linear(config.width, embed, bias=False)
 
@@ -191,10 +196,8 @@ class CLIP(nn.Module):
 
     def logits(self, image: ImageFeatures, classes: ClassFeatures) -> Logits:
         """exp(logit_scale) times the cosine of every image and class, in fp32."""
-        image = functional.normalize(image.float(), dim=-1)
-        return (
-            self.logit_scale.float().exp() * image @ functional.normalize(classes.float(), dim=-1).T
-        )
+        image, classes = (functional.normalize(x.float(), dim=-1) for x in (image, classes))
+        return self.logit_scale.float().exp() * image @ classes.T
 
 
 def initialize(clip: CLIP, generator: torch.Generator) -> CLIP:

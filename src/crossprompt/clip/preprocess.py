@@ -75,18 +75,11 @@ class Preprocess(PictureTransform):
     """A checkpoint's image transform, to a tensor; for training, of a random box."""
 
     def enough_for_crops(self, smallest: float) -> int:
-        """``enough`` for training.
-
-        Args:
-            smallest: area of a box, as a part of the picture's.
-        """
+        """``enough`` for boxes whose area is at least ``smallest`` of the picture's."""
         return max(self.enough, math.ceil(GAP_OF_CROPS * self.side / math.sqrt(smallest)))
 
     def __call__(self, image: Image.Image) -> Pixels:
         """The test transform: resize the shorter side, crop the center, normalize.
-
-        Args:
-            image: RGB.
 
         Raises:
             RequestError: the picture is not RGB.
@@ -104,14 +97,11 @@ class Preprocess(PictureTransform):
         """The training transform: a random box, resized to the square, half of the time flipped.
 
         Args:
-            image: RGB.
+            image: RGB, or ``RequestError`` is raised.
             generator: source of all randomness.
             scale: smallest and largest area of the box, as a part of the picture's.
             ratio: smallest and largest width / height of the box.
             flip: whether to mirror left and right with probability one half.
-
-        Raises:
-            RequestError: the picture is not RGB.
         """
         box = random_box(image.size, generator, scale, ratio)
         cropped = image.crop(box)
@@ -150,10 +140,6 @@ class Preprocess(PictureTransform):
     @classmethod
     def from_open_clip(cls, path: str | PathLike[str], side: int) -> "Preprocess":
         """Read the ``preprocess_cfg`` of an ``open_clip_config.json``, if it has one.
-
-        Args:
-            path: the file.
-            side: of the image tower's input, in pixels.
 
         Raises:
             RequestError: it is damaged, or has other steps than CLIP's.

@@ -32,8 +32,8 @@ class Source:
 
     def read(self, read_key: Callable[[str], Tensor]) -> Tensor:
         """The parameter, from the tensors that ``read_key`` returns for the keys."""
-        tensors = [read_key(key) for key in self.keys]
-        tensor = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+        first, *others = (read_key(key) for key in self.keys)
+        tensor = torch.cat([first, *others]) if others else first
         return tensor.T if self.transposed else tensor
 
     def write(self, parameter: Tensor) -> dict[str, Tensor]:
@@ -53,69 +53,48 @@ Table = Mapping[str, Source]
 
 # Our names, those of transformers, those of openai/CLIP and open_clip. * is weight and bias,
 # and | separates keys that are stacked.
-_TOWERS = (
-    ("logit_scale", "logit_scale", "logit_scale"),
-    (
-        "image.class_token",
-        "vision_model.embeddings.class_embedding",
-        "visual.class_embedding",
-    ),
-    (
-        "image.positions",
-        "vision_model.embeddings.position_embedding.weight",
-        "visual.positional_embedding",
-    ),
-    (
-        "image.patches.weight",
-        "vision_model.embeddings.patch_embedding.weight",
-        "visual.conv1.weight",
-    ),
-    ("image.pre_norm.*", "vision_model.pre_layrnorm.*", "visual.ln_pre.*"),  # their spelling
-    ("image.post_norm.*", "vision_model.post_layernorm.*", "visual.ln_post.*"),
-    ("image.projection.weight", "visual_projection.weight", "visual.proj"),
-    (
-        "text.positions",
-        "text_model.embeddings.position_embedding.weight",
-        "positional_embedding",
-    ),
-    (
-        "text.words.weight",
-        "text_model.embeddings.token_embedding.weight",
-        "token_embedding.weight",
-    ),
-    ("text.post_norm.*", "text_model.final_layer_norm.*", "ln_final.*"),
-    ("text.projection.weight", "text_projection.weight", "text_projection"),
-)
-_BLOCKS = (
-    ("image.blocks.{}.", "vision_model.encoder.layers.{}.", "visual.transformer.resblocks.{}."),
-    ("text.blocks.{}.", "text_model.encoder.layers.{}.", "transformer.resblocks.{}."),
-)
-_BLOCK = (
-    ("norm_1.*", "layer_norm1.*", "ln_1.*"),
-    (
-        "attention.qkv.*",
-        "self_attn.q_proj.*|self_attn.k_proj.*|self_attn.v_proj.*",
-        "attn.in_proj_*",
-    ),
-    ("attention.out.*", "self_attn.out_proj.*", "attn.out_proj.*"),
-    ("norm_2.*", "layer_norm2.*", "ln_2.*"),
-    ("mlp.0.*", "mlp.fc1.*", "mlp.c_fc.*"),
-    ("mlp.2.*", "mlp.fc2.*", "mlp.c_proj.*"),
-)
+_TOWERS = """
+logit_scale             logit_scale                                       logit_scale
+image.class_token       vision_model.embeddings.class_embedding           visual.class_embedding
+image.positions        vision_model.embeddings.position_embedding.weight visual.positional_embedding
+image.patches.weight    vision_model.embeddings.patch_embedding.weight    visual.conv1.weight
+image.pre_norm.*        vision_model.pre_layrnorm.*                       visual.ln_pre.*
+image.post_norm.*       vision_model.post_layernorm.*                     visual.ln_post.*
+image.projection.weight visual_projection.weight                          visual.proj
+text.positions          text_model.embeddings.position_embedding.weight   positional_embedding
+text.words.weight       text_model.embeddings.token_embedding.weight      token_embedding.weight
+text.post_norm.*        text_model.final_layer_norm.*                     ln_final.*
+text.projection.weight  text_projection.weight                            text_projection
+"""
+_BLOCKS = """
+image.blocks.{}.  vision_model.encoder.layers.{}.  visual.transformer.resblocks.{}.
+text.blocks.{}.   text_model.encoder.layers.{}.    transformer.resblocks.{}.
+"""
+_BLOCK = """
+norm_1.*         layer_norm1.*                                               ln_1.*
+attention.qkv.*  self_attn.q_proj.*|self_attn.k_proj.*|self_attn.v_proj.*    attn.in_proj_*
+attention.out.*  self_attn.out_proj.*                                        attn.out_proj.*
+norm_2.*         layer_norm2.*                                               ln_2.*
+mlp.0.*          mlp.fc1.*                                                   mlp.c_fc.*
+mlp.2.*          mlp.fc2.*                                                   mlp.c_proj.*
+"""
 _TRANSPOSED = ("visual.proj", "text_projection")
 
 
 def _table(column: int) -> dict[str, Source]:
-    rows = [(row[0], [row[column]]) for row in _TOWERS]
-    for tower in _BLOCKS:
-        for row in _BLOCK:
-            rows.append(
-                (tower[0] + row[0], [tower[column] + key for key in row[column].split("|")])
-            )
+    """The source of every parameter, from one of the columns of keys."""
+    towers, blocks, block = (
+        [(row.split()[0], row.split()[column]) for row in text.strip().splitlines()]
+        for text in (_TOWERS, _BLOCKS, _BLOCK)
+    )
+    rows = [(name, [key]) for name, key in towers]
+    for prefix, key_prefix in blocks:
+        for name, keys in block:
+            rows.append((prefix + name, [key_prefix + key for key in keys.split("|")]))
     table = {}
-    for name, keys in rows:
+    for name, own in rows:
         for part in ("weight", "bias") if name.endswith("*") else ("",):
-            stacked = tuple(key.replace("*", part) for key in keys)
+            stacked = tuple(key.replace("*", part) for key in own)
             table[name.replace("*", part)] = Source(stacked, stacked[0] in _TRANSPOSED)
     return table
 
@@ -142,10 +121,6 @@ def sources(table: Table, config: CLIPConfig) -> dict[str, Source]:
     return numbered
 
 
-SHOWN = 5
-"""Keys that an error lists before it counts the rest."""
-
-
 @dataclass(frozen=True)
 class Checkpoint:
     """The tensors of a file."""
@@ -165,11 +140,10 @@ class Checkpoint:
             return HUGGING_FACE
         if any(key.startswith("visual.") for key in self.shapes):
             return OPENAI
-        found = listed(self.shapes, SHOWN, str) or "no tensors"
+        found = listed(self.shapes, 5, str) or "no tensors"
         raise RequestError(
-            f"{self.path} holds no CLIP: found {found}; expected the "
-            "keys of transformers' CLIPModel (vision_model.…), of openai/CLIP or of open_clip "
-            "(visual.…)"
+            f"{self.path} holds no CLIP: found {found}; expected the keys of transformers' "
+            "CLIPModel (vision_model.…), of openai/CLIP or of open_clip (visual.…)"
         )
 
     @property
@@ -191,7 +165,7 @@ class Checkpoint:
         }
         if any(problems.values()):
             text = "; ".join(
-                f"{kind}: {listed(keys, SHOWN, str)}" for kind, keys in problems.items() if keys
+                f"{kind}: {listed(keys, 5, str)}" for kind, keys in problems.items() if keys
             )
             raise RequestError(
                 f"{self.path} does not fit its model: {text}; get the checkpoint again, or the "
@@ -210,11 +184,22 @@ def open_checkpoint(path: Path) -> Checkpoint:
     """
     with path.open("rb") as file:
         start = file.read(16)
+    torchscript = False
     try:
         if start[8:9] == b"{":  # eight bytes of length, then JSON
-            return _open_safetensors(path)
-        torchscript = _is_torchscript(path)
-        state = _load_torchscript(path) if torchscript else _load_pickle(path)
+            tensors = safe_open(path, framework="pt", device="cpu")
+            shapes = {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118 not a mapping
+            return Checkpoint(path, shapes, tensors.get_tensor)
+        zipped = zipfile.is_zipfile(path)
+        if zipped:
+            with zipfile.ZipFile(path) as archive:
+                torchscript = any(x.endswith("/constants.pkl") for x in archive.namelist())
+        if torchscript:
+            with warnings.catch_warnings():  # TorchScript is deprecated
+                warnings.simplefilter("ignore", DeprecationWarning)
+                state = torch.jit.load(str(path), map_location="cpu").state_dict()
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:  # a damaged file can fail in any way
         # torch's message is about its loader then, not about the file
         silent = isinstance(error, (UnpicklingError, KeyError))
@@ -225,31 +210,6 @@ def open_checkpoint(path: Path) -> Checkpoint:
             "file again"
         ) from error
     return _from_state(path, state, torchscript)
-
-
-def _open_safetensors(path: Path) -> Checkpoint:
-    file = safe_open(path, framework="pt", device="cpu")
-    shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 not a mapping
-    return Checkpoint(path, shapes, file.get_tensor)
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
-def _load_torchscript(path: Path) -> Any:
-    with warnings.catch_warnings():
-        # TorchScript is deprecated, the archives stay what they are
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return torch.jit.load(str(path), map_location="cpu").state_dict()
-
-
-def _load_pickle(path: Path) -> Any:
-    mmap = zipfile.is_zipfile(path)
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
 
 
 def _from_state(path: Path, state: Any, torchscript: bool) -> Checkpoint:

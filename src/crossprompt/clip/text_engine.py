@@ -61,10 +61,9 @@ class TokenizedTexts:
             raise RequestError("no texts were given; at least one is needed")
         # the first and the last in sorted order share the fewest tokens
         first, last = min(map(tuple, ids)), max(map(tuple, ids))
-        limit = min(len(text) for text in ids) - 1  # every text keeps its end of text
-        count = 0
-        while count < limit and first[count] == last[count]:
-            count += 1
+        count = min(map(len, ids)) - 1  # every text keeps its end of text
+        while first[:count] != last[:count]:
+            count -= 1
         return cls(tuple(first[:count]), tuple(tuple(text[count:]) for text in ids), tuple(labels))
 
     def with_room(self, length: int) -> "TokenizedTexts":
@@ -100,8 +99,7 @@ class TokenizedTexts:
     def check_fits(self, context: int, prompt_length: int) -> None:
         """Raise ``RequestError`` naming a text that exceeds ``context`` tokens after the prompt."""
         for label, own in zip(self.labels, self.own, strict=True):
-            needed = len(self.shared) + prompt_length + len(own)
-            if needed > context:
+            if (needed := len(self.shared) + prompt_length + len(own)) > context:
                 raise RequestError(
                     f"{label!r} needs {needed} tokens ({len(own)} of its own, {prompt_length} "
                     f"prompt tokens, {len(self.shared)} at the start) but the text tower holds "
@@ -148,10 +146,9 @@ class TextTokens:
         return self.with_activations(x)
 
     def write_each(self, prompts: Float[Tensor, "texts length width"]) -> "TextTokens":
-        """Replace the first ``length`` of each text's own tokens (``TokenizedTexts.with_room``).
+        """Replace the first ``length`` of each text's own tokens, texts in the caller's order.
 
-        Args:
-            prompts: one for each text, ``[texts, length, width]`` in the caller's order.
+        ``TokenizedTexts.with_room`` makes the tokens that are replaced.
         """
         x, starts = self.activations, self._own_positions(offset=0)
         index = (starts[:, None] + torch.arange(prompts.shape[1])).flatten().to(x.device)

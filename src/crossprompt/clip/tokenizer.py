@@ -46,24 +46,23 @@ class Tokenizer:
             )
 
     @classmethod
-    def from_file(cls, path: str | PathLike[str]) -> "Tokenizer":
-        """Read a ``tokenizer.json``; ``RequestError`` if it is none."""
-        try:
-            return cls(tokenizers.Tokenizer.from_file(str(path)))
-        except Exception as error:  # the library raises no narrower type
-            raise RequestError(f"{path} is not a tokenizer.json: {error}") from error
-
-    @classmethod
-    def from_vocabulary(
-        cls, vocabulary: str | PathLike[str], merges: str | PathLike[str]
+    def from_file(
+        cls, path: str | PathLike[str], merges: str | PathLike[str] | None = None
     ) -> "Tokenizer":
-        """Read ``vocab.json`` and ``merges.txt``; ``RequestError`` if they are damaged."""
-        files = str(vocabulary), str(merges)
+        """Read a ``tokenizer.json``, or a ``vocab.json`` and its ``merges.txt``.
+
+        Raises:
+            RequestError: a file is damaged, or lacks the start or end of text.
+        """
         try:
+            if merges is None:
+                return cls(tokenizers.Tokenizer.from_file(str(path)))
+            files = str(path), str(merges)
             model = models.BPE.from_file(*files, unk_token=END, end_of_word_suffix=SUFFIX)
             return cls(clip_backend(model))
         except Exception as error:  # the library raises no narrower type
-            raise RequestError(f"{vocabulary} and {merges} do not fit: {error}") from error
+            beside = f" with {merges}" if merges else ""
+            raise RequestError(f"{path}{beside} is no vocabulary of CLIP's: {error}") from error
 
     @property
     def size(self) -> int:
@@ -97,10 +96,6 @@ class Tokenizer:
     def tokenize_names(self, names: Sequence[str], suffix: str = ".") -> TokenizedTexts:
         """Tokenize class names, each followed by ``suffix``; they share the start of text alone.
 
-        Args:
-            names: the classes, in the order their features will have.
-            suffix: text after each name.
-
         Raises:
             RequestError: there is no name, or one is blank or cannot be tokenized.
         """
@@ -117,9 +112,7 @@ class Tokenizer:
     ) -> TokenizedTexts:
         """Tokenize complete texts, such as filled templates; they share their common beginning.
 
-        Args:
-            texts: any texts, in the order their features will have.
-            labels: names each text in an error; the texts themselves by default.
+        ``labels`` name the texts in errors, by default the texts themselves.
 
         Raises:
             RequestError: there is no text, not one label per text, or one cannot be tokenized.
@@ -139,20 +132,13 @@ class Tokenizer:
         self._backend.save(str(path))
 
     def _id(self, token: str) -> int:
-        found = self._backend.token_to_id(token)
-        if found is None:
-            raise RequestError(
-                f"the vocabulary has no {token}; expected the tokenizer of a CLIP checkpoint"
-            )
+        if (found := self._backend.token_to_id(token)) is None:
+            raise RequestError(f"it has no {token}; expected the tokenizer of a CLIP checkpoint")
         return int(found)
 
 
 def clip_backend(model: models.BPE) -> tokenizers.Tokenizer:
-    """CLIP's text handling around a byte-pair model: lower case, single spaces, words, bytes.
-
-    Args:
-        model: with the end-of-word suffix ``</w>``, trained or not.
-    """
+    """CLIP's text handling around a byte-pair model: lower case, single spaces, words, bytes."""
     backend = tokenizers.Tokenizer(model)
     backend.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]

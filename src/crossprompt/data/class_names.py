@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crossprompt.errors import RequestError
+from crossprompt.utils.files import read_lines
 from crossprompt.utils.text import listed
 
 ClassNames = str | os.PathLike[str] | Sequence[str] | Mapping[str, str] | None
@@ -46,15 +47,14 @@ def name_classes(labels: Sequence[str], given: ClassNames = None) -> tuple[str, 
             f"{len(given)} class names are given, but there are {len(labels)} classes: "
             f"{listed(labels)}"
         )
-    seen: dict[str, tuple[str, str]] = {}
+    seen: dict[str, str] = {}
     for label, name in zip(labels, names, strict=True):
         if not name.strip():
             raise RequestError(f"class {label!r} has an empty name; give it one that has words")
-        other_label, other = seen.setdefault(readable(name).casefold(), (label, name))
-        if other_label != label:
+        if (other := seen.setdefault(readable(name).casefold(), label)) != label:
             raise RequestError(
-                f"the class {label!r} is called {name!r}, and {other_label!r} is called {other!r}, "
-                "which differs only in case or spaces, if at all; merge them, or rename one"
+                f"the classes {other!r} and {label!r} are both called {name!r}, but for case and "
+                "spaces; merge them, or rename one"
             )
     return tuple(names)
 
@@ -90,11 +90,7 @@ def check_class_names(class_names: Any) -> None:
 
 
 def _read(path: Path, labels: Sequence[str]) -> list[str] | dict[str, str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"cannot read the class names in {path} as UTF-8: {error}") from error
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = read_lines(path)
     pairs = [line.partition(":") for line in lines]
     keys = [composed(label.strip()) if colon else "" for label, colon, _ in pairs]
     if not set(keys) & set(labels):

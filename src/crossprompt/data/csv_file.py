@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -29,11 +29,8 @@ def read_csv(path: str | os.PathLike[str], any_bytes: bool = False) -> Iterator[
     """The rows of a CSV file (UTF-8, commas), the column names first; blank lines are left out.
 
     Rows are read as they are needed. One that is no CSV, or that has not as many fields as the
-    first, comes with its ``problem`` instead of an error.
-
-    Args:
-        path: the file.
-        any_bytes: take bytes that are not UTF-8 (as surrogate escapes), as a path may hold them.
+    first, comes with its ``problem`` instead of an error. ``any_bytes`` also takes bytes that are
+    not UTF-8 (as surrogate escapes), as a path may hold them.
 
     Raises:
         RequestError: the file cannot be read.
@@ -58,8 +55,7 @@ def _read_rows(file: TextIO, any_bytes: bool) -> Iterator[CsvRow]:
             continue
         if not any(fields):
             continue
-        width = width or len(fields)
-        problem = ""
+        width, problem = width or len(fields), ""
         if len(fields) != width:
             problem = f"{len(fields)} fields, expected {width} as in line 1"
         elif not any_bytes and any("\udc80" <= x <= "\udcff" for x in "".join(fields)):
@@ -100,27 +96,6 @@ def load_csv(
         raise RequestError(f"{root} is not a folder; expected that of the paths in {path}")
     rows = read_csv(path)
     columns = _columns(path, next(rows, CsvRow(1, [])))
-    files = _labelled_files(path, root, columns, rows)
-    return assemble(path.stem, path, root, files, class_names, seed, val, test)
-
-
-def _columns(path: Path, header: CsvRow) -> list[str]:
-    if header.problem:
-        raise RequestError(f"{path}, line {header.line}: {header.problem}")
-    columns = [column.lower() for column in header.fields]
-    if missing := [column for column in ("path", "label") if column not in columns]:
-        raise RequestError(
-            f"{path}, line 1: no column {' and '.join(missing)} in {listed(columns) or 'it'}; "
-            "expected path,label or path,label,split, separated by commas"
-        )
-    if twice := [column for column in COLUMNS if columns.count(column) > 1]:
-        raise RequestError(f"{path}, line 1: the column {twice[0]} is there twice; keep one")
-    return columns
-
-
-def _labelled_files(
-    path: Path, root: Path, columns: Sequence[str], rows: Iterable[CsvRow]
-) -> list[LabelledFile]:
     files, problems = [], []
     first_line: dict[Path, int] = {}
     for number, fields, problem in rows:
@@ -135,7 +110,21 @@ def _labelled_files(
         raise RequestError(
             f"{len(problems)} lines of {path} are wrong; correct them:\n{indented(problems)}"
         )
-    return files
+    return assemble(path.stem, path, root, files, class_names, seed, val, test)
+
+
+def _columns(path: Path, header: CsvRow) -> list[str]:
+    if header.problem:
+        raise RequestError(f"{path}, line {header.line}: {header.problem}")
+    columns = [column.lower() for column in header.fields]
+    if missing := [column for column in COLUMNS[:2] if column not in columns]:
+        raise RequestError(
+            f"{path}, line 1: no column {' and '.join(missing)} in {listed(columns) or 'it'}; "
+            "expected path,label or path,label,split, separated by commas"
+        )
+    if twice := [column for column in COLUMNS if columns.count(column) > 1]:
+        raise RequestError(f"{path}, line 1: the column {twice[0]} is there twice; keep one")
+    return columns
 
 
 def _problem(row: dict[str, str], image: Path, number: int, first_line: dict[Path, int]) -> str:

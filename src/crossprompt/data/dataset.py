@@ -47,12 +47,12 @@ class Split(Sequence[Item]):
     @cached_property
     def labels(self) -> tuple[int, ...]:
         """The label of every item."""
-        return tuple(item.label for item in self.items)
+        return tuple(item.label for item in self)
 
     @cached_property
     def paths(self) -> tuple[Path, ...]:
         """The path of every item."""
-        return tuple(item.path for item in self.items)
+        return tuple(item.path for item in self)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -78,8 +78,7 @@ class Split(Sequence[Item]):
 def check_items(items: object, what: str) -> None:
     """``RequestError`` unless these are a sequence of ``Item``; ``what`` they are for is named."""
     if not isinstance(items, Sequence) or isinstance(items, str):
-        found = f"found a {type(items).__name__} to {what}"
-        raise RequestError(f"{found}, expected labelled images, such as the split of a data set")
+        raise RequestError(f"found a {type(items).__name__} to {what}, expected a split's items")
     for item in items:
         if not isinstance(item, Item) or not isinstance(item.label, Integral):
             raise RequestError(
@@ -186,8 +185,7 @@ class Dataset:
         if not isinstance(seed, Integral):
             raise RequestError(f"found the seed {seed!r:.40}, expected a whole number")
         if not self.train:
-            found = ", ".join(name for name, split in self.splits.items() if split) or "nothing"
-            raise RequestError(f"{self.name} has no training images, only {found}; add some")
+            raise RequestError(f"{self.name} has no training images; add some")
         shots, seed = int(shots), int(seed)  # which may be numpy's
         notes = note_shortages(self.class_names, self.train.labels, shots)
         train, val = sample_few_shot(self.train.labels, self.val.labels, shots, seed, nested)
@@ -195,7 +193,7 @@ class Dataset:
         return replace(self._select(selection), notes=(*self.notes, *notes))
 
     def save_selection(self, path: str | os.PathLike[str]) -> None:
-        """Write which images of the larger data set ``few_shot`` drew, as JSON.
+        """Write the positions of the images that ``few_shot`` drew, as JSON.
 
         Raises:
             RequestError: this is no few-shot set, or a subset of one.
@@ -232,8 +230,7 @@ class Dataset:
         """
         if which == "all":
             return self
-        classes = len(self.class_names)
-        half = (classes + 1) // 2
+        half = ((classes := len(self.class_names)) + 1) // 2
         bounds = {"base": (0, half), "new": (half, classes)}
         if which not in bounds:
             raise RequestError(f"no class subset {which!r}; expected all, base or new")

@@ -6,7 +6,7 @@ Positions in lists are drawn from a local generator; the global random state is 
 import json
 import os
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,24 +25,23 @@ Share = float | int
 
 VAL_SHOTS = 4
 """Most validation images of a class in a few-shot set."""
-_NOTES = 3
-"""More classes than these that have too few images share one note."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The positions of a few-shot set's images in the lists it was drawn from; a JSON file."""
+    """Positions of a few-shot set's images in the lists it was drawn from, in the order drawn.
+
+    Written as a JSON file.
+    """
 
     fingerprint: str
-    """That of the data set that was drawn from."""
+    """Fingerprint of the data set that was drawn from."""
     shots: int
     seed: int
     nested: bool
     """True if sets of fewer shots lie in those of more."""
     train: tuple[Position, ...]
-    """Positions in the training list, in the order drawn."""
     val: tuple[Position, ...]
-    """Positions in the validation list, in the order drawn."""
     format: Literal["crossprompt-selection"] = "crossprompt-selection"
     version: Literal[1] = 1
 
@@ -61,11 +60,7 @@ class Selection:
 
 
 def sample_few_shot(
-    train_labels: Sequence[int],
-    val_labels: Sequence[int],
-    shots: int,
-    seed: int,
-    nested: bool = False,
+    train_labels: Sequence[int], val_labels: Sequence[int], shots: int, seed: int, nested: bool
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Draw positions of ``shots`` training and ``min(shots, 4)`` validation images of each class.
 
@@ -102,7 +97,7 @@ def note_shortages(class_names: Sequence[str], labels: Sequence[int], shots: int
     short = {x: counts[x] for x in range(len(class_names)) if counts[x] < shots}
     if lacking := [class_names[label] for label, count in short.items() if not count]:
         raise RequestError(f"no training images of {listed(lacking)}; add some or leave it out")
-    if len(short) > _NOTES:
+    if len(short) > 3:  # one note for all of them
         fewest = min(short, key=short.__getitem__)
         return [
             f"{len(short)} of {len(class_names)} classes have fewer than {shots} training images, "
@@ -117,9 +112,9 @@ def note_shortages(class_names: Sequence[str], labels: Sequence[int], shots: int
 
 def positions_by_label(labels: Sequence[Label]) -> dict[Label, list[int]]:
     """The positions of each label, labels in order of first appearance."""
-    found: dict[Label, list[int]] = {}
+    found = defaultdict(list)
     for position, label in enumerate(labels):
-        found.setdefault(label, []).append(position)
+        found[label].append(position)
     return found
 
 

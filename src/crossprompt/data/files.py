@@ -1,17 +1,17 @@
-"""Walks folders in the same order on every system, and finds files of equal content."""
+"""Finds image files: walks folders in the same order on every system."""
 
 import os
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 
-from crossprompt.utils.files import hash_file
-
-_SYSTEM_FILES = frozenset(
-    ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r")
+_ENDINGS = (
+    "jpg jpeg jpe jfif png apng gif bmp dib webp tif tiff ppm pgm pbm pnm tga ico "
+    "jp2 j2k jpx avif avifs heic heif qoi pcx sgi dds"
 )
+EXTENSIONS = frozenset(f".{ending}" for ending in _ENDINGS.split())
+"""Endings of image files; one that Pillow cannot read is reported, not skipped."""
+_SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r")
 
 
 def is_visible(name: str) -> bool:
@@ -38,23 +38,14 @@ def walk(folder: str | os.PathLike[str], recursive: bool = True) -> Iterator[str
     return _walk(os.fspath(folder), (os.path.realpath(folder),), recursive)
 
 
-def list_files(folder: Path, recursive: bool = True) -> list[Path]:
-    """``walk`` as a list of paths."""
-    return [Path(path) for path in walk(folder, recursive)]
+def list_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """All files in a folder and the folders in it that end as images do, sorted by their path."""
+    return [Path(path) for path in walk(folder) if is_image_name(path)]
 
 
-def find_equal(paths: Iterable[Path]) -> list[list[Path]]:
-    """Groups of two or more files of the same bytes; only files of equal size are read."""
-    of_size = defaultdict(list)
-    groups = defaultdict(list)
-    for path in paths:
-        with suppress(OSError):  # the check of the images reports it, and empty files
-            of_size[path.stat().st_size].append(path)
-    for size, candidates in of_size.items():
-        for path in candidates if size and len(candidates) > 1 else ():
-            with suppress(OSError):
-                groups[hash_file(path)].append(path)
-    return [group for group in groups.values() if len(group) > 1]
+def is_image_name(path: str) -> bool:
+    """True if a path, or a file's name, ends as an image's does."""
+    return os.path.splitext(path)[1].lower() in EXTENSIONS
 
 
 def _visible(folder: str | Path) -> list[os.DirEntry[str]]:

@@ -1,32 +1,25 @@
 """A data set from folders of images: one folder per class, in ``train/ val/ test/`` or not."""
 
 import os
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crossprompt.data.class_names import ClassNames, composed, name_classes
 from crossprompt.data.dataset import Dataset, Item, Split
 from crossprompt.data.few_shot import Share, positions_by_label, split_class
-from crossprompt.data.files import find_equal, list_files, list_folders, sort_key, walk
-from crossprompt.data.images import is_image_name
+from crossprompt.data.files import is_image_name, list_folders, sort_key, walk
 from crossprompt.errors import RequestError
+from crossprompt.utils.files import hash_file
 from crossprompt.utils.text import listed
 
-SPLIT_NAMES = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
+SPLIT_NAMES = dict(train="train", val="val", valid="val", validation="val", test="test")
 """Accepted names of splits, in lower case, and the split that each stands for."""
 
 VAL, TEST = 0.1, 0.3
 """Shares of each class for ``val`` and ``test`` where the data has no splits."""
-
-_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -93,12 +86,12 @@ def assemble(
     )
     if training and len(labels) == 1:
         raise RequestError(f"{source} holds one class, {labels[0]!r}; expected at least two")
-    if lacking := _lacking(labels, training):
+    if lacking := _without_images(labels, training):
         raise RequestError(
             f"no training images in {source} of the class {listed(lacking)}; add images or remove "
             "the class"
         )
-    if lacking := _lacking(labels, testing):
+    if lacking := _without_images(labels, testing):
         notes.append(f"no test images, so no test accuracy, of the class {listed(lacking)}")
     if has_splits and training and not testing:
         notes.append(f"{source} has no test images: an accuracy can only be measured on other data")
@@ -126,24 +119,36 @@ def _find_duplicates(files: Sequence[LabelledFile]) -> tuple[dict[Path, Path], d
     contradictions: dict[Path, Path] = {}
     file_of = {file.path: file for file in files}
     for group in find_equal(file_of):
-        members = [file_of[path] for path in group]
-        first = members[0]
-        contradictions |= {x.path: first.path for x in members if x.label != first.label}
-        if learned := [file.path for file in members if file.split != "test"]:
-            copies |= {file.path: learned[0] for file in members if file.split == "test"}
+        first, *others = members = [file_of[path] for path in group]
+        contradictions |= {x.path: first.path for x in others if x.label != first.label}
+        if used := [x.path for x in members if x.split != "test"]:
+            copies |= {x.path: used[0] for x in members if x.split == "test"}
     return copies, contradictions
 
 
-def _lacking(labels: Sequence[str], split: Split) -> list[str]:
+def find_equal(paths: Iterable[Path]) -> list[list[Path]]:
+    """Groups of two or more files of the same bytes; only files of equal size are read."""
+    of_size, groups = defaultdict(list), defaultdict(list)
+    for path in paths:
+        with suppress(OSError):  # the check of the images reports it, and empty files
+            of_size[path.stat().st_size].append(path)
+    for size, candidates in of_size.items():
+        for path in candidates if size and len(candidates) > 1 else ():
+            with suppress(OSError):
+                groups[hash_file(path)].append(path)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _without_images(labels: Sequence[str], split: Split) -> list[str]:
+    """The labels that no image of a split has; none if the split is empty."""
     found = set(split.labels)
     return [label for number, label in enumerate(labels) if found and number not in found]
 
 
 def _pairs(copies: dict[Path, Path], root: Path) -> str:
-    def within(path: Path) -> str:
-        return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
-
-    return listed((f"{within(x)} is {within(y)}" for x, y in copies.items()), _LISTED, str)
+    start = f"{root.as_posix().rstrip('/')}/"
+    names = {path: path.as_posix().removeprefix(start) for pair in copies.items() for path in pair}
+    return listed((f"{names[x]} is {names[y]}" for x, y in copies.items()), 5, str)
 
 
 def load_folder(
@@ -183,9 +188,8 @@ def load_folder(
     labels: dict[str, set[str]] = {}
     notes: list[str] = []
     endings: Counter[str] = Counter()
-    if splits and (others := set(list_folders(root)) - {*splits.values()}):
-        names = listed(sorted(folder.name for folder in others))
-        notes.append(f"folders left out of {root}, being no splits: {names}")
+    if splits and (others := [x.name for x in list_folders(root) if x not in splits.values()]):
+        notes.append(f"folders left out of {root}, being no splits: {listed(others)}")
     for split, parent in splits.items() if splits else [("", root)]:
         folders = list_folders(parent)
         loose = sum(map(is_image_name, walk(parent, recursive=False)))
@@ -198,7 +202,7 @@ def load_folder(
             notes.append(f"images left out of {parent}, being in no class: {loose}")
         labels[split] = {composed(folder.name) for folder in folders}
         for folder in folders:
-            for file in list_files(folder):
+            for file in map(Path, walk(folder)):
                 if is_image_name(file.name):
                     files.append(LabelledFile(file, composed(folder.name), split))
                 else:
@@ -221,7 +225,7 @@ def _split_folders(root: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in named:
         split = SPLIT_NAMES[folder.name.casefold()]
-        if folder not in divided and list_files(folder):
+        if folder not in divided and any(walk(folder)):
             raise RequestError(
                 f"{folder} holds files but no class folders; expected a folder for each class"
             )

@@ -13,7 +13,6 @@ from crossprompt.utils.files import hash_file
 from crossprompt.utils.text import listed
 
 _HASHED = 50_000
-"""Most training images whose hashes a classifier stores."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +21,8 @@ class HeldOut:
 
     data: Dataset
     """Its ``test`` and ``shifted`` splits are those images; its other splits are empty."""
-    which: str
-    """Their description, with ``{}`` for their number."""
-
-    @property
-    def sentence(self) -> str:
-        """One line for the user."""
-        count = sum(len(split) for split in self.data.splits.values())
-        return f"Evaluated on {self.which.format(count)}."
+    sentence: str
+    """One line for the user."""
 
 
 def choose_held_out(
@@ -59,27 +52,26 @@ def choose_held_out(
         data = undivided or load_dataset(source, **options)
         if all_images:
             items = (item for split in data.splits.values() for item in split)
-            which = f"all {{}} images of {data.name}, also those that it may have learned from"
-            return HeldOut(_with_test(data, items), which)
-        if not (data.test or any(data.shifted.values())):
-            raise RequestError(f"{data.name} has no test images; --all-images takes every image")
+            return _as_test(data, items, "all {} images of {}, also any that it was trained on")
         data = replace(data, train=Split(), val=Split())
-        return HeldOut(data, f"the {{}} test images of {data.name}")
+        if not (count := sum(map(len, data.splits.values()))):
+            raise RequestError(f"{data.name} has no test images; --all-images takes every image")
+        return HeldOut(data, f"Evaluated on the {count} test images of {data.name}.")
     divided = _try_to_load(source, **options)  # None where no fit could, as of a single class
     if divided is not None and _is_of_the_training(divided, information):
-        which = f"the {{}} images of {divided.name} that were held out of the training"
-        return HeldOut(_with_test(divided, divided.test), f"{which} (all of them: --all-images)")
-    name, trained_on = undivided.name, set(information.get("learned_from", ()))
+        which = "the {} images of {} that were held out of the training (all: --all-images)"
+        return _as_test(divided, divided.test, which)
+    trained_on = set(information.get("learned_from", ()))
     unseen = [x for x in undivided.test if not trained_on or _hash(x) not in trained_on]
     if not unseen:
         raise RequestError(
-            f"the classifier has learned from every image of {name}; --all-images takes them all "
-            "the same"
+            f"the classifier was trained on every image of {undivided.name}; --all-images takes "
+            "them all the same"
         )
-    which = f"all {{}} images of {name}"
+    which = "all {} images of {}"
     if len(unseen) < len(undivided.test):
-        which = f"the {{}} images of {name} that it has not learned from (all: --all-images)"
-    return HeldOut(_with_test(undivided, unseen), which)
+        which = "the {} images of {} that it was not trained on (all: --all-images)"
+    return _as_test(undivided, unseen, which)
 
 
 def describe_data(data: Dataset, few: Dataset) -> dict[str, Any]:
@@ -141,6 +133,7 @@ def _try_to_load(source: str | os.PathLike[str], **options: Any) -> Dataset | No
         return None
 
 
-def _with_test(data: Dataset, items: Iterable[Item]) -> Dataset:
+def _as_test(data: Dataset, items: Iterable[Item], which: str) -> HeldOut:
     test = Split(tuple(items))
-    return replace(data, train=Split(), val=Split(), test=test, shifted={}, selection=None)
+    data = replace(data, train=Split(), val=Split(), test=test, shifted={}, selection=None)
+    return HeldOut(data, f"Evaluated on {which.format(len(test), data.name)}.")

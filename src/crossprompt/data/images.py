@@ -1,4 +1,4 @@
-"""Finds, checks and reads image files: any kind that Pillow opens, as RGB.
+"""Reads and checks image files: any kind that Pillow opens, as RGB.
 
 ``read_image``, ``decode_image`` and ``convert_image`` decode alike, and raise one exception for
 everything that is no image.
@@ -20,14 +20,13 @@ from typing import TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
-from crossprompt.data.files import walk
 from crossprompt.errors import RequestError
 from crossprompt.utils.text import indented, one_line
 
 Task = TypeVar("Task")
 Value = TypeVar("Value")
 
-WORKERS = max(1, min(8, os.cpu_count() or 1))
+WORKERS = min(8, os.cpu_count() or 1)
 """Threads that decode; Pillow releases the interpreter's lock while it does."""
 AHEAD = 4
 """Tasks in flight per thread."""
@@ -50,20 +49,12 @@ def prefetch(function: Callable[[Task], Value], tasks: Iterable[Task]) -> Iterat
                 future.cancel()
 
 
-EXTENSIONS = frozenset(
-    f".{ending}"
-    for endings in (
-        "jpg jpeg jpe jfif png apng gif bmp dib webp tif tiff ppm pgm pbm pnm tga ico",
-        "jp2 j2k jpx avif avifs heic heif qoi pcx sgi dds",
-    )
-    for ending in endings.split()
-)
-"""Endings of image files; one that Pillow cannot read is reported, not skipped."""
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number of all."""
 
 _RUN_PROGRAMS = frozenset(("EPS", "WMF"))  # Pillow starts Ghostscript, or lets Windows draw
 _SIXTEEN_BIT_IN_I = frozenset(("PNG", "PPM"))  # 16-bit files that Pillow holds in 32-bit pixels
+_EMPTY = "the file is empty (0 bytes)"
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -78,7 +69,7 @@ _UPRIGHT = {
 
 @dataclass(frozen=True)
 class BadImage:
-    """A file that cannot be read as an image, and why."""
+    """A file that cannot be read as an image, and the reason."""
 
     path: Path
     reason: str
@@ -120,7 +111,7 @@ def read_image(path: str | os.PathLike[str], enough: int | None = None) -> Image
         if not stat.S_ISREG(status.st_mode):
             raise _RefusedError("a folder or a device, no file")  # a pipe would be waited for
         if status.st_size == 0:
-            raise _RefusedError("the file is empty (0 bytes)")
+            raise _RefusedError(_EMPTY)
         return _open(path, enough)
     except Exception as error:  # on garbage Pillow raises anything, down to struct.error
         raise UnreadableImageError(BadImage(path, _reason(error))) from error
@@ -139,14 +130,14 @@ def decode_image(
         file: the bytes.
         enough: see ``read_image``.
         formats: Pillow's names of accepted formats; all that need no other program by default.
-        most_pixels: a larger image is refused before it is decoded; Pillow's limit by default.
+        most_pixels: a larger image is an error before it is decoded; Pillow's limit by default.
 
     Raises:
         UndecodableImageError: it is empty, damaged, truncated, too large, or no image.
     """
     try:
         if file.seek(0, os.SEEK_END) == 0:
-            raise _RefusedError("the file is empty (0 bytes)")
+            raise _RefusedError(_EMPTY)
         return _open(file, enough, formats, most_pixels)
     except Exception as error:
         raise UndecodableImageError(_reason(error, formats)) from error
@@ -163,16 +154,6 @@ def convert_image(image: Image.Image) -> Image.Image:
             return _decode(image)
     except Exception as error:
         raise UndecodableImageError(_reason(error)) from error
-
-
-def list_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """All files in a folder and the folders in it that end as images do, sorted by their path."""
-    return [Path(path) for path in walk(folder) if is_image_name(path)]
-
-
-def is_image_name(path: str) -> bool:
-    """True if a path, or a file's name, ends as an image's does."""
-    return os.path.splitext(path)[1].lower() in EXTENSIONS
 
 
 def check_images(
@@ -279,8 +260,6 @@ def _reason(error: Exception, formats: Sequence[str] | None = None) -> str:
         case UnidentifiedImageError():
             taken = f"that is taken ({', '.join(formats)})" if formats else "Pillow can read"
             return f"not an image format {taken}, or damaged in its first bytes"
-        case Image.DecompressionBombError():
-            return f"too many pixels to decode safely: {error}"
         case MemoryError():
             return "too large for the memory"
     return f"cannot be decoded: {one_line(error) or type(error).__name__}"

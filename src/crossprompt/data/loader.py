@@ -1,9 +1,9 @@
 """Loads images as tensors: batches of any number of files, and a cache of decoded images."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from PIL.Image import Image
@@ -12,11 +12,10 @@ from crossprompt.data.images import prefetch, read_image
 from crossprompt.utils.shapes import Images
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Images ``[paths, 3, side, side]`` and their paths, in order."""
+class Batch(NamedTuple):
+    """Images and their paths, in order."""
 
-    paths: list[Path]
+    paths: tuple[Path, ...]
     images: Images
 
 
@@ -44,14 +43,8 @@ def read_batches(
 
     results = prefetch(read, paths)
     while group := list(islice(results, batch_size)):
-        yield Batch([path for path, _ in group], torch.stack([image for _, image in group]))
-
-
-def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Move a batch; to a GPU from pinned memory, which it copies while the next is being read."""
-    if device.type != "cuda":
-        return x.to(device)
-    return x.pin_memory().to(device, non_blocking=True)
+        found, images = zip(*group, strict=True)
+        yield Batch(found, torch.stack(images))
 
 
 class ImageCache:

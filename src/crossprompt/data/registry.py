@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from crossprompt.data.benchmarks.benchmark import load_benchmark
-from crossprompt.data.benchmarks.catalog import BENCHMARKS
+from crossprompt.data.benchmarks.catalog import BENCHMARKS, load_benchmark
 from crossprompt.data.benchmarks.emoji import load_emoji
 from crossprompt.data.csv_file import load_csv
 from crossprompt.data.dataset import Dataset
@@ -80,16 +79,17 @@ def load_dataset(
 
 def _call(name: str, loader: Callable[..., Dataset], options: dict[str, Any]) -> Dataset:
     parameters = inspect.signature(loader).parameters
-    if unknown := [option for option in options if option not in parameters]:
-        meant = did_you_mean(unknown[0], parameters)
-        raise RequestError(f"the data set {name} has no option {unknown[0]!r}; {meant}")
-    needed = [key for key, parameter in parameters.items() if parameter.default is parameter.empty]
-    if missing := [option for option in needed if option not in options]:
-        raise RequestError(
-            f"the data set {name} needs the option {missing[0]}, which says where it is"
-            + (f" (--root, or {ROOT_VARIABLE})" if missing[0] == "root" else "")
-            + (f"; your folder {name} is ./{name}" if Path(name).is_dir() else "")
-        )
+    for option in options:
+        if option not in parameters:
+            meant = did_you_mean(option, parameters)
+            raise RequestError(f"the data set {name} has no option {option!r}; {meant}")
+    for option, parameter in parameters.items():
+        if parameter.default is parameter.empty and option not in options:
+            raise RequestError(
+                f"the data set {name} needs the option {option}, which says where it is"
+                + (f" (--root, or {ROOT_VARIABLE})" if option == "root" else "")
+                + (f"; your folder {name} is ./{name}" if Path(name).is_dir() else "")
+            )
     return loader(**options)
 
 
@@ -97,11 +97,8 @@ def _unknown(path: Path) -> str:
     if path.is_file():
         return f"{path} is neither a folder nor a .csv file; give one of them, or a data set's name"
     known = [name for name in DATASETS if name not in OWN]
-    try:
-        beside = [x.name for x in path.parent.iterdir() if x.is_dir() or x.suffix == ".csv"]
-    except OSError:
-        beside = []
-    found = nearest(path.name, beside, 0.8)
+    beside = [x for x in path.parent.glob("*") if x.is_dir() or x.suffix == ".csv"]
+    found = nearest(path.name, [x.name for x in beside], 0.8)
     near = str(path.with_name(found)) if found else nearest(str(path), known)
     hint = f" (did you mean {near!r}?)" if near else ""
     return (

@@ -15,8 +15,9 @@ from torch.nn.functional import normalize
 from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Item
 from crossprompt.data.images import prefetch
-from crossprompt.data.loader import ImageCache, read_batches, to_device
+from crossprompt.data.loader import ImageCache, read_batches
 from crossprompt.utils.config import require
+from crossprompt.utils.device import to_device
 from crossprompt.utils.shapes import ImageFeatures, Images
 
 Crops = Float[Tensor, "epochs images embed"]

@@ -18,14 +18,13 @@ from crossprompt.classifier.classifier import Classifier, Inference, freeze
 from crossprompt.clip.load import load_clip
 from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Dataset, Item
-from crossprompt.data.loader import to_device
 from crossprompt.data.registry import OWN, load_dataset
 from crossprompt.methods import find_method
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Read, features_of, images_of, views_of
 from crossprompt.training.batches import share_of
 from crossprompt.utils.config import Settings, require
-from crossprompt.utils.device import choose_device, choose_dtype
+from crossprompt.utils.device import choose_device, choose_dtype, to_device
 
 SEEDS = 2**32
 OF_AUGMENTATION = ("smallest_crop", "views")

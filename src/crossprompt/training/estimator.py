@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from crossprompt.classifier.classifier import Classifier
 from crossprompt.data.class_names import readable
 from crossprompt.data.dataset import Dataset, Split
+from crossprompt.data.files import list_images
 from crossprompt.data.held_out import choose_held_out, relabelled
-from crossprompt.data.images import list_images
 from crossprompt.data.registry import load_dataset
 from crossprompt.errors import RequestError
 from crossprompt.training.config import FitConfig

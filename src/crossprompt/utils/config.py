@@ -44,10 +44,8 @@ class Setting:
     def convert(self, value: Any, label: str, *, strict: bool = True) -> Any:
         """Check a value and convert it to the type of the setting; numpy's scalars are numbers.
 
-        Args:
-            value: a value from Python or JSON, or a user's text.
-            label: names the setting in an error.
-            strict: false to convert text to numbers, and on, off, true and false to booleans.
+        Unless ``strict``, a user's text may be a number, and on, off, true or false a boolean.
+        ``label`` names the setting in an error.
 
         Raises:
             RequestError: the value is of another type.

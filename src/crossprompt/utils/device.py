@@ -1,4 +1,4 @@
-"""Device and dtype selection."""
+"""Device and dtype selection, and the way of a batch to its device."""
 
 import torch
 
@@ -41,6 +41,13 @@ def choose_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
     if name not in DTYPES:
         raise RequestError(f"unknown dtype {name!r}; expected auto, {', '.join(DTYPES)}")
     return DTYPES[name]
+
+
+def to_device(x: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Move a batch; to a GPU from pinned memory, which it copies while the next is being read."""
+    if device.type != "cuda":
+        return x.to(device)
+    return x.pin_memory().to(device, non_blocking=True)
 
 
 def has_fast_bf16(device: torch.device) -> bool:

@@ -46,7 +46,6 @@ def leave() -> None:
 
 
 def processes() -> int:
-    """Number of processes."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
@@ -111,7 +110,6 @@ def mean(value: float) -> float:
     if processes() == 1:
         return value
     # NCCL sends nothing that is not on the GPU
-    on_gpu = distributed.get_backend() == "nccl"
-    total = torch.tensor(value, dtype=torch.float64, device="cuda" if on_gpu else "cpu")
-    distributed.all_reduce(total)
-    return float(total) / processes()
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    average([total := torch.tensor(value, dtype=torch.float64, device=device)])
+    return float(total)

@@ -1,4 +1,4 @@
-"""File hashes, atomic writes, and output folders checked before any work is done."""
+"""Files: JSON and safetensors checked as they are read, hashes, atomic writes, output folders."""
 
 import hashlib
 import os
@@ -18,11 +18,7 @@ T = TypeVar("T")
 def decode_json(data: bytes | str, kind: type[T], source: str, advice: str) -> T:
     """Decode JSON and check it against a type: a dataclass, a ``msgspec.Struct``, ``list[int]``, …
 
-    Args:
-        data: the text.
-        kind: the expected type; values are not converted.
-        source: names the text in an error.
-        advice: ends the error with the way out.
+    Values are not converted. ``source`` names the text in an error, ``advice`` is the way out.
 
     Raises:
         RequestError: it is no JSON, or of another type.
@@ -49,25 +45,25 @@ def read_json(path: Path, kind: type[T], advice: str, largest: int = 2**24) -> T
     return decode_json(data, kind, str(path), advice)
 
 
-PIECE = 2**20
-"""Bytes per read."""
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file, without spaces around them; empty ones are left out.
+
+    Raises:
+        RequestError: it cannot be read, is not UTF-8, or has no lines.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"cannot read {path} as UTF-8 text: {error}") from error
+    if lines := [line.strip() for line in text.splitlines() if line.strip()]:
+        return lines
+    raise RequestError(f"{path} is empty")
 
 
 def hash_file(path: Path, prefix: bytes = b"") -> str:
-    """SHA-256 of a file in hexadecimal, read in pieces.
-
-    Args:
-        path: the file.
-        prefix: bytes that are hashed before it.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    digest = hashlib.sha256(prefix)
+    """SHA-256 of ``prefix`` and a file in hexadecimal; ``OSError`` if it cannot be read."""
     with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.sha256(prefix)).hexdigest()
 
 
 def make_folder(folder: Path) -> None:

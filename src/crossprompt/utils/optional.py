@@ -8,17 +8,13 @@ from crossprompt.errors import RequestError
 
 
 def require_extra(extra: str, packages: Sequence[str], purpose: str) -> None:
-    """Raise ``RequestError`` unless packages are installed; none is imported.
+    """Raise ``RequestError`` unless packages (names for pip) are installed; none is imported.
 
-    Args:
-        extra: extra of crossprompt that installs them.
-        packages: names for pip.
-        purpose: beginning of the error, for example "writing Parquet".
+    ``purpose`` begins the error, for example "writing Parquet"; ``extra`` installs the packages.
     """
     if missing := [package for package in packages if find_folder(package) is None]:
-        verb = "is" if len(missing) == 1 else "are"
         raise RequestError(
-            f"{purpose} needs {', '.join(missing)}, which {verb} not installed; "
+            f"{purpose} needs {', '.join(missing)}, not installed here; "
             f"pip install 'crossprompt[{extra}]'"
         )
 

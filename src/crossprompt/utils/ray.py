@@ -54,13 +54,9 @@ class Cluster:
 
     @contextmanager
     def connected(self, say: Callable[[str], object] | None = None) -> Iterator[Any]:
-        """Connect to the cluster, or start it, until the block ends.
+        """Connect to the cluster, or start it, until the block ends; yields the package ``ray``.
 
-        Args:
-            say: receives a warning where no node has the resources yet; by default it is printed.
-
-        Yields:
-            The package ``ray``.
+        ``say`` receives a warning where no node has the resources yet; by default it is printed.
 
         Raises:
             RequestError: Ray is not installed, or this machine lacks the resources of a call.
@@ -93,11 +89,9 @@ class Cluster:
             ray.shutdown()
 
     def check(self, nodes: Iterable[Any], say: Callable[[str], object]) -> None:
-        """Compare a call's resources with those of each node.
+        """Compare a call's resources with those of each of ``ray.nodes()``.
 
-        Args:
-            nodes: as ``ray.nodes()`` lists them.
-            say: receives a warning where no node has enough, but one may join.
+        ``say`` receives a warning where no node has enough, but one may join.
 
         Raises:
             RequestError: no node has enough, and none will join.
@@ -165,11 +159,7 @@ class Cluster:
 
 
 def import_ray() -> Any:
-    """The package ``ray``, quieted.
-
-    Raises:
-        RequestError: it is not installed.
-    """
+    """The package ``ray``, quieted; ``RequestError`` if it is not installed."""
     require_extra("ray", ["ray"], "--engine ray")
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

@@ -35,8 +35,6 @@ def read_headers(path: Path) -> dict[str, Tensor]:
     Raises:
         RequestError: the file is missing or damaged.
     """
-    if not path.is_file():
-        raise _unreadable(path, "a folder" if path.is_dir() else "no such file")
     try:
         with safe_open(path, framework="pt") as file:
             slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 not a mapping
@@ -45,7 +43,7 @@ def read_headers(path: Path) -> dict[str, Tensor]:
                 for key, x in slices.items()
             }
     except (SafetensorError, OSError, RuntimeError, KeyError, TypeError) as error:
-        raise _unreadable(path, f"{type(error).__name__} {error}") from error
+        raise _unreadable(path, error) from error
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -53,8 +51,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise _unreadable(path, str(error)) from error
+        raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, reason: str) -> RequestError:
+def _unreadable(path: Path, error: Exception) -> RequestError:
+    reason = f"{type(error).__name__} {error}"
     return RequestError(f"{path} cannot be read: {reason:.200}; copy it again or train anew")

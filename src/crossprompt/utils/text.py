@@ -16,13 +16,7 @@ def one_line(text: object) -> str:
 
 
 def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str | None:
-    """The known word that is most similar to another, or None.
-
-    Args:
-        word: the other.
-        known: candidates.
-        cutoff: least similarity, from 0 to 1.
-    """
+    """The known word most similar to another, at least ``cutoff`` (0 to 1), or None."""
     near = get_close_matches(word, known, 1, cutoff)
     return near[0] if near else None
 
@@ -30,10 +24,7 @@ def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str | Non
 def did_you_mean(word: str, known: Collection[str], otherwise: str | None = None) -> str:
     """Ending of an error about an unknown word: the nearest known one.
 
-    Args:
-        word: as given.
-        known: candidates.
-        otherwise: ending if none is similar; the list of all candidates by default.
+    If none is similar, it is ``otherwise``, by default the list of all known ones.
     """
     if near := nearest(word, known):
         return f"did you mean {near!r}?"

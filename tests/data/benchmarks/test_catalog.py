@@ -10,7 +10,7 @@ import pytest
 
 import crossprompt.data.benchmarks
 from crossprompt.data import BENCHMARKS, DATASETS, Dataset, load_dataset
-from crossprompt.data.benchmarks.benchmark import Benchmark, load_benchmark
+from crossprompt.data.benchmarks.catalog import Benchmark, load_benchmark
 from crossprompt.data.benchmarks.check import draw_tree
 from crossprompt.errors import RequestError
 from tests.data.fake_benchmarks import FAKES, NAMES

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crossprompt.clip import load_clip
+from crossprompt.clip.load import load_clip
 from crossprompt.data import load_dataset, shifted_sets_of
 from crossprompt.errors import RequestError
 from tests.data.fake_benchmarks import FAKES, WNIDS, put, write

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crossprompt.data.benchmarks.benchmark import (
+from crossprompt.data.benchmarks.catalog import (
     Benchmark,
     compare_sizes,
     describe_missing,
@@ -18,19 +18,17 @@ from crossprompt.errors import RequestError
 
 @dataclass(frozen=True)
 class Findings:
-    """The state of a benchmark's folder."""
+    """The state of a benchmark's folder: numbers found, and sentences about problems."""
 
     benchmark: Benchmark
     place: Place | None = None
     """Its folders; None if they are not there."""
     classes: int = 0
-    """Number of classes found."""
     sizes: dict[str, int] = field(default_factory=dict)
     """Number of images found, by split or domain as published."""
     problems: tuple[str, ...] = ()
-    """Sentences; complete and in its place if empty."""
+    """Empty if the data set is complete and in its place."""
     notes: tuple[str, ...] = ()
-    """Sentences worth knowing that are no problems."""
 
     def to_json(self) -> dict[str, Any]:
         """The findings, how to get the files, and how their folder should look."""
@@ -105,10 +103,9 @@ def _branches(remarks: dict[str, str], indent: str = "") -> list[str]:
     lines = []
     names = list(dict.fromkeys(path.partition("/")[0] for path in remarks))
     for name in names:
-        last = name == names[-1]
+        corner, line = ("└── ", "    ") if name == names[-1] else ("├── ", "│   ")
         start = f"{name}/"
         within = {x.removeprefix(start): y for x, y in remarks.items() if x.startswith(start)}
-        text = start if within else f"{name}{remarks[name]}"
-        lines.append(f"{indent}{'└── ' if last else '├── '}{text}")
-        lines += _branches(within, indent + ("    " if last else "│   "))
+        lines.append(indent + corner + (start if within else name + remarks[name]))
+        lines += _branches(within, indent + line)
     return lines

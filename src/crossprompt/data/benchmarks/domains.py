@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from crossprompt.data.benchmarks.lists import Place, Row, dataset_of, draw_splits, read_lines
+from crossprompt.data.benchmarks.lists import Place, Row, dataset_of, draw_splits
 from crossprompt.data.dataset import Dataset
-from crossprompt.data.files import list_folders
-from crossprompt.data.images import list_images
+from crossprompt.data.files import list_folders, list_images
 from crossprompt.errors import RequestError
+from crossprompt.utils.files import read_lines
 from crossprompt.utils.text import listed
 
 
@@ -84,7 +84,7 @@ def _list_class_folders(folder: Path, images: Path) -> list[Row]:
 
 def _obstacle(data: Dataset, path: Path, source: str) -> str:
     """The reason why no few-shot set can be drawn from a published list that lacks a class."""
-    found = set(data.train.labels)
+    found = {*data.train.labels}
     lacking = [name for label, name in enumerate(data.class_names) if label not in found]
     if not lacking:
         return ""

@@ -10,7 +10,6 @@ import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 from PIL import Image, ImageDraw, ImageFont
@@ -35,11 +34,7 @@ STYLES = (SOURCE, *SHIFTED)
 
 
 def draw(style: str, code: str) -> Image.Image:
-    """Draw an emoji on a transparent square.
-
-    Args:
-        style: one of ``STYLES``.
-        code: a single Unicode code point in hexadecimal, such as ``1F40E``.
+    """Draw an emoji (a code point in hexadecimal, such as ``1F40E``) on a transparent square.
 
     Raises:
         RequestError: the package with the style's art is not installed, or lacks the emoji.
@@ -78,15 +73,12 @@ def _folder(package: str) -> Path:
 def read_split() -> dict[str, dict[str, list[str]]]:
     """Kind to split to code points, as committed."""
     text = files("crossprompt.data.benchmarks").joinpath("emoji.json").read_text("utf-8")
-    content: dict[str, Any] = json.loads(text)
-    return content["classes"]
+    classes: dict[str, dict[str, list[str]]] = json.loads(text)["classes"]
+    return classes
 
 
 def load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
-    """Draw the pictures, once, and list them.
-
-    Args:
-        root: folder for the pictures; the user's cache folder by default.
+    """Draw the pictures into ``root``, by default the user's cache folder, and list them.
 
     Raises:
         RequestError: one of the packages with the art is not installed.
@@ -95,13 +87,8 @@ def load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
     classes = read_split()
 
     def list_split(style: str, split: str) -> Split:
-        return Split(
-            tuple(
-                Item(drawn_picture(style, code, folder), label)
-                for label, kind in enumerate(classes)
-                for code in classes[kind][split]
-            )
-        )
+        labelled = [(x, label) for label, kind in enumerate(classes) for x in classes[kind][split]]
+        return Split(tuple(Item(drawn_picture(style, x, folder), label) for x, label in labelled))
 
     return Dataset(
         name="emoji",

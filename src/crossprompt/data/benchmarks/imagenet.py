@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from crossprompt.data.benchmarks.lists import Place, read_lines
+from crossprompt.data.benchmarks.lists import Place
 from crossprompt.data.dataset import Dataset, Item, Split
-from crossprompt.data.files import list_files, list_folders, walk
-from crossprompt.data.images import is_image_name
+from crossprompt.data.files import is_image_name, list_folders, walk
 from crossprompt.errors import RequestError
+from crossprompt.utils.files import read_lines
 from crossprompt.utils.text import listed
 
 CLASS_NAMES = "classnames.txt"
@@ -41,9 +41,9 @@ def read_imagenet(place: Place) -> Dataset:
 def read_matched(place: Place) -> Dataset:
     """ImageNetV2: the folder ``0`` to ``999`` is the number of the class's line."""
     names = read_names(place)
-    label_of = {wnid: label for label, wnid in enumerate(sorted(names))}
-    numbers = {str(line): label_of[wnid] for line, wnid in enumerate(names)}
-    class_names = tuple(names[wnid] for wnid in label_of)
+    order = sorted(names)
+    numbers = {str(line): order.index(wnid) for line, wnid in enumerate(names)}
+    class_names = tuple(names[wnid] for wnid in order)
     return Dataset("imagenetv2", class_names, test=_list_split(place.images, numbers))
 
 
@@ -68,9 +68,9 @@ def read_names(place: Place) -> dict[str, str]:
     Raises:
         RequestError: the file is missing or not as described.
     """
-    folders = (place.folder, place.root / "imagenet")
-    there = [folder for folder in folders if (folder / CLASS_NAMES).exists()]
-    path = (there or [place.folder])[0] / CLASS_NAMES
+    path = place.folder / CLASS_NAMES
+    if not path.exists() and (other := place.root / "imagenet" / CLASS_NAMES).exists():
+        path = other
     pairs = [line.partition(" ") for line in read_lines(path)]
     names = {wnid: name.strip() for wnid, _, name in pairs}
     if len(names) < len(pairs) or not all(names.values()):
@@ -89,7 +89,7 @@ def _list_split(folder: Path, numbers: Mapping[str, int]) -> Split:
     """The images in the class folders of a folder, by label; ``numbers`` has those of all."""
     classes = {each.name: each for each in list_folders(folder)}
     if not classes:
-        count = len(list_files(folder, recursive=False))
+        count = len(list(walk(folder, recursive=False)))
         raise RequestError(
             f"{folder} holds {count} files and no class folders; expected a folder for each class, "
             f"such as {folder.name}/{next(iter(numbers), 'n01440764')}: move every image into its "

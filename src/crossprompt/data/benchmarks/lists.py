@@ -11,15 +11,13 @@ from crossprompt.data.class_names import readable
 from crossprompt.data.dataset import Dataset, Item, Split
 from crossprompt.data.few_shot import positions_by_label, split_class
 from crossprompt.errors import RequestError
-from crossprompt.utils.files import read_json
+from crossprompt.utils.files import read_json, read_lines
 
 SPLITS_PAGE = "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md"
 """The page that links CoOp's split files and class names."""
 
-VAL, TEST = 0.2, 0.3
-"""Shares of each class that CoOp drew where a data set has no splits of its own."""
-SEED = 1
-"""Seed of the draws made here, so that everyone has the same ones."""
+VAL, TEST, SEED = 0.2, 0.3, 1
+"""Shares of each class, as CoOp drew them where there are no splits, and the seed of the draw."""
 
 
 @dataclass(frozen=True)
@@ -51,23 +49,6 @@ class SplitFile:
     train: list[Row]
     val: list[Row]
     test: list[Row]
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file, without empty ones.
-
-    Raises:
-        RequestError: it is missing, empty or no UTF-8.
-    """
-    try:
-        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
-    except FileNotFoundError as error:
-        raise RequestError(f"there is no file {path}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"cannot read {path}: {error}; get it again") from error
-    if not lines:
-        raise RequestError(f"{path} is empty; get it again")
-    return lines
 
 
 def read_split_file(path: Path, images: Path) -> Dataset:

@@ -12,8 +12,8 @@ from pathlib import Path
 from PIL.Image import Image
 
 from crossprompt.data.csv_file import CsvRow, read_csv
-from crossprompt.data.files import walk
-from crossprompt.data.images import UndecodableImageError, is_image_name
+from crossprompt.data.files import is_image_name, walk
+from crossprompt.data.images import UndecodableImageError
 from crossprompt.errors import RequestError
 from crossprompt.inference.base import ImageFile, Input, version_of_file
 

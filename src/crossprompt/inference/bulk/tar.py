@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from PIL.Image import Image
 
-from crossprompt.data.files import is_visible
-from crossprompt.data.images import UndecodableImageError, decode_image, is_image_name
+from crossprompt.data.files import is_image_name, is_visible
+from crossprompt.data.images import UndecodableImageError, decode_image
 from crossprompt.errors import RequestError
 from crossprompt.inference.base import Input
 from crossprompt.inference.bulk.sources import Broken, Table
