@@ -27,8 +27,8 @@ from benchmarks.timing import Function, alternate, medians
 from benchmarks.workload import Setting, random_images
 from crossprompt.clip.preprocess import Preprocess
 from crossprompt.data import images as ahead
-from crossprompt.data import loader as loading
 from crossprompt.methods import Recipe
+from crossprompt.methods import features as loading
 from crossprompt.utils.device import has_fast_bf16
 
 BATCH = 16

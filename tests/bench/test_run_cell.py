@@ -14,10 +14,10 @@ from crossprompt.bench.task import Outcome, attempt, fixed_threads
 from crossprompt.classifier.classifier import freeze
 from crossprompt.classifier.evaluate import summarize
 from crossprompt.data import Split
-from crossprompt.data.loader import read_batches
 from crossprompt.errors import RequestError
 from crossprompt.methods import METHODS
 from crossprompt.methods.base import Method
+from crossprompt.methods.features import read_batches
 from crossprompt.training.checkpoint import STATE, Checkpoint
 from crossprompt.training.config import FitConfig
 from crossprompt.training.fit import fit

@@ -10,8 +10,7 @@ import numpy as np
 from crossprompt.classifier.classifier import BATCH, Classifier
 from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Item, Split, check_items
-from crossprompt.data.loader import read_batches
-from crossprompt.methods.features import Features, encode_split
+from crossprompt.methods.features import Features, encode_split, read_batches
 from crossprompt.methods.heads.base import ScoresFeatures
 from crossprompt.utils.config import require
 

@@ -15,10 +15,10 @@ from crossprompt.classifier.classifier import BATCH, Classifier
 from crossprompt.classifier.export.onnx import PACKAGES, Weights, write_onnx
 from crossprompt.classifier.saving import describe
 from crossprompt.data.dataset import Item
-from crossprompt.data.loader import read_batches
 from crossprompt.errors import JobError, RequestError
 from crossprompt.inference.metadata import EXTRA, exported_text
 from crossprompt.inference.onnx import load_onnx
+from crossprompt.methods.features import read_batches
 from crossprompt.methods.heads import FORMS
 from crossprompt.utils.files import atomic_write, ensure_writable
 from crossprompt.utils.optional import require_extra

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from crossprompt.data import images as ahead
-from crossprompt.data import loader as loading
 from crossprompt.data.images import prefetch
-from crossprompt.data.loader import ImageCache, read_batches
 from crossprompt.errors import RequestError
+from crossprompt.methods import features as loading
+from crossprompt.methods.features import ImageCache, read_batches
 
 
 @pytest.fixture
