@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from crossprompt import load, load_dataset
-from crossprompt.data import folder as folder_of_images
+from crossprompt.data.files import list_images
 from crossprompt.data.held_out import describe_data, hash_all
 from crossprompt.errors import RequestError
 from crossprompt.methods.coop import CoOp
@@ -205,7 +205,7 @@ def test_only_the_images_that_are_needed_are_read(job, tmp_path) -> None:
     shutil.copytree(job.data, photos)
     few = load_dataset(photos).few_shot(2, seed=1)
     used = {*few.train.paths, *few.val.paths, *few.test.paths}
-    unused = next(path for path in folder_of_images.list_files(photos) if path not in used)
+    unused = next(path for path in list_images(photos) if path not in used)
     unused.write_bytes(b"no image")
     listener, mine = Listener(), replace(job, data=str(photos))
     fit(mine, reporter=listener)

@@ -21,8 +21,14 @@ class HeldOut:
 
     data: Dataset
     """Its ``test`` and ``shifted`` splits are those images; its other splits are empty."""
-    sentence: str
-    """One line for the user."""
+    description: str
+    """Phrase for the user with a ``{count}`` and a ``{name}``."""
+
+    @property
+    def sentence(self) -> str:
+        """One line for the user: images that cannot be read may have been left out since."""
+        count = sum(map(len, self.data.splits.values()))
+        return f"Evaluated on {self.description.format(count=count, name=self.data.name)}."
 
 
 def choose_held_out(
@@ -52,14 +58,18 @@ def choose_held_out(
         data = undivided or load_dataset(source, **options)
         if all_images:
             items = (item for split in data.splits.values() for item in split)
-            return _as_test(data, items, "all {} images of {}, also any that it was trained on")
+            return _as_test(
+                data, items, "all {count} images of {name}, also any that it was trained on"
+            )
         data = replace(data, train=Split(), val=Split())
-        if not (count := sum(map(len, data.splits.values()))):
+        if not any(data.splits.values()):
             raise RequestError(f"{data.name} has no test images; --all-images takes every image")
-        return HeldOut(data, f"Evaluated on the {count} test images of {data.name}.")
+        return HeldOut(data, "the {count} test images of {name}")
     divided = _try_to_load(source, **options)  # None where no fit could, as of a single class
     if divided is not None and _is_of_the_training(divided, information):
-        which = "the {} images of {} that were held out of the training (all: --all-images)"
+        which = (
+            "the {count} images of {name} that were held out of the training (all: --all-images)"
+        )
         return _as_test(divided, divided.test, which)
     trained_on = set(information.get("learned_from", ()))
     unseen = [x for x in undivided.test if not trained_on or _hash(x) not in trained_on]
@@ -68,9 +78,9 @@ def choose_held_out(
             f"the classifier was trained on every image of {undivided.name}; --all-images takes "
             "them all the same"
         )
-    which = "all {} images of {}"
+    which = "all {count} images of {name}"
     if len(unseen) < len(undivided.test):
-        which = "the {} images of {} that it was not trained on (all: --all-images)"
+        which = "the {count} images of {name} that it was not trained on (all: --all-images)"
     return _as_test(undivided, unseen, which)
 
 
@@ -136,4 +146,4 @@ def _try_to_load(source: str | os.PathLike[str], **options: Any) -> Dataset | No
 def _as_test(data: Dataset, items: Iterable[Item], which: str) -> HeldOut:
     test = Split(tuple(items))
     data = replace(data, train=Split(), val=Split(), test=test, shifted={}, selection=None)
-    return HeldOut(data, f"Evaluated on {which.format(len(test), data.name)}.")
+    return HeldOut(data, which)
