@@ -10,6 +10,7 @@ from crossprompt.cli.main import build_parser
 from crossprompt.methods import METHODS
 
 README = Path(__file__).parents[2] / "README.md"
+METHODS_PAGE = README.parent / "docs" / "methods.md"
 
 
 def blocks(language):
@@ -56,14 +57,14 @@ def test_the_reading_path_says_how_long_its_files_are():
 
 
 def test_every_method_is_in_the_table():
-    rows = [line for line in README.read_text("utf-8").splitlines() if line.startswith("| `")]
+    rows = [line for line in METHODS_PAGE.read_text("utf-8").splitlines() if line.startswith("| `")]
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
     assert set(METHODS) <= named
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_has_a_paragraph(name):
-    text = (README.parent / "docs" / "methods.md").read_text("utf-8")
+    text = METHODS_PAGE.read_text("utf-8")
     _, found, paragraph = text.partition(f"## {name}\n")
     assert found
     assert METHODS[name].fidelity in paragraph.partition("## ")[0].lower()
