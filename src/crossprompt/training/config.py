@@ -23,6 +23,7 @@ from crossprompt.methods import find_method
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Read, features_of, images_of, views_of
 from crossprompt.training.batches import share_of
+from crossprompt.training.checkpoint import build_record
 from crossprompt.utils.config import Settings, require
 from crossprompt.utils.device import choose_device, choose_dtype, to_device
 
@@ -175,6 +176,18 @@ class FitConfig:
         options = {"template": (data.template,)} if "template" in settings else {}
         return method.build(clip, data.class_names, {**options, **self.options}, self.seed)
 
+    def build_run(self, clip: CLIP, whole: Dataset, few: Dataset) -> "Run":
+        """Build the method and its recipe for the few-shot images of a whole data set.
+
+        Raises:
+            RequestError: a setting does not go with the images, the backbone or the processes.
+        """
+        method, training = self.build_method(clip, few), self.train_config()
+        recipe = training.recipe_for(type(method), few.train)
+        data = {"fingerprint": whole.fingerprint, "used": few.fingerprint}
+        record = build_record(method, clip, recipe, self.seed, shots=self.shots, data=data)
+        return Run(method, clip, few, training, recipe, record)
+
     def default_output(self) -> Path:
         """``runs/DATA-METHOD``."""
         # where a data set has a name, the root only holds it
@@ -197,7 +210,7 @@ class Run:
     """Few-shot training and validation images, and the test sets where these are known."""
     config: TrainConfig
     recipe: Recipe
-    """With its length in epochs; no other recipe is derived."""
+    """Settings of the training, its length in epochs."""
     record: dict[str, Any] = field(repr=False)
     """See ``build_record``."""
     about_data: dict[str, Any] = field(default_factory=dict, repr=False)
