@@ -210,7 +210,7 @@ class Run:
     """Few-shot training and validation images, and the test sets where these are known."""
     config: TrainConfig
     recipe: Recipe
-    """Settings of the training, its length in epochs."""
+    """Settings of the optimizer, the batches and the augmentation, the length in epochs."""
     record: dict[str, Any] = field(repr=False)
     """See ``build_record``."""
     about_data: dict[str, Any] = field(default_factory=dict, repr=False)

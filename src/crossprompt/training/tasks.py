@@ -43,7 +43,7 @@ class Task:
     name: str
     run: Run
     method: MmAP
-    """With a prompt of its own and one that its group shares."""
+    """Method with a prompt of the task alone and one that its group shares."""
     sampler: BatchSampler
 
     @classmethod

@@ -171,7 +171,7 @@ def run_epochs(
             reports.append(EpochReport(epoch, epochs, mean, first_lr, round(rate, 2)))
             if checkpoint.averaging is not None:
                 checkpoint.averaging.add(epoch)
-            checkpoint.keep(reports)
+            checkpoint.save(reports)
             if on_epoch is not None:
                 on_epoch(reports[-1])
     return reports
@@ -220,7 +220,7 @@ def training_mode(method: nn.Module, device: torch.device) -> Iterator[None]:
 
 def _diverged(what: str, epoch: int, checkpoint: Checkpoint, clip: CLIP) -> JobError:
     in_folder = checkpoint.folder is not None
-    kept = f"; the state of epoch {epoch - 1} is kept" if in_folder and epoch > 1 else ""
+    kept = f"; the checkpoint of epoch {epoch - 1} is kept" if in_folder and epoch > 1 else ""
     precise = "" if clip.dtype == torch.float32 else " or --dtype fp32"
     afresh = ", with --overwrite" if in_folder else ""
     return JobError(f"{what}{kept}; try a lower learning rate (--lr){precise}{afresh}")
