@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
 
 from crossprompt.classifier.classifier import Classifier, Inference, freeze
 from crossprompt.clip.load import load_clip
@@ -22,7 +21,7 @@ from crossprompt.data.registry import OWN, load_dataset
 from crossprompt.methods import find_method
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Read, features_of, images_of, views_of
-from crossprompt.training.batches import share_of
+from crossprompt.training.batches import Batch, BatchSampler, share_of
 from crossprompt.training.checkpoint import build_record
 from crossprompt.utils.config import Settings, require
 from crossprompt.utils.device import choose_device, choose_dtype, to_device
@@ -196,10 +195,6 @@ class FitConfig:
         return Path("runs") / f"{name.replace(':', '-') or 'data'}-{self.method}"
 
 
-Batch = tuple[Tensor, Tensor]
-"""Inputs ``[batch, …]`` and labels ``[batch]``."""
-
-
 @dataclass(frozen=True)
 class Run:
     """A resolved training: method, backbone, data, recipe, and the record of all of it."""
@@ -226,6 +221,11 @@ class Run:
             return views_of(train, self.clip, seed, recipe.smallest_crop, views)
         smallest_crop = recipe.smallest_crop if recipe.augment else None
         return images_of(train, self.clip, seed, smallest_crop)
+
+    def sampler(self) -> BatchSampler:
+        """Sampler of the training batches, as inputs of the method on its device."""
+        labels, size = self.data.train.labels, self.recipe.batch_size
+        return BatchSampler(labels, size, self.config.seed, self.reader(), self.to_inputs)
 
     def to_inputs(self, batch: Batch) -> Batch:
         """Move a batch to the device, and encode its images for a method that takes features."""
