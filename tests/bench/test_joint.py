@@ -75,16 +75,16 @@ def test_a_joint_training_that_was_interrupted_goes_on_to_the_same_line(
         assert outcome.error is None, outcome.details
         return outcome.lines[0]["results"]
 
-    expected, keep = results(tmp_path / "whole"), Checkpoint.keep
+    expected, save = results(tmp_path / "whole"), Checkpoint.save
 
     def stop(self: Checkpoint, reports: Any) -> None:
-        keep(self, reports)
+        save(self, reports)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Checkpoint, "keep", stop)
+    monkeypatch.setattr(Checkpoint, "save", stop)
     with pytest.raises(KeyboardInterrupt):
         results(tmp_path)
-    monkeypatch.setattr(Checkpoint, "keep", keep)
+    monkeypatch.setattr(Checkpoint, "save", save)
     assert (tmp_path / "cells" / joint(folders).digest / STATE).exists()
     assert results(tmp_path) == expected
 

@@ -277,14 +277,14 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_line(
 ) -> None:
     cell = trained_cell(pets, method="dcp", training={"epochs": 3, "batch_size": 4})
     expected = without_times(computed(tmp_path / "whole", cell))
-    original = Checkpoint.keep
+    original = Checkpoint.save
 
-    def keep(self, reports):
+    def save(self, reports):
         original(self, reports)
         if len(reports) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Checkpoint, "keep", keep)
+    monkeypatch.setattr(Checkpoint, "save", save)
     with pytest.raises(KeyboardInterrupt):
         computed(tmp_path, cell)
     monkeypatch.undo()

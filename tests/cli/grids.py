@@ -22,16 +22,16 @@ def read_lines(output: Path) -> dict[str, dict[str, Any]]:
 
 
 def die_after(epochs: int) -> None:
-    """Kill this process when so many epochs are trained and kept."""
-    keep, kept = Checkpoint.keep, list[int]()
+    """Kill this process when so many epochs are trained and saved."""
+    save, saved = Checkpoint.save, list[int]()
 
-    def keep_and_die(self: Checkpoint, reports: Any) -> None:
-        keep(self, reports)
-        kept.append(len(reports))
-        if len(kept) == epochs:
+    def save_and_die(self: Checkpoint, reports: Any) -> None:
+        save(self, reports)
+        saved.append(len(reports))
+        if len(saved) == epochs:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Checkpoint.keep = keep_and_die  # type: ignore[method-assign]
+    Checkpoint.save = save_and_die  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def test_without_weights_the_last_epoch_is_the_result(tmp_path) -> None:
     state, averaging = state_of(method, tmp_path)
     fill(method, 8.0)
     averaging.add(1)
-    state.keep([REPORT])
+    state.save([REPORT])
     averaging.finish()
     assert (next(method.parameters()) == 8.0).all()
     assert set(load_file(tmp_path / STATE)) == {"method.text_prompt"}
@@ -65,7 +65,7 @@ def test_an_interrupted_mean_goes_on(weighted, tmp_path) -> None:
     state, averaging = state_of(method, tmp_path)
     fill(method, 8.0)
     averaging.add(1)
-    state.keep([REPORT])
+    state.save([REPORT])
     method = make()
     state, averaging = state_of(method, tmp_path)
     state.begin(resume=True)
@@ -77,7 +77,7 @@ def test_an_interrupted_mean_goes_on(weighted, tmp_path) -> None:
 
 def test_a_state_without_the_mean_is_refused(weighted, tmp_path, monkeypatch) -> None:
     state, _ = state_of(make(), tmp_path)
-    state.keep([REPORT])
+    state.save([REPORT])
     state, _ = state_of(make(), tmp_path)
     with pytest.raises(RequestError, match="missing text_prompt"):
         state.begin(resume=True)

@@ -33,7 +33,7 @@ def fresh(folder: Path, settings: dict[str, object] | None = None, width: int = 
 
 def test_learned_tensors_optimizer_and_reports_come_back(tmp_path) -> None:
     kept, found = trained(tmp_path), fresh(tmp_path)
-    kept.keep([REPORT])
+    kept.save([REPORT])
     assert found.begin(resume=True) == [REPORT]
     for key, value in kept.method.state_dict().items():
         assert torch.equal(found.method.state_dict()[key], value)
@@ -44,7 +44,7 @@ def test_learned_tensors_optimizer_and_reports_come_back(tmp_path) -> None:
 
 
 def test_beginning_afresh_removes_what_an_earlier_training_left(tmp_path) -> None:
-    trained(tmp_path).keep([REPORT])
+    trained(tmp_path).save([REPORT])
     assert sorted(os.listdir(tmp_path)) == [LOG, STATE]
     assert fresh(tmp_path).begin(resume=False) == []
     assert os.listdir(tmp_path) == []
@@ -53,13 +53,13 @@ def test_beginning_afresh_removes_what_an_earlier_training_left(tmp_path) -> Non
 def test_without_a_state_a_training_begins(tmp_path) -> None:
     assert fresh(tmp_path / "new").begin(resume=True) == []
     nowhere = Checkpoint(None, nn.Linear(1, 1), fresh(tmp_path).optimizer, {})
-    nowhere.keep([REPORT])
+    nowhere.save([REPORT])
     assert nowhere.begin(resume=True) == []
     assert os.listdir(tmp_path) == ["new"]
 
 
 def test_the_log_is_written_again_if_the_process_died_before_it(tmp_path) -> None:
-    trained(tmp_path).keep([REPORT])
+    trained(tmp_path).save([REPORT])
     expected = (tmp_path / LOG).read_text()
     (tmp_path / LOG).unlink()
     fresh(tmp_path).begin(resume=True)
@@ -68,7 +68,7 @@ def test_the_log_is_written_again_if_the_process_died_before_it(tmp_path) -> Non
 
 @pytest.mark.parametrize("size", [0, 1, 7, 100, -1])
 def test_a_truncated_state_is_a_clear_error(tmp_path, size) -> None:
-    trained(tmp_path).keep([REPORT])
+    trained(tmp_path).save([REPORT])
     content = (tmp_path / STATE).read_bytes()
     (tmp_path / STATE).write_bytes(content[:size])
     with pytest.raises(RequestError, match=r"state\.safetensors is damaged"):
@@ -76,14 +76,14 @@ def test_a_truncated_state_is_a_clear_error(tmp_path, size) -> None:
 
 
 def test_a_state_of_other_shapes_is_a_clear_error(tmp_path) -> None:
-    trained(tmp_path).keep([REPORT])
+    trained(tmp_path).save([REPORT])
     with pytest.raises(RequestError, match="size mismatch for weight") as caught:
         fresh(tmp_path, width=4).begin(resume=True)
     assert "\n" not in str(caught.value)
 
 
 def test_a_state_of_other_settings_says_what_differs(tmp_path) -> None:
-    trained(tmp_path, {"lr": 0.1, "config": {"length": 4, "names": ("a", "b")}}).keep([REPORT])
+    trained(tmp_path, {"lr": 0.1, "config": {"length": 4, "names": ("a", "b")}}).save([REPORT])
     same = fresh(tmp_path, {"lr": 0.1, "config": {"length": 4, "names": ("a", "b")}})
     assert same.begin(resume=True)
     with pytest.raises(RequestError, match=r"lr 0\.1, now 0\.2; config\.length 4, now 8"):
@@ -112,7 +112,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path) -> None:
 
 
 def test_a_state_holds_tensors_and_text_only(tmp_path) -> None:
-    trained(tmp_path).keep([REPORT])
+    trained(tmp_path).save([REPORT])
     with safe_open(tmp_path / STATE, framework="pt") as file:
         assert sorted(file.keys()) == [
             "method.bias",

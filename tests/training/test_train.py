@@ -288,7 +288,7 @@ def spoiled(at: int) -> Method:
 
 def test_a_loss_that_is_not_finite_stops_with_the_last_good_state_kept(items, tmp_path) -> None:
     method = spoiled(at=4)
-    with pytest.raises(JobError, match="nan in epoch 2, step 2; the state of epoch 1"):
+    with pytest.raises(JobError, match=r"nan in epoch 2, step 2; .* of epoch 1 is kept"):
         train(method, narrow_clip(), items, CONFIG, folder=tmp_path)
     assert all(value.isfinite().all() for value in method.state_dict().values())
     assert_identical(learn(items, folder=tmp_path, resume=True), learn(items))
@@ -311,7 +311,7 @@ def test_a_tensor_spoiled_in_an_epochs_last_step_is_not_kept(items, tmp_path) ->
             with torch.no_grad():
                 next(method.parameters()).view(-1)[0] = torch.inf
 
-    with pytest.raises(JobError, match="not finite after epoch 2; the state of epoch 1"):
+    with pytest.raises(JobError, match=r"not finite after epoch 2; .* of epoch 1 is kept"):
         train(method, narrow_clip(), items, CONFIG, folder=tmp_path, on_step=spoil)
     assert_identical(learn(items, folder=tmp_path, resume=True), learn(items))
 

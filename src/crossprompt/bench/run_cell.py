@@ -22,7 +22,7 @@ from crossprompt.data.dataset import Dataset, Split
 from crossprompt.errors import JobError, RequestError, UnsuitableError
 from crossprompt.methods import METHODS, Method
 from crossprompt.methods.heads.subset import ClassSubset
-from crossprompt.training.checkpoint import STATE, build_record, library_versions
+from crossprompt.training.checkpoint import STATE, library_versions
 from crossprompt.training.config import FitConfig, Run
 from crossprompt.training.multitask import MultiTaskConfig, group
 from crossprompt.training.tasks import Task, train_tasks
@@ -89,15 +89,10 @@ class Training:
             NotApplicableError: the method cannot be applied to other classes and the protocol
                 demands it.
         """
-        config, few = config or self.config, self.trial.few
-        method = config.build_method(self.clip, few)
+        run = (config or self.config).build_run(self.clip, self.data, self.trial.few)
         for evaluation in self.trial.evaluations:
-            self.method_for(evaluation, method)
-        training = config.train_config()
-        recipe = training.recipe_for(type(method), few.train)
-        data = {"fingerprint": self.data.fingerprint, "used": few.fingerprint}
-        record = build_record(method, self.clip, recipe, config.seed, shots=config.shots, data=data)
-        return Run(method, self.clip, few, training, recipe, record)
+            self.method_for(evaluation, run.method)
+        return run
 
     def method_for(self, evaluation: Evaluation, method: Method) -> Method:
         """The method for the classes of an evaluation, with the template that belongs to them."""

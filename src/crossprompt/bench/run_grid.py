@@ -11,7 +11,7 @@ from crossprompt.bench.grid import Cell
 from crossprompt.bench.loaders import load_backbone, load_data, parts_of
 from crossprompt.bench.protocols import PROTOCOLS
 from crossprompt.bench.results import Lines, Outcomes, State
-from crossprompt.bench.task import Outcome, Task, describe, group
+from crossprompt.bench.task import Outcome, Task, error_text, group
 from crossprompt.errors import RequestError
 from crossprompt.utils.progress import NOTE, Reporter
 
@@ -130,7 +130,7 @@ def load_all(tasks: Sequence[Task], reporter: Reporter) -> tuple[list[Task], lis
         try:
             notes.extend(f"{given[0]}: {x}" for x in getattr(load(*given), "notes", ()))
         except RequestError as error:
-            problems[what] = describe(error)
+            problems[what] = error_text(error)
         return problems.get(what)
 
     ready, failed = list[Task](), list[Outcome]()

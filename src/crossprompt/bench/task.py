@@ -48,7 +48,7 @@ class Outcome:
     lines: tuple[dict[str, Any], ...] = ()
     """One for each finished cell."""
     error: str | None = None
-    """Why the other cells have no line."""
+    """Reason for which the other cells have no line."""
     applicable: bool = True
     """False where the method or the data does not allow the protocol."""
     details: str = field(default="", repr=False)
@@ -68,14 +68,14 @@ def attempt(task: Task, backbone: Callable[[Task], CLIP], on_step: OnStep = None
             lines.append(line)
     except Exception as error:
         applicable = not isinstance(error, NotApplicableError)
-        return Outcome(task, tuple(lines), describe(error), applicable, traceback.format_exc())
+        return Outcome(task, tuple(lines), error_text(error), applicable, traceback.format_exc())
     return Outcome(task, tuple(lines))
 
 
 def compute(task: Task, clip: CLIP, on_step: OnStep = None) -> Iterator[dict[str, Any]]:
     """Train once, and yield the line of every cell, see docs/benchmarks.md.
 
-    A checkpoint is kept after each epoch, so that a task that was killed resumes; it is removed
+    A checkpoint is saved after each epoch, so that a task that was killed resumes; it is removed
     when the task is done or has failed.
     """
     states = task.states / task.training.digest
@@ -104,7 +104,7 @@ def fixed_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def describe(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     text = one_line(error)
     return text if isinstance(error, CrosspromptError) else f"{type(error).__name__}: {text}"
 

@@ -73,14 +73,15 @@ def run(options: argparse.Namespace) -> int:
         device=options.device,
         dtype=options.dtype,
     )
-    together = MultiTaskConfig(tuple(replace(config, data=data) for data in options.data))
-    several = len(options.data) > 1
-    output = options.output or (together if several else config).default_output()
+    several = None
+    if len(options.data) > 1:
+        several = MultiTaskConfig(tuple(replace(config, data=data) for data in options.data))
+    output = options.output or (several or config).default_output()
     existing = {"resume": options.resume, "overwrite": options.overwrite}
     try:
         with reporting() as terminal:
             if several:
-                fitted = fit_tasks(together, output, **existing, reporter=terminal)
+                fitted = fit_tasks(several, output, **existing, reporter=terminal)
             else:
                 fitted = {"": fit(config, output, **existing, reporter=terminal)}
     except KeyboardInterrupt:

@@ -139,7 +139,8 @@ class TextTower(nn.Module):
 
     def enter(self, tokens: TextTokens) -> TextTokens:
         """Add the positions; a text that is too long for them is an error that names it."""
-        tokens.texts.check_fits(self.config.context, tokens.shared - len(tokens.texts.shared))
+        prompt_length = tokens.shared - len(tokens.texts.shared)
+        tokens.texts.check_fits(self.config.context, prompt_length)
         return tokens.with_activations(tokens.activations + self.positions[tokens.positions()])
 
     def pool(self, tokens: TextTokens) -> TextFeatures:

@@ -134,7 +134,8 @@ class DCP(Method):
         """Reuse the calibrated prompts, which do not depend on the class names."""
         assert isinstance(earlier, StaticPrompts)
         calibrated = earlier.text_prompts
-        if not calibrated and self.config.variant == "released":  # never rewritten
+        if not calibrated and self.config.variant == "released":
+            # files of older versions lack the text prompt, which this variant never rewrites
             calibrated = {0: self.text_prompt}
         require(
             bool(calibrated),
@@ -148,6 +149,7 @@ class DCP(Method):
         self, clip: CLIP, images: Images
     ) -> tuple[ImageFeatures, ClassFeatures, dict[int, ImagePrompt], dict[int, WordPrompt]]:
         image = clip.image.enter(append(clip.image.embed(images), self.image_prompt))
+        # [None] and [0]: one group, since a prompt is shared by all classes and images
         text = clip.text.enter(clip.text.embed(self.names).insert(self.text_prompt[None]))
         image_prompts: dict[int, ImagePrompt] = {0: self.image_prompt}
         text_prompts: dict[int, WordPrompt] = {0: self.text_prompt}
@@ -178,13 +180,13 @@ def by_parts(block: nn.Module, tokens: ImageTokens) -> Mixed:
     return torch.cat([block(part) for part in tokens.split(IMAGES_AT_ONCE)])
 
 
-def fuse(prompts: ImagePrompts, rule: str) -> ImagePrompt:
+def fuse(image_prompts: ImagePrompts, rule: str) -> ImagePrompt:
     """Reduce the prompts of all images, of every process, by ``mean``, ``max`` or ``first``."""
     if rule == "mean":
-        return distributed.gather(prompts.mean(0)).mean(0)
+        return distributed.gather(image_prompts.mean(0)).mean(0)
     if rule == "max":
-        return distributed.gather(prompts.amax(0)).amax(0)
-    return distributed.gather(prompts[0])[0]
+        return distributed.gather(image_prompts.amax(0)).amax(0)
+    return distributed.gather(image_prompts[0])[0]
 
 
 class CMPA(nn.Module):

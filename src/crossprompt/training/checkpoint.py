@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from crossprompt.clip.model import CLIP
@@ -67,9 +67,9 @@ class Checkpoint:
     folder: Path | None
     """Folder of the file; None to write nothing."""
     method: nn.Module
-    """To be trained."""
+    """Method, or a module of several, that is trained."""
     optimizer: torch.optim.Optimizer
-    """Over the method's parameters."""
+    """Optimizer of the method's trainable parameters."""
     record: Mapping[str, Any]
     """See ``build_record``; a checkpoint with another record is refused."""
     averaging: Averaging | None = None
@@ -97,7 +97,7 @@ class Checkpoint:
                 (self.folder / name).unlink(missing_ok=True)
         return []
 
-    def keep(self, reports: Sequence[EpochReport]) -> None:
+    def save(self, reports: Sequence[EpochReport]) -> None:
         """Write the checkpoint and the log of the finished epochs."""
         if self.folder is None or distributed.rank() != 0:
             return
@@ -111,7 +111,7 @@ class Checkpoint:
         lines = [asdict(report) for report in reports]
         metadata = {"reports": json.dumps(lines), "settings": json.dumps(self.record)}
         # not save_file, which lets nobody but the user read the file, whatever the umask
-        data = save(tensors, metadata=metadata)
+        data = to_bytes(tensors, metadata=metadata)
         atomic_write(self.folder / STATE, lambda path: path.write_bytes(data))
         self._write_log(reports)
 

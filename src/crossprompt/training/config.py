@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
 
 from crossprompt.classifier.classifier import Classifier, Inference, freeze
 from crossprompt.clip.load import load_clip
@@ -22,7 +21,8 @@ from crossprompt.data.registry import OWN, load_dataset
 from crossprompt.methods import find_method
 from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Read, features_of, images_of, views_of
-from crossprompt.training.batches import share_of
+from crossprompt.training.batches import Batch, BatchSampler, share_of
+from crossprompt.training.checkpoint import build_record
 from crossprompt.utils.config import Settings, require
 from crossprompt.utils.device import choose_device, choose_dtype, to_device
 
@@ -175,16 +175,24 @@ class FitConfig:
         options = {"template": (data.template,)} if "template" in settings else {}
         return method.build(clip, data.class_names, {**options, **self.options}, self.seed)
 
+    def build_run(self, clip: CLIP, whole: Dataset, few: Dataset) -> "Run":
+        """Build the method and its recipe for the few-shot images of a whole data set.
+
+        Raises:
+            RequestError: a setting does not go with the images, the backbone or the processes.
+        """
+        method, training = self.build_method(clip, few), self.train_config()
+        recipe = training.recipe_for(type(method), few.train)
+        data = {"fingerprint": whole.fingerprint, "used": few.fingerprint}
+        record = build_record(method, clip, recipe, self.seed, shots=self.shots, data=data)
+        return Run(method, clip, few, training, recipe, record)
+
     def default_output(self) -> Path:
         """``runs/DATA-METHOD``."""
         # where a data set has a name, the root only holds it
         place = Path(self.root if self.root is not None and self.data in OWN else self.data)
         name = place.stem if place.suffix.lower() == ".csv" else place.resolve().name
         return Path("runs") / f"{name.replace(':', '-') or 'data'}-{self.method}"
-
-
-Batch = tuple[Tensor, Tensor]
-"""Inputs ``[batch, …]`` and labels ``[batch]``."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +205,7 @@ class Run:
     """Few-shot training and validation images, and the test sets where these are known."""
     config: TrainConfig
     recipe: Recipe
-    """With its length in epochs; no other recipe is derived."""
+    """Settings of the optimizer, the batches and the augmentation, the length in epochs."""
     record: dict[str, Any] = field(repr=False)
     """See ``build_record``."""
     about_data: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -213,6 +221,11 @@ class Run:
             return views_of(train, self.clip, seed, recipe.smallest_crop, views)
         smallest_crop = recipe.smallest_crop if recipe.augment else None
         return images_of(train, self.clip, seed, smallest_crop)
+
+    def sampler(self) -> BatchSampler:
+        """Sampler of the training batches, as inputs of the method on its device."""
+        labels, size = self.data.train.labels, self.recipe.batch_size
+        return BatchSampler(labels, size, self.config.seed, self.reader(), self.to_inputs)
 
     def to_inputs(self, batch: Batch) -> Batch:
         """Move a batch to the device, and encode its images for a method that takes features."""

@@ -6,7 +6,7 @@ and resumed (``open_run``, ``RunFolder``).
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from crossprompt.inference.metadata import DESCRIPTION
 from crossprompt.training.checkpoint import (
     LOG,
     STATE,
-    build_record,
     check_record,
     differences,
     library_versions,
@@ -100,25 +99,19 @@ def resolve(config: FitConfig, data: Dataset, clip: CLIP, reporter: Reporter) ->
         RequestError: an image cannot be read, or a setting does not go with the images.
     """
     few = data if config.shots is None else data.few_shot(config.shots, config.seed)
-    training = config.train_config()
-    method = config.build_method(clip, few)
-    # a first time before the images are read, which may take minutes: it may raise
-    training.recipe_for(type(method), few.train)
-    few = few.checked(config.skip_bad_images, reporter.count("Checking images"))
+    # before the images are read, which may take minutes: it may raise
+    run = config.build_run(clip, data, few)
+    readable = few.checked(config.skip_bad_images, reporter.count("Checking images"))
+    if readable is not few:  # images are left out
+        few, run = readable, config.build_run(clip, data, readable)
     for note in few.notes:
         reporter.say(f"{NOTE}{note}")
     counts = [f"{len(split):,} {name}" for name, split in few.splits.items() if split]
     reporter.say(f"{data.name}: {len(data.class_names)} classes; images: {', '.join(counts)}")
-    recipe = training.recipe_for(type(method), few.train)
     about = describe_data(data, few)
     about["data"]["shots"] = config.shots
-    identity = {
-        "fingerprint": data.fingerprint,
-        "used": few.fingerprint,
-        "content": hash_all(about["learned_from"]),
-    }
-    record = build_record(method, clip, recipe, config.seed, shots=config.shots, data=identity)
-    return Run(method, clip, few, training, recipe, record, about)
+    identity = {**run.record["data"], "content": hash_all(about["learned_from"])}
+    return replace(run, record={**run.record, "data": identity}, about_data=about)
 
 
 def finish(

@@ -17,14 +17,16 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.nn.utils import parameters_to_vector
 
+from crossprompt.clip.model import CLIP
 from crossprompt.methods.mmap import MmAP
-from crossprompt.training.batches import BatchSampler
+from crossprompt.training.batches import Batch, BatchSampler
 from crossprompt.training.checkpoint import Checkpoint
-from crossprompt.training.config import Batch, Run
+from crossprompt.training.config import Run
 from crossprompt.training.train import build_optimizer, run_epochs
 from crossprompt.utils.progress import EpochReport, StepReport
-from crossprompt.utils.shapes import Scalar
 
+ByTask = tuple[Tensor, ...]
+"""Inputs or labels of a step, for every task."""
 Cosines = Float[Tensor, "tasks tasks"]
 """Mean cosine of every two tasks' gradients."""
 Groups = list[list[int]]
@@ -43,20 +45,14 @@ class Task:
     name: str
     run: Run
     method: MmAP
-    """With a prompt of its own and one that its group shares."""
+    """Method with a prompt of the task alone and one that its group shares."""
     sampler: BatchSampler
 
     @classmethod
     def of(cls, name: str, run: Run) -> "Task":
         """Set up the batches of a resolved run."""
         assert isinstance(run.method, MmAP)
-        labels, size = run.data.train.labels, run.recipe.batch_size
-        sampler = BatchSampler(labels, size, run.config.seed, run.reader())
-        return cls(name, run, run.method, sampler)
-
-    def loss(self, batch: Batch) -> Scalar:
-        """Loss of a batch."""
-        return self.method.loss(self.run.clip, *self.run.to_inputs(batch))
+        return cls(name, run, run.method, run.sampler())
 
 
 class TaskSampler:
@@ -68,15 +64,17 @@ class TaskSampler:
         self.batch_size = sum(sampler.batch_size for sampler in self.samplers)
         self.seed = self.samplers[0].seed
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Batch, ...]]:
-        """Yield the tasks' batches for every step of an epoch, counted from 1."""
+    def epoch(self, epoch: int) -> Iterator[tuple[ByTask, ByTask]]:
+        """Yield the tasks' inputs and labels for every step of an epoch, counted from 1."""
 
         def batches(sampler: BatchSampler) -> Iterator[Batch]:
             rounds = math.ceil(self.steps / sampler.steps)
             for number in range((epoch - 1) * rounds + 1, epoch * rounds + 1):
                 yield from sampler.epoch(number)
 
-        return islice(zip(*map(batches, self.samplers), strict=False), self.steps)
+        for step in islice(zip(*map(batches, self.samplers), strict=False), self.steps):
+            inputs, labels = zip(*step, strict=True)
+            yield inputs, labels
 
 
 class SharedPrompts(nn.Module):
@@ -85,12 +83,25 @@ class SharedPrompts(nn.Module):
     def __init__(self, tasks: Sequence[Task], groups: Sequence[Sequence[str]]) -> None:
         super().__init__()
         methods = {task.name: task.method for task in tasks}
+        self.methods = list(methods.values())  # a plain list registers no parameter twice
         shared = [methods[group[0]].group for group in groups]
         for group, source in zip(groups, shared, strict=True):
             for name in group:
                 methods[name].group = source
         self.tasks = nn.ModuleList(method.task for method in methods.values())
         self.groups = nn.ModuleList(source for source in shared if source is not None)
+
+    def backward(self, clip: CLIP, inputs: ByTask, labels: ByTask) -> Tensor:
+        """Leave the gradients of the tasks' mean loss in the parameters, and return the loss.
+
+        One task comes after the other, so that only one task's activations are held at a time.
+        """
+        total = torch.zeros((), dtype=torch.float64)
+        for method, its_inputs, its_labels in zip(self.methods, inputs, labels, strict=True):
+            loss = method.loss(clip, its_inputs, its_labels) / len(self.methods)
+            loss.backward()
+            total += loss.item()
+        return total
 
 
 def train_tasks(
@@ -105,20 +116,10 @@ def train_tasks(
 
     ``groups`` are the tasks that share a prompt, by name.
     """
-
-    def backward(batches: Sequence[Batch]) -> float:
-        """One task after the other, so that only one task's activations are held at a time."""
-        total = 0.0
-        for task, batch in zip(tasks, batches, strict=True):
-            loss = task.loss(batch) / len(tasks)
-            loss.backward()
-            total += loss.item()
-        return total
-
     run, prompts = tasks[0].run, SharedPrompts(tasks, groups)
     checkpoint = Checkpoint(folder, prompts, build_optimizer(prompts, run.recipe), record)
-    sampler = TaskSampler(tasks)
-    return run_epochs(backward, sampler, checkpoint, run.recipe, run.clip, resume, on_step)
+    sampler, clip, recipe = TaskSampler(tasks), run.clip, run.recipe
+    return run_epochs(prompts, clip, sampler, recipe, checkpoint, resume=resume, on_step=on_step)
 
 
 def compare_tasks(
@@ -137,13 +138,14 @@ def compare_tasks(
     parameters = list(prompt.parameters())
     optimizer = build_optimizer(prompt, tasks[0].run.recipe)
     sampler = TaskSampler(sharing)
-    steps = (batches for epoch in count(1) for batches in sampler.epoch(epoch))
+    steps = (batch for epoch in count(1) for batch in sampler.epoch(epoch))
     compared = []
-    for number, batches in enumerate(islice(steps, WARM_UP + MEASURED)):
-        gradients = [
-            torch.autograd.grad(task.loss(batch), parameters)
-            for task, batch in zip(sharing, batches, strict=True)
-        ]
+    for number, (inputs, labels) in enumerate(islice(steps, WARM_UP + MEASURED)):
+        losses = (
+            task.method.loss(task.run.clip, its_inputs, its_labels)
+            for task, its_inputs, its_labels in zip(sharing, inputs, labels, strict=True)
+        )
+        gradients = [torch.autograd.grad(loss, parameters) for loss in losses]
         if number < WARM_UP:
             for parameter, parts in zip(parameters, zip(*gradients, strict=True), strict=True):
                 parameter.grad = torch.stack(parts).mean(0)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from crossprompt.clip.model import CLIP
 from crossprompt.data.dataset import Dataset, Item, Split, check_items, fingerprint_of
@@ -22,7 +22,7 @@ from crossprompt.methods.base import Method, Recipe
 from crossprompt.methods.features import Examples
 from crossprompt.training.batches import BatchSampler, Sampler
 from crossprompt.training.checkpoint import Averaging, Checkpoint, build_record
-from crossprompt.training.config import Batch, Run, TrainConfig
+from crossprompt.training.config import Run, TrainConfig
 from crossprompt.training.memory import GB, Recompute, applied, choose_recompute
 from crossprompt.utils import distributed
 from crossprompt.utils.config import require
@@ -91,22 +91,24 @@ def train_run(
 ) -> list[EpochReport]:
     """Train the method of a resolved run in place; see ``train``."""
     method, clip, recipe = run.method, run.clip, run.recipe
-    train, seed = run.data.train, run.config.seed
-    examples = Examples(clip, train, run.data.val, seed)
+    examples = Examples(clip, run.data.train, run.data.val, run.config.seed)
     method.prepare(clip, examples)
     reports: list[EpochReport] = []
     if recipe.epochs:
-        sampler = BatchSampler(train.labels, recipe.batch_size, seed, run.reader())
-
-        def backward(batch: Batch) -> float:
-            return method.backward(clip, *run.to_inputs(batch)).item()
-
+        sampler = run.sampler()
         recompute = _choose_recompute(run, sampler, say)
         optimizer, averaging = build_optimizer(method, recipe), Averaging(method, recipe.epochs)
         checkpoint = Checkpoint(folder, method, optimizer, run.record, averaging)
         with applied(clip, recompute):
             reports = run_epochs(
-                backward, sampler, checkpoint, recipe, clip, resume, on_step, on_epoch
+                method,
+                clip,
+                sampler,
+                recipe,
+                checkpoint,
+                resume=resume,
+                on_step=on_step,
+                on_epoch=on_epoch,
             )
         averaging.finish()
     with torch.no_grad():
@@ -114,12 +116,30 @@ def train_run(
     return reports
 
 
+@runtime_checkable
+class Trainable(Protocol):
+    """Trainable parameters with a backward pass: a method, or the methods of several tasks."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Iterate over the parameters."""
+
+    def backward(self, clip: CLIP, inputs: Any, labels: Any) -> Tensor:
+        """Leave the gradients of a batch in the parameters, and return its loss."""
+
+    def train(self) -> object:
+        """Set training mode."""
+
+    def eval(self) -> object:
+        """End training mode."""
+
+
 def run_epochs(
-    backward: Callable[[Any], float],
-    sampler: Sampler,
-    checkpoint: Checkpoint,
-    recipe: Recipe,
+    method: Trainable,
     clip: CLIP,
+    sampler: Sampler,
+    recipe: Recipe,
+    checkpoint: Checkpoint,
+    *,
     resume: bool = False,
     on_step: Callable[[StepReport], None] | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
@@ -127,23 +147,23 @@ def run_epochs(
     """The training loop, from the last checkpoint on.
 
     Args:
-        backward: leaves the gradients of a batch in the parameters and returns its loss.
-        sampler: gives the batches of this process.
-        checkpoint: holds the method, its optimizer and the mean over the epochs, if any.
-        recipe: number of epochs and learning rates.
+        method: to be trained, in place.
         clip: the frozen backbone.
+        sampler: gives the batches of this process.
+        recipe: number of epochs and learning rates.
+        checkpoint: holds the method's optimizer and the mean over the epochs, if any.
         resume: continue from the checkpoint's file.
         on_step: called after every step.
         on_epoch: called after every epoch.
 
     Returns and raises as ``train``.
     """
-    method, optimizer, epochs = checkpoint.method, checkpoint.optimizer, recipe.epochs
+    optimizer, epochs = checkpoint.optimizer, recipe.epochs
     reports = checkpoint.begin(resume)
     with training_mode(method, clip.device):
         for epoch in range(len(reports) + 1, epochs + 1):
             began, losses = time.perf_counter(), list[float]()
-            for number, batch in enumerate(sampler.epoch(epoch)):
+            for number, (inputs, labels) in enumerate(sampler.epoch(epoch)):
                 step, steps = (epoch - 1) * sampler.steps + number + 1, epochs * sampler.steps
                 lr = learning_rate(epoch, recipe, number / sampler.steps)
                 for group in optimizer.param_groups:
@@ -152,7 +172,8 @@ def run_epochs(
                 torch.manual_seed(sampler.seed * 1_000_003 + step)
 
                 optimizer.zero_grad(set_to_none=True)
-                loss = distributed.mean(backward(batch))  # forward and backward pass of the share
+                # forward and backward pass of this process's share
+                loss = distributed.mean(method.backward(clip, inputs, labels).item())
                 distributed.average_gradients(method.parameters())  # all-reduce
                 if not math.isfinite(loss):
                     what = f"the loss is {loss} in epoch {epoch}, step {number + 1}"
@@ -171,7 +192,7 @@ def run_epochs(
             reports.append(EpochReport(epoch, epochs, mean, first_lr, round(rate, 2)))
             if checkpoint.averaging is not None:
                 checkpoint.averaging.add(epoch)
-            checkpoint.keep(reports)
+            checkpoint.save(reports)
             if on_epoch is not None:
                 on_epoch(reports[-1])
     return reports
@@ -208,7 +229,7 @@ def build_optimizer(method: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 @contextmanager
-def training_mode(method: nn.Module, device: torch.device) -> Iterator[None]:
+def training_mode(method: Trainable, device: torch.device) -> Iterator[None]:
     """Set training mode for the time of the context, and restore the global generators after it."""
     method.train()
     try:
@@ -220,7 +241,7 @@ def training_mode(method: nn.Module, device: torch.device) -> Iterator[None]:
 
 def _diverged(what: str, epoch: int, checkpoint: Checkpoint, clip: CLIP) -> JobError:
     in_folder = checkpoint.folder is not None
-    kept = f"; the state of epoch {epoch - 1} is kept" if in_folder and epoch > 1 else ""
+    kept = f"; the checkpoint of epoch {epoch - 1} is kept" if in_folder and epoch > 1 else ""
     precise = "" if clip.dtype == torch.float32 else " or --dtype fp32"
     afresh = ", with --overwrite" if in_folder else ""
     return JobError(f"{what}{kept}; try a lower learning rate (--lr){precise}{afresh}")
@@ -230,9 +251,8 @@ def _choose_recompute(
     run: Run, sampler: BatchSampler, say: Callable[[str], None] | None
 ) -> Recompute:
     """Choose the activation checkpointing with which the first step stays within the memory."""
-    memory_limit, batch = run.config.memory_limit, next(sampler.epoch(1))
+    memory_limit, (inputs, labels) = run.config.memory_limit, next(sampler.epoch(1))
     limit = None if memory_limit is None else memory_limit * GB
-    inputs, labels = run.to_inputs(batch)
     with training_mode(run.method, run.clip.device):
         recompute, peak = choose_recompute(
             lambda: run.method.loss(run.clip, inputs, labels), run.method, run.clip, limit

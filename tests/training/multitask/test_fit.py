@@ -19,9 +19,9 @@ from crossprompt.errors import JobError, RequestError
 from crossprompt.methods import build_method
 from crossprompt.methods.mmap import MmAP
 from crossprompt.training import tasks as tasks_module
-from crossprompt.training.batches import BatchSampler
+from crossprompt.training.batches import Batch, BatchSampler
 from crossprompt.training.checkpoint import LOG
-from crossprompt.training.config import Batch, FitConfig, Run, TrainConfig
+from crossprompt.training.config import FitConfig, Run, TrainConfig
 from crossprompt.training.fit import RUN, SELECTION
 from crossprompt.training.multitask import MultiTaskConfig, fit_tasks
 from crossprompt.training.tasks import (
@@ -170,10 +170,10 @@ def test_a_step_takes_a_batch_of_every_task_and_small_ones_begin_anew(clip, tmp_
     steps = list(sampler.epoch(1))
     assert len(steps) == sampler.steps == 5
     assert sampler.batch_size == 4
-    assert all(len(batches) == 2 for batches in steps)
-    whole = [set(labels.tolist()) for _, labels in (batches[0] for batches in steps)]
+    assert all(len(inputs) == len(labels) == 2 for inputs, labels in steps)
+    whole = [set(labels[0].tolist()) for _, labels in steps]
     assert whole == [{0, 1}] * 5  # the two images of the small one, in every step
-    large = torch.cat([batches[1][0] for batches in steps])
+    large = torch.cat([inputs[1] for inputs, _ in steps])
     assert len(large.flatten(1).unique(dim=0)) == 10
 
 
@@ -188,8 +188,9 @@ def test_the_loss_is_the_mean_of_the_tasks_losses(clip, tmp_path) -> None:
     tasks = tasks_of(clip, tmp_path, (2, 2), changes)
     learned = SharedPrompts(tasks, [["0", "1"]])
     assert tasks[0].method.group is tasks[1].method.group
-    (batches, *_) = TaskSampler(tasks).epoch(1)
-    losses = [oracle(task, clip, batch) for task, batch in zip(tasks, batches, strict=True)]
+    (batch, *_) = TaskSampler(tasks).epoch(1)
+    batches = zip(*batch, strict=True)
+    losses = [oracle(task, clip, own) for task, own in zip(tasks, batches, strict=True)]
     expected = torch.stack(losses).mean()
     gradients = torch.autograd.grad(expected, list(learned.parameters()))
     before = [x.detach().clone() for x in learned.parameters()]
@@ -235,7 +236,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(clip, tmp_path) -> None:
 
 def test_the_last_good_epoch_is_kept_where_there_is_a_folder(clip, tmp_path) -> None:
     tasks = tasks_of(clip, tmp_path, (2,), {"epochs": 2, "lr": 1e38})
-    with pytest.raises(JobError, match=r"epoch 2, step 2; the state of epoch 1 is kept; .*--over"):
+    with pytest.raises(JobError, match=r"epoch 2, step 2; .* of epoch 1 is kept; .*--over"):
         train_tasks(tasks, [["0"]], {}, folder=tmp_path / "run")
     assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 1
 
