@@ -27,17 +27,17 @@ class Line(TypedDict):
     weights_hash: NotRequired[str]
 
 
-State = Literal["asked", "failed", "not applicable"]
+RunState = Literal["asked", "failed", "not applicable"]
 """A run is pending, has raised an error, or its method cannot do what the protocol requires."""
 
 
-class Entry(TypedDict):
+class OutcomeRecord(TypedDict):
     """The keys of ``outcomes.jsonl``."""
 
     format: Literal["crossprompt-outcome"]
     version: Literal[1]
     cell: dict[str, Any]
-    state: State
+    state: RunState
     reason: str
 
 
@@ -123,14 +123,14 @@ class Outcomes(CellFile):
     """The runs of a results folder without a result; an entry says nothing once there is one."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder / OUTCOMES, Entry)
+        super().__init__(folder / OUTCOMES, OutcomeRecord)
 
     def ask(self, cells: Iterable[Cell]) -> None:
         """Add runs that are to be computed; an earlier entry of a run stays."""
         entries = [{"cell": cell.to_json(), "state": "asked", "reason": ""} for cell in cells]
         self.add(entries, lambda known, _: known is None)
 
-    def note(self, cells: Iterable[Cell], state: State, reason: str) -> None:
+    def note(self, cells: Iterable[Cell], state: RunState, reason: str) -> None:
         """Add the status of runs, unless their last entry says the same."""
         entries = [{"cell": cell.to_json(), "state": state, "reason": reason} for cell in cells]
         self.add(entries, lambda known, new: known is None or not new.items() <= known.items())

@@ -10,7 +10,7 @@ from crossprompt.bench.engines import SILENT, Engine
 from crossprompt.bench.grid import Cell
 from crossprompt.bench.loaders import load_backbone, load_data, parts_of
 from crossprompt.bench.protocols import PROTOCOLS
-from crossprompt.bench.results import Lines, Outcomes, State
+from crossprompt.bench.results import Lines, Outcomes, RunState
 from crossprompt.bench.task import Outcome, Task, describe, group
 from crossprompt.errors import RequestError
 from crossprompt.utils.progress import NOTE, Reporter
@@ -81,7 +81,7 @@ def run_grid(
         reason = outcome.error or ""
         pairs = summary.failed if outcome.applicable else summary.not_applicable
         pairs += [(cell, reason) for cell in outcome.unfinished]
-        state: State = "failed" if outcome.applicable else "not applicable"
+        state: RunState = "failed" if outcome.applicable else "not applicable"
         statuses.note(outcome.unfinished, state, reason)
 
     for outcome in unloadable:

@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         raise RequestError(f"{root} is no folder; give the one that holds the data sets' folders")
     if options.action == "list":
         if options.json:
-            print_json([_describe(entry, root) for entry in BENCHMARKS.values()])
+            print_json([_benchmark_row(entry, root) for entry in BENCHMARKS.values()])
         else:
             _list(root)
         return 0
@@ -99,7 +99,7 @@ def _list(root: Path | None) -> None:
     print("Also: emoji, which is drawn; a folder of class folders; a CSV file.")
 
 
-def _describe(entry: Benchmark, root: Path | None) -> dict[str, object]:
+def _benchmark_row(entry: Benchmark, root: Path | None) -> dict[str, object]:
     place = None if root is None else entry.find(root)
     attributes = "name title classes images sizes domains shifted archives_gb terms url template"
     return {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import overload
 
 from crossprompt.data.few_shot import Selection, note_shortages, sample_few_shot
-from crossprompt.data.images import Progress, check_images, list_bad
+from crossprompt.data.images import ProgressCallback, check_images, list_bad
 from crossprompt.errors import RequestError, UnsuitableError
 from crossprompt.utils.text import listed
 
@@ -244,7 +244,9 @@ class Dataset:
 
         return replace(self._map(keep), class_names=self.class_names[start:stop], selection=None)
 
-    def checked(self, skip_bad_images: bool = False, progress: Progress | None = None) -> "Dataset":
+    def checked(
+        self, skip_bad_images: bool = False, progress: ProgressCallback | None = None
+    ) -> "Dataset":
         """Read every image of every split once.
 
         Args:

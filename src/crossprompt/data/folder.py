@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crossprompt.data.class_names import ClassNames, composed, name_classes
 from crossprompt.data.dataset import Dataset, Item, Split
-from crossprompt.data.few_shot import Share, positions_by_label, split_class
+from crossprompt.data.few_shot import SplitSize, positions_by_label, split_class
 from crossprompt.data.files import is_image_name, list_folders, sort_key, walk
 from crossprompt.errors import RequestError
 from crossprompt.utils.files import hash_file
@@ -38,8 +38,8 @@ def assemble(
     files: Sequence[LabelledFile],
     class_names: ClassNames,
     seed: int,
-    val: Share | None,
-    test: Share | None,
+    val: SplitSize | None,
+    test: SplitSize | None,
     labels: Sequence[str] | None = None,
     notes: Sequence[str] = (),
 ) -> Dataset:
@@ -99,7 +99,7 @@ def assemble(
 
 
 def _divide(
-    files: Sequence[LabelledFile], seed: int, val: Share, test: Share
+    files: Sequence[LabelledFile], seed: int, val: SplitSize, test: SplitSize
 ) -> list[LabelledFile]:
     if not (0 <= val <= 1 and 0 <= test <= 1 and val + test <= 1 + 1e-9):
         raise RequestError(
@@ -155,8 +155,8 @@ def load_folder(
     root: str | os.PathLike[str],
     class_names: ClassNames = None,
     seed: int = 1,
-    val: Share | None = None,
-    test: Share | None = None,
+    val: SplitSize | None = None,
+    test: SplitSize | None = None,
 ) -> Dataset:
     """Load a folder of class folders, or of ``train/``, ``val/`` and ``test/`` that hold such.
 

@@ -49,7 +49,7 @@ def prefetch(function: Callable[[Task], Value], tasks: Iterable[Task]) -> Iterat
                 future.cancel()
 
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Called with the number of images done and the number of all."""
 
 _RUN_PROGRAMS = frozenset(("EPS", "WMF"))  # Pillow starts Ghostscript, or lets Windows draw
@@ -157,7 +157,7 @@ def convert_image(image: Image.Image) -> Image.Image:
 
 
 def check_images(
-    paths: Sequence[Path], skip_bad: bool = False, progress: Progress | None = None
+    paths: Sequence[Path], skip_bad: bool = False, progress: ProgressCallback | None = None
 ) -> list[BadImage]:
     """Read every image once and return those that cannot be read, in the order of ``paths``.
 

@@ -8,20 +8,20 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 import pandas as pd
 
-from crossprompt.bench.grid import Cell as GridCell
+from crossprompt.bench.grid import Cell
 from crossprompt.bench.protocols import PROTOCOLS
-from crossprompt.bench.results import LINES, OUTCOMES, CellFile, State
+from crossprompt.bench.results import LINES, OUTCOMES, CellFile, RunState
 from crossprompt.classifier.classifier import Inference
 from crossprompt.errors import RequestError
 
 INFERENCE: tuple[str, ...] = get_args(Inference)
 STATES = {"failed": "failed", "asked": "missing", "not applicable": "not applicable"}
 """Status of a run without a result, as the report calls it; the first of several counts."""
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
-class Cell(GridCell):
+class CheckedCell(Cell):
     """A run's settings, checked for what the report distinguishes."""
 
     def __post_init__(self) -> None:
@@ -34,13 +34,13 @@ class Cell(GridCell):
 
 
 @dataclass(frozen=True)
-class Result:
+class SetAccuracy:
     """Accuracy on one test set, and of each of its classes."""
 
     name: str
     dataset: str
-    accuracy: Share
-    per_class: dict[str, Share]
+    accuracy: Fraction
+    per_class: dict[str, Fraction]
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Record:
 
     format: Literal["crossprompt-result"]
     version: Literal[1]
-    cell: Cell
-    results: Annotated[list[Result], msgspec.Meta(min_length=1)]
+    cell: CheckedCell
+    results: Annotated[list[SetAccuracy], msgspec.Meta(min_length=1)]
     """One per test set, the protocol's main one first."""
     settings: dict[str, Any]
     trained_parameters: int
@@ -68,14 +68,14 @@ class Unfinished:
 
     format: Literal["crossprompt-outcome"]
     version: Literal[1]
-    cell: Cell
-    state: State
+    cell: CheckedCell
+    state: RunState
     reason: str
 
 
 @dataclass(frozen=True)
 class Results:
-    """Runs of a results folder, one per row; columns are those of ``Cell`` and of the line."""
+    """Runs of a results folder, one per row, with the columns of ``CheckedCell`` and the record."""
 
     records: pd.DataFrame
     """Finished runs."""
@@ -128,13 +128,13 @@ def to_frame(found: Sequence[Record | Unfinished], kind: type) -> pd.DataFrame:
     rows = [
         vars(one) | vars(one.cell) | {"run": replace(one.cell, targets=()).key} for one in found
     ]
-    columns = [field.name for field in (*fields(kind), *fields(Cell))]
+    columns = [field.name for field in (*fields(kind), *fields(CheckedCell))]
     frame = pd.DataFrame(rows, columns=[*columns, "run"], dtype=object)  # Python's None, int, dict
     return frame.replace({"state": STATES}) if kind is Unfinished else frame
 
 
 def to_scores(records: pd.DataFrame) -> pd.DataFrame:
-    """Table with a row per run and test set, and the columns of ``Result``."""
+    """Table with a row per run and test set, and the columns of ``SetAccuracy``."""
     scores = records.explode("results", ignore_index=True)
     results = pd.DataFrame([vars(result) for result in scores.results], dtype=object)
     return scores.join(results.rename(columns={"name": "test", "dataset": "test_dataset"}))

@@ -12,7 +12,7 @@ from crossprompt.data.benchmarks.catalog import (
     read_benchmark,
 )
 from crossprompt.data.benchmarks.lists import SPLITS_PAGE, Place
-from crossprompt.data.images import Progress, check_images, list_bad
+from crossprompt.data.images import ProgressCallback, check_images, list_bad
 from crossprompt.errors import RequestError
 
 
@@ -53,7 +53,7 @@ class Findings:
 
 
 def check_benchmark(
-    benchmark: Benchmark, root: Path, deep: bool = False, progress: Progress | None = None
+    benchmark: Benchmark, root: Path, deep: bool = False, progress: ProgressCallback | None = None
 ) -> Findings:
     """Compare a benchmark's folder under ``root`` with what is published.
 

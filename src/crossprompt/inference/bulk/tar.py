@@ -21,7 +21,7 @@ from crossprompt.data.files import is_image_name, is_visible
 from crossprompt.data.images import UndecodableImageError, decode_image
 from crossprompt.errors import RequestError
 from crossprompt.inference.base import Input
-from crossprompt.inference.bulk.sources import Broken, Table
+from crossprompt.inference.bulk.sources import Broken, TableSource
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Member(NamedTuple):
     size: int
 
 
-class TarShard(Table):
+class TarShard(TableSource):
     """A tar file with one image for each key.
 
     Args:
