@@ -87,8 +87,8 @@ def load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
     classes = read_split()
 
     def list_split(style: str, split: str) -> Split:
-        labelled = [(x, label) for label, kind in enumerate(classes) for x in classes[kind][split]]
-        return Split(tuple(Item(drawn_picture(style, x, folder), label) for x, label in labelled))
+        labeled = [(x, label) for label, kind in enumerate(classes) for x in classes[kind][split]]
+        return Split(tuple(Item(drawn_picture(style, x, folder), label) for x, label in labeled))
 
     return Dataset(
         name="emoji",
