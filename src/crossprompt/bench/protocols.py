@@ -38,7 +38,7 @@ class Trial:
     """A training set and its evaluations, the protocol's main one first."""
 
     few: Dataset
-    """Only its images in ``train`` and ``val`` are used."""
+    """Training set; only its ``train`` and ``val`` images are used."""
     evaluations: tuple[Evaluation, ...]
 
 

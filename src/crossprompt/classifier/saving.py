@@ -42,7 +42,7 @@ class Saveable(Protocol):
 
     @property
     def class_names(self) -> Sequence[str]:
-        """In the order of the scores."""
+        """Class names, in the order of the scores."""
 
 
 def save(classifier: Saveable, folder: Path) -> Path:

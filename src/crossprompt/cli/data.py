@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         epilog=f"example: {EXAMPLE}",
         allow_abbrev=False,
     )
-    checking.add_argument("name", help="of the data set, see: crossprompt data list")
+    checking.add_argument("name", help="name of the data set, see: crossprompt data list")
     add_flag(checking, "--deep", "open every image")
     root = f"folder that holds the data sets' folders (default: {ROOT_VARIABLE})"
     for action in (listing, checking):

@@ -119,7 +119,7 @@ class Dataset:
     """
 
     name: str
-    """Its name in results."""
+    """Name in results."""
     class_names: tuple[str, ...]
     """The name of each label, as it stands in a prompt."""
     train: Split = field(default_factory=Split)

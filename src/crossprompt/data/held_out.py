@@ -20,7 +20,7 @@ class HeldOut:
     """Images to evaluate on."""
 
     data: Dataset
-    """Its ``test`` and ``shifted`` splits are those images; its other splits are empty."""
+    """Data set with those images as ``test`` and ``shifted``; its other splits are empty."""
     description: str
     """Phrase for the user with a ``{count}`` and a ``{name}``."""
 

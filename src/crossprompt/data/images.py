@@ -50,7 +50,7 @@ def prefetch(function: Callable[[Task], Value], tasks: Iterable[Task]) -> Iterat
 
 
 ProgressCallback = Callable[[int, int], None]
-"""Called with the number of images done and the number of all."""
+"""Function of the number of images done and the number of all."""
 
 _RUN_PROGRAMS = frozenset(("EPS", "WMF"))  # Pillow starts Ghostscript, or lets Windows draw
 _SIXTEEN_BIT_IN_I = frozenset(("PNG", "PPM"))  # 16-bit files that Pillow holds in 32-bit pixels

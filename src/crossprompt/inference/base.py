@@ -123,7 +123,7 @@ class ImageClassifier(ABC):
     """
 
     class_names: tuple[str, ...]
-    """In the order of the probabilities."""
+    """Class names, in the order of the probabilities."""
 
     @property
     @abstractmethod
@@ -144,9 +144,9 @@ class ImageClassifier(ABC):
         """Compute ``[batch, classes]`` for prepared images ``[batch, 3, side, side]``."""
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._in_words()})"
+        return f"{type(self).__name__}({self._summary()})"
 
-    def _in_words(self) -> str:
+    def _summary(self) -> str:
         return f"{len(self.class_names)} classes: {listed(self.class_names)}"
 
     def predict(self, images: Images, top_k: int = 5, batch_size: int = BATCH) -> list[Prediction]:

@@ -76,7 +76,7 @@ class MmAP(PromptMethod):
         return dict(enumerate(image))
 
     def text_prompts(self) -> dict[int, prompts.WordPrompt]:
-        """Block to the prompt before it in the text tower."""
+        """Prompt before each block of the text tower."""
         return dict(enumerate(torch.cat([source.for_texts() for source in self.sources], dim=1)))
 
     def encode_classes(self, clip: CLIP) -> ClassFeatures:

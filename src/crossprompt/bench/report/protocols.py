@@ -88,7 +88,7 @@ SHIFTS = {
     "few-shot": ("Shifted test sets", "shifted", "shifted sets"),
     "cross-dataset": ("Cross-dataset", "targets", "target data sets"),
 }
-"""Protocol to the caption, and to names for the other test sets: short, and in full."""
+"""Caption of each protocol, and names for the other test sets: short, and in full."""
 
 
 def few_shot(scores: pd.DataFrame) -> Section | None:

@@ -39,7 +39,7 @@ class Table:
     """Name of its file."""
     caption: str
     groups: tuple[Group, ...]
-    """Ours first."""
+    """Groups of rows, our own results first."""
     notes: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     """Seeds of the numbers, ascending."""

@@ -56,9 +56,9 @@ class Exported:
     weights_size: int
     """Bytes of its constants in fp32."""
     noise: Agreement
-    """On random images."""
+    """Agreement on random images."""
     pictures: Agreement | None
-    """On the given images."""
+    """Agreement on the given images; None if none were given."""
 
 
 def export_classifier(

@@ -22,12 +22,12 @@ class Findings:
 
     benchmark: Benchmark
     place: Place | None = None
-    """Its folders; None if they are not there."""
+    """Folders of the data set; None if they are missing."""
     classes: int = 0
     sizes: dict[str, int] = field(default_factory=dict)
     """Number of images found, by split or domain as published."""
     problems: tuple[str, ...] = ()
-    """Empty if the data set is complete and in its place."""
+    """One sentence for each problem; empty if the data set is complete and in its place."""
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -36,9 +36,9 @@ class ImageRow(NamedTuple):
     """An image in a list."""
 
     path: str
-    """Relative to the image folder."""
+    """Path relative to the image folder."""
     label: Annotated[int, Meta(ge=0)]
-    """Its class, from 0."""
+    """Number of the class, from 0."""
     class_name: str
 
 
