@@ -45,7 +45,7 @@ class SetAccuracy:
 
 @dataclass(frozen=True)
 class Record:
-    """One line of ``lines.jsonl``: a finished run, its results, and what they depend on."""
+    """One record of ``lines.jsonl``: a finished run, its results, and what they depend on."""
 
     format: Literal["crossprompt-result"]
     version: Literal[1]
@@ -64,7 +64,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """One line of ``outcomes.jsonl``: the status of a run without a result."""
+    """One record of ``outcomes.jsonl``: the status of a run without a result."""
 
     format: Literal["crossprompt-outcome"]
     version: Literal[1]
@@ -82,22 +82,22 @@ class Results:
     unfinished: pd.DataFrame
     """Runs without a result, with ``state`` and ``reason``."""
     notes: tuple[str, ...] = ()
-    """Warnings for the reader: lines left out, and numbers that do not compare."""
+    """Warnings for the reader: records left out, and numbers that do not compare."""
 
 
 def read_results(folder: Path) -> Results:
     """Read every run of a results folder, or of its ``lines.jsonl`` itself.
 
-    A torn last line is left out with a note, as are all but the last line of a run.
+    A torn last line is left out with a note, as are all but the last record of a run.
 
     Raises:
-        RequestError: there are no lines, or one is malformed; the file and the line are named.
+        RequestError: there are no records, or one is malformed; the file and the line are named.
     """
     path = folder if folder.is_file() else folder / LINES
     if not path.is_file():
         raise RequestError(f"found no {LINES} in {folder}; give the --output of crossprompt bench")
     file = CellFile(path, Record)
-    lines, notes = list(file.read_on()), list[str]()
+    numbered, notes = list(file.read_on()), list[str]()
     if file.torn:
         notes.append(
             f"The last line of {path} (line {file.count + 1}) has no end: it was being written "
@@ -105,7 +105,7 @@ def read_results(folder: Path) -> Results:
         )
     numbers: dict[str, int] = {}
     records: dict[str, Record] = {}
-    for number, record in lines:
+    for number, record in numbered:
         cell, key = record.cell, record.cell.key
         if key in numbers:
             about = f"{cell.method} on {cell.dataset}, {count_shots(cell.shots)}, seed {cell.seed}"
