@@ -50,7 +50,7 @@ class Cell:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values; ``targets`` only if there are some."""
-        values = json.loads(json.dumps(asdict(self)))  # as they are when read again
+        values = json.loads(json.dumps(asdict(self)))  # lists for tuples, as JSON is read
         return values if self.targets else {k: v for k, v in values.items() if k != "targets"}
 
     @property

@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         else:
             _list(root)
         return 0
-    name = options.name.partition(":")[0]  # of pacs:sketch all domains are checked
+    name = options.name.partition(":")[0]  # all domains of pacs:sketch are checked
     if name not in BENCHMARKS:
         raise RequestError(
             f"there is no benchmark data set {name!r}; {did_you_mean(name, BENCHMARKS)} (only "

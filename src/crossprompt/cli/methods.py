@@ -51,7 +51,7 @@ def method_row(method: type[Method], clip: CLIP, classes: int, shots: int) -> di
     try:
         names = [f"class {number}" for number in range(classes)]
         learned = build_method(method.name, clip, names).count_parameters(shots)
-    except RequestError as error:  # for example it needs as many blocks in both towers
+    except RequestError as error:  # the backbone does not suit the method
         problem = str(error)
     own = {key: getattr(method, key) for key in ("fidelity", "difference", "paper", "summary")}
     return {"name": method.name, "learned": learned, "problem": problem, **own}

@@ -186,7 +186,7 @@ class Dataset:
             raise RequestError(f"found the seed {seed!r:.40}, expected a whole number")
         if not self.train:
             raise RequestError(f"{self.name} has no training images; add some")
-        shots, seed = int(shots), int(seed)  # which may be numpy's
+        shots, seed = int(shots), int(seed)  # numpy's integers become Python's
         notes = note_shortages(self.class_names, self.train.labels, shots)
         train, val = sample_few_shot(self.train.labels, self.val.labels, shots, seed, nested)
         selection = Selection(self.fingerprint, shots, seed, nested, train, val)

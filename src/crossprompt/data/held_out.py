@@ -94,7 +94,7 @@ def describe_data(data: Dataset, few: Dataset) -> dict[str, Any]:
         "data": {
             "name": data.name,
             "fingerprint": data.fingerprint,
-            "training_images": len(few.train),  # where a class has fewer than the shots, fewer
+            "training_images": len(few.train),  # fewer if a class has fewer images than shots
         },
         "learned_from": [_hash(item) for item in items] if len(items) <= _HASHED else [],
     }

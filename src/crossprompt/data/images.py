@@ -215,12 +215,12 @@ def _open(
             )
         if enough is not None:
             width, height = (ceil(enough * side / min(image.size)) for side in image.size)
-            image.draft(None, (width, height))  # of all formats, JPEG alone follows
+            image.draft(None, (width, height))  # only JPEG is decoded at a smaller size
         return _decode(image)
 
 
 def _decode(image: Image.Image) -> Image.Image:
-    if 0 in image.size:  # as from a crop of no width
+    if 0 in image.size:  # for example a crop without width
         raise _RefusedError("no pixels, {} x {}".format(*image.size))
     image.load()
     try:

@@ -217,7 +217,7 @@ class ImageClassifier(ABC):
 def _references(images: Iterable[Any]) -> Iterator[Input]:
     for number, image in enumerate(images, start=1):
         if isinstance(image, (str, PathLike)):
-            path = os.fspath(image)  # as it was typed: Path would drop a leading ./
+            path = os.fspath(image)  # unchanged: Path would drop a leading ./
             yield ImageFile(path, path)
         elif isinstance(image, Item):
             yield ImageFile(str(image.path), str(image.path))

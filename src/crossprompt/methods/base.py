@@ -131,7 +131,7 @@ class Method(nn.Module, ABC):
         check_class_names(class_names)
         config = cls.Config.of(options, cls.name)
         with torch.random.fork_rng(devices=[]):  # modules draw from the global generator
-            torch.default_generator.manual_seed(seed)  # of the CPU, where they are set up
+            torch.default_generator.manual_seed(seed)  # parameters are set up on the CPU
             # numpy's strings become Python's, as they are when read again
             return cls(clip, tuple(map(str, class_names)), config).to(clip.device)
 

@@ -162,7 +162,7 @@ def _per_dataset(
         panel = Panel(title, "shots", body) if few else None
         return Card(where, (table,), panel if panel and panel.curves else None, wide=bool(note))
 
-    # what was trained on several data sets together has no others, and lacks none
+    # a joint training on several data sets has no other test sets, and none is missing
     alone = scores[scores.joint == ""]
     anywhere = alone.groupby("series")[by].agg(set)
     here = alone.groupby(["dataset", "series"])[by].agg(set)

@@ -180,7 +180,7 @@ def predict_to_file(
         try:
             _append(batches, engine, file, progress)
         except BaseException:
-            with suppress(OSError):  # of a full disk: the error that is raised reports it
+            with suppress(OSError):  # the disk may be full: the original error is raised
                 file.save_progress()
             if file.progress.mark.rows > resumed:
                 rows = f"{file.progress.mark.rows:,} rows are saved in {file.folder}"

@@ -101,7 +101,7 @@ class TarShard(TableSource):
         try:
             with open(self.word, "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
                 while (found := archive.next()) is not None:
-                    vars(archive)["members"].clear()  # which would grow with every member
+                    vars(archive)["members"].clear()  # the list would grow with every member
                     folder, name = posixpath.split(found.name)
                     stem, _, extension = name.partition(".")
                     if found.isfile() and is_visible(name):

@@ -95,7 +95,7 @@ class Batcher:
             except Empty:
                 break
             if task is None:
-                self._tasks.put(None)  # for the call after the last batch
+                self._tasks.put(None)  # ends the next call too
                 break
             tasks.append(task)
         return tasks
@@ -169,7 +169,7 @@ class Predictor:
                 BytesIO(content), self._classifier.enough, formats=FORMATS, most_pixels=most_pixels
             )
         except UndecodableImageError as error:
-            return str(error).partition(":")[0]  # what follows is Pillow's own message
+            return str(error).partition(":")[0]  # the rest is Pillow's own message
         if max(image.size) > SLIMMEST * min(image.size):
             return f"too slim, {image.width:,} x {image.height:,}; crop it"
         prepared = self._classifier.prepare(image)
