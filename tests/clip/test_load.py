@@ -17,7 +17,7 @@ from crossprompt.clip.load import load_clip, save_clip
 from crossprompt.clip.locate import to_hugging_face
 from crossprompt.clip.model import CLIP
 from crossprompt.clip.preprocess import Preprocess
-from crossprompt.clip.state_dict import HUGGING_FACE, OPENAI, Table, sources
+from crossprompt.clip.state_dict import HUGGING_FACE, OPENAI, KeyTable, sources
 from crossprompt.errors import RequestError
 from tests.clip.openai_clip import OpenAICLIP, write_archive
 from tests.clip.random_clip import SMALL, make_clip, make_tokenizer
@@ -181,7 +181,7 @@ def test_the_key_table_has_the_names_and_shapes_of_openai() -> None:
 
 
 @pytest.mark.parametrize("table", [HUGGING_FACE, OPENAI], ids=["hugging_face", "openai"])
-def test_each_parameter_has_a_source_and_each_key_is_used_once(table: Table, clip: CLIP) -> None:
+def test_each_parameter_has_a_source_and_each_key_is_used_once(table: KeyTable, clip: CLIP) -> None:
     counted = sources(table, SMALL)
     assert set(counted) == set(clip.state_dict())
     uses = Counter(key for source in counted.values() for key in source.keys)

@@ -11,7 +11,7 @@ from torch import Tensor
 from crossprompt.clip.load import build
 from crossprompt.clip.locate import from_hugging_face, to_hugging_face
 from crossprompt.clip.model import CLIP, CLIPConfig, ImageConfig, TextConfig
-from crossprompt.clip.state_dict import HUGGING_FACE, Checkpoint, sources
+from crossprompt.clip.state_dict import HUGGING_FACE, StateDict, sources
 from crossprompt.clip.text_engine import TokenizedTexts
 from tests.clip.random_clip import SMALL, random_weights
 
@@ -49,7 +49,7 @@ def twins(config: CLIPConfig) -> tuple[CLIP, transformers.CLIPModel]:
         embeddings = tower.embeddings
         embeddings.position_ids = torch.arange(embeddings.position_ids.shape[1])[None]
     shapes = {key: tuple(tensor.shape) for key, tensor in theirs.state_dict().items()}
-    checkpoint = Checkpoint(Path("twin"), shapes, theirs.state_dict().__getitem__)
+    checkpoint = StateDict(Path("twin"), shapes, theirs.state_dict().__getitem__)
     ours = build(config, checkpoint, torch.device("cpu"), torch.float32)
     return ours, theirs.eval().requires_grad_(False)
 

@@ -11,7 +11,7 @@ import pytest
 from crossprompt.bench.grid import Cell
 from crossprompt.bench.method_spec import parse_method
 from crossprompt.bench.protocols import PROTOCOLS
-from crossprompt.bench.results import OUTCOMES, State
+from crossprompt.bench.results import OUTCOMES, RunState
 from crossprompt.cli.main import build_parser
 
 BENCHMARKS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
@@ -43,6 +43,6 @@ def test_the_page_names_every_protocol_and_every_key_of_a_cell() -> None:
 
 def test_the_page_names_every_state_of_a_cell_without_a_line() -> None:
     text = BENCHMARKS.read_text("utf-8")
-    for name in (*get_args(State), "crossprompt-outcome"):
+    for name in (*get_args(RunState), "crossprompt-outcome"):
         assert f"`{name}`" in text
     assert OUTCOMES in text

@@ -15,7 +15,7 @@ from crossprompt.errors import RequestError
 from crossprompt.methods import build_method
 from crossprompt.methods import templates as descriptions
 from crossprompt.methods.features import Examples
-from crossprompt.methods.hicropl import HiCroPL, Mapper, Summary
+from crossprompt.methods.hicropl import HiCroPL, Mapper, ProxySummary
 from crossprompt.methods.prompts import encode_prompted_images, encode_prompted_texts
 from tests.backbone import EVEN, NAMES, even_clip, random_images
 from tests.clip.random_clip import make_clip
@@ -60,7 +60,7 @@ def ask(attention: nn.MultiheadAttention, query: Tensor, keys: list, values: lis
     return linear(answer, attention.out_proj.weight, attention.out_proj.bias)
 
 
-def summed_up(summary: Summary, prompt: Tensor) -> Tensor:
+def summed_up(summary: ProxySummary, prompt: Tensor) -> Tensor:
     tokens = [norm(summary.norm_1, token) for token in prompt]
     (proxy,) = summary.proxy
     answer = ask(summary.attention, norm(summary.norm_1, proxy), tokens, tokens)

@@ -8,7 +8,7 @@ import torch
 from crossprompt.clip.model import CLIP
 from crossprompt.errors import RequestError
 from crossprompt.methods import build_method
-from crossprompt.methods.mmap import MmAP, Source
+from crossprompt.methods.mmap import MmAP, PromptSource
 from crossprompt.methods.prompts import encode_prompted_images
 from tests.backbone import EVEN, NAMES, even_clip, random_images
 from tests.clip.dense_text import dense_text_features
@@ -33,7 +33,7 @@ def build(clip: CLIP, **options: Any) -> MmAP:
     return method
 
 
-def stretched(source: Source) -> Source:
+def stretched(source: PromptSource) -> PromptSource:
     """With factors that are not all one."""
     for factors in (source.image_factors, source.text_factors):
         factors.data = torch.arange(1.0, 1 + factors.numel())[None]

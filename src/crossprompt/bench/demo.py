@@ -46,7 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "coop": WORDS,
     "dcp": {**WORDS, "share": False, "start": "identity"},
 }
-"""Method to its settings: both prompts, and the attention that rewrites them, start from what
+"""Settings of each method: both prompts, and the attention that rewrites them, start from what
 zero-shot does, for so few steps do not make up for a random start."""
 SAVED = "dcp"
 """The method whose classifier is saved: of the first seed at the most shots."""
@@ -56,20 +56,20 @@ LABELS = {
     "coop": ("CoOp", "#4c8bb8"),
     "dcp": ("DCP", "#c8385a"),
 }
-"""Method to its label and color."""
+"""Label and color of each method."""
 STYLES = {"twemoji": "Twemoji", "openmoji": "OpenMoji", "line-art": "line art"}
 
 
 @dataclass(frozen=True)
 class DemoResult:
     accuracy: dict[tuple[str, int, str], list[float]]
-    """Method, shots and style to the accuracy of each seed, 0 to 1."""
+    """Accuracy of each seed, 0 to 1, by method, shots and style."""
     classes: int
     seconds: float
     classifier: Classifier
-    """The saved one."""
+    """Classifier that was saved."""
     pictures: dict[str, Split]
-    """Style to its test pictures, the source style first."""
+    """Test pictures of each style, the source style first."""
 
 
 def run_demo(

@@ -31,7 +31,7 @@ class Engine(ABC):
 
 @dataclass(frozen=True)
 class Local(Engine):
-    """This machine."""
+    """Engine that computes on this machine."""
 
     workers: int = 1
     """Processes; with one, it is this process."""

@@ -27,35 +27,35 @@ class Cell:
 
     protocol: str
     dataset: str
-    """Trained on."""
+    """Name of the training data set."""
     method: str
     backbone: str
-    """As ``load_clip`` takes it."""
+    """Name or path of the backbone, see ``load_clip``."""
     dtype: str
     """Dtype of the towers: ``fp32``, ``bf16`` or ``fp16``."""
     shots: int
     """Training images per class."""
     seed: int
-    """Seeds the few-shot draw, the start values and the order of the images."""
+    """Seed of the few-shot draw, the start values and the order of the images."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Settings that differ from the method's defaults."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """Settings that differ from the method's recipe."""
     inference: Inference = "calibrated"
-    """The next two are set for ``batch`` alone."""
+    """Inference mode; the next two are set for ``batch`` alone."""
     test_batch_size: int | None = None
     batch_order: Order | None = None
     targets: tuple[str, ...] = ()
     """Other data sets that the protocol tests on."""
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values; ``targets`` only where there are some."""
-        values = json.loads(json.dumps(asdict(self)))  # as they are when read again
+        """The fields as JSON values; ``targets`` only if there are some."""
+        values = json.loads(json.dumps(asdict(self)))  # lists for tuples, as JSON is read
         return values if self.targets else {k: v for k, v in values.items() if k != "targets"}
 
     @property
     def key(self) -> str:
-        """The same for the same run, whatever the order of its settings."""
+        """Text that identifies the run, whatever the order of its settings."""
         return key_of(self.to_json())
 
     @property
@@ -83,7 +83,7 @@ class Cell:
 
 
 def key_of(cell: Mapping[str, Any]) -> str:
-    """The key of a run, from its JSON in a line."""
+    """The key of a run, from its JSON in a record."""
     return json.dumps(cell, sort_keys=True)
 
 
@@ -92,7 +92,7 @@ class Grid:
     """Values to combine, see ``Cell``; each list has at least one entry."""
 
     datasets: Sequence[str]
-    """As ``load_dataset`` takes them; several that are trained together are joined by ``+``."""
+    """Names, see ``load_dataset``; several that are trained together are joined by ``+``."""
     methods: Sequence[Choice]
     shots: Sequence[int] = (1, 2, 4, 8, 16)
     seeds: Sequence[int] = (1, 2, 3)

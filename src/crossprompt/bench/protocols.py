@@ -38,7 +38,7 @@ class Trial:
     """A training set and its evaluations, the protocol's main one first."""
 
     few: Dataset
-    """Only its images in ``train`` and ``val`` are used."""
+    """Training set; only its ``train`` and ``val`` images are used."""
     evaluations: tuple[Evaluation, ...]
 
 
@@ -73,7 +73,7 @@ class FewShot(Protocol):
         return Trial(data.few_shot(shots, seed), own_evaluations(name, data))
 
 
-class DomainGeneralisation(Protocol):
+class DomainGeneralization(Protocol):
     name = "domain-generalisation"
     summary = "train on one domain, test on it and on the same classes in other domains"
     takes_targets = True
@@ -137,7 +137,7 @@ class CrossDataset(Protocol):
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
-    for protocol in (FewShot(), DomainGeneralisation(), BaseToNew(), CrossDataset())
+    for protocol in (FewShot(), DomainGeneralization(), BaseToNew(), CrossDataset())
 }
 
 

@@ -1,4 +1,4 @@
-"""Results files: a JSON object about a run in every line, appended by several processes."""
+"""Results files: one record (a JSON object on one line) per run, appended by several processes."""
 
 import json
 import os
@@ -16,7 +16,7 @@ LINES, OUTCOMES = "lines.jsonl", "outcomes.jsonl"
 """Runs with a result, and the status of runs without one."""
 
 
-class Line(TypedDict):
+class ResultRecord(TypedDict):
     """The keys of ``lines.jsonl`` that are needed to resume a grid."""
 
     format: Literal["crossprompt-result"]
@@ -27,26 +27,26 @@ class Line(TypedDict):
     weights_hash: NotRequired[str]
 
 
-State = Literal["asked", "failed", "not applicable"]
+RunState = Literal["asked", "failed", "not applicable"]
 """A run is pending, has raised an error, or its method cannot do what the protocol requires."""
 
 
-class Entry(TypedDict):
+class OutcomeRecord(TypedDict):
     """The keys of ``outcomes.jsonl``."""
 
     format: Literal["crossprompt-outcome"]
     version: Literal[1]
     cell: dict[str, Any]
-    state: State
+    state: RunState
     reason: str
 
 
 class CellFile:
-    """An append-only file of JSON objects, each about a run; the last one of a run counts.
+    """An append-only file of records, each of a run; the last one of a run counts.
 
     Args:
-        path: its folder need not exist before something is added.
-        kind: the type of every line; other keys are left out.
+        path: the file; its folder is made when a record is added.
+        kind: the type of every record; other keys are left out.
     """
 
     def __init__(self, path: Path, kind: type) -> None:
@@ -58,10 +58,10 @@ class CellFile:
         """True if the last line had no end when it was read."""
 
     def read_on(self) -> Iterator[tuple[int, Any]]:
-        """Number and contents of every line that was added since; a torn last line is left out.
+        """Line number and contents of each record added since; a torn last line is left out.
 
         Raises:
-            RequestError: a line is damaged, or of another format or version.
+            RequestError: a record is damaged, or of another format or version.
         """
         if not self.path.exists():
             return
@@ -79,22 +79,22 @@ class CellFile:
                 yield number, found
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """The last line of every run, by the key of its cell."""
-        for _, line in self.read_on():
-            self._known[key_of(line["cell"])] = line
+        """The last record of every run, by the key of its cell."""
+        for _, record in self.read_on():
+            self._known[key_of(record["cell"])] = record
         return dict(self._known)
 
     def add(
         self,
-        lines: Iterable[Mapping[str, Any]],
+        records: Iterable[Mapping[str, Any]],
         is_new: Callable[[dict[str, Any] | None, Mapping[str, Any]], bool],
     ) -> bool:
-        """Add those lines for which ``is_new(last line of the run or None, line)``, while no other
-        process does; False if there are none."""
+        """Add the records for which ``is_new(last record of the run or None, record)``, while
+        no other process writes; False if there are none."""
         make_folder(self.path.parent)
         with FileLock(self.path.parent / f".{self.path.stem}.lock"):
             known = self.read()
-            new = [x for x in lines if is_new(known.get(key_of(x["cell"])), x)]
+            new = [x for x in records if is_new(known.get(key_of(x["cell"])), x)]
             if not new:
                 return False
             if self.path.exists():
@@ -112,28 +112,28 @@ class Lines(CellFile):
     """The finished runs of a results folder."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder / LINES, Line)
+        super().__init__(folder / LINES, ResultRecord)
 
-    def append(self, line: Mapping[str, Any]) -> bool:
-        """Add a line; False if its run is finished already, perhaps by another process."""
-        return self.add([line], lambda known, _: known is None)
+    def append(self, record: Mapping[str, Any]) -> bool:
+        """Add a record; False if its run is finished already, perhaps by another process."""
+        return self.add([record], lambda known, _: known is None)
 
 
 class Outcomes(CellFile):
-    """The runs of a results folder without a result; an entry says nothing once there is one."""
+    """The runs of a results folder without a result; a record is ignored once there is one."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder / OUTCOMES, Entry)
+        super().__init__(folder / OUTCOMES, OutcomeRecord)
 
     def ask(self, cells: Iterable[Cell]) -> None:
-        """Add runs that are to be computed; an earlier entry of a run stays."""
-        entries = [{"cell": cell.to_json(), "state": "asked", "reason": ""} for cell in cells]
-        self.add(entries, lambda known, _: known is None)
+        """Add runs that are to be computed; an earlier record of a run stays."""
+        records = [{"cell": cell.to_json(), "state": "asked", "reason": ""} for cell in cells]
+        self.add(records, lambda known, _: known is None)
 
-    def note(self, cells: Iterable[Cell], state: State, reason: str) -> None:
-        """Add the status of runs, unless their last entry says the same."""
-        entries = [{"cell": cell.to_json(), "state": state, "reason": reason} for cell in cells]
-        self.add(entries, lambda known, new: known is None or not new.items() <= known.items())
+    def note(self, cells: Iterable[Cell], state: RunState, reason: str) -> None:
+        """Add the status of runs, unless their last record is the same."""
+        records = [{"cell": cell.to_json(), "state": state, "reason": reason} for cell in cells]
+        self.add(records, lambda known, new: known is None or not new.items() <= known.items())
 
 
 def deviation(values: Sequence[float]) -> float:

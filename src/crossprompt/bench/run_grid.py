@@ -1,4 +1,4 @@
-"""Runs a grid: skips finished runs, computes the others, and writes every line at once."""
+"""Runs a grid: skips finished runs, computes the others, and writes every record at once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from crossprompt.bench.engines import SILENT, Engine
 from crossprompt.bench.grid import Cell
 from crossprompt.bench.loaders import load_backbone, load_data, parts_of
 from crossprompt.bench.protocols import PROTOCOLS
-from crossprompt.bench.results import Lines, Outcomes, State
+from crossprompt.bench.results import Lines, Outcomes, RunState
 from crossprompt.bench.task import Outcome, Task, error_text, group
 from crossprompt.errors import RequestError
 from crossprompt.utils.progress import NOTE, Reporter
@@ -28,7 +28,7 @@ class Summary:
     not_applicable: list[tuple[Cell, str]] = field(default_factory=list)
     """Runs whose method cannot do what the protocol requires, and why."""
     failed: list[tuple[Cell, str]] = field(default_factory=list)
-    """Runs without a line, and why; the same command tries them again."""
+    """Runs without a result, and why; the same command tries them again."""
 
     def to_json(self) -> dict[str, Any]:
         def with_reasons(pairs: list[tuple[Cell, str]]) -> list[dict[str, Any]]:
@@ -64,11 +64,11 @@ def run_grid(
         on_failure: called at once with a task that failed while it was computed.
 
     Raises:
-        RequestError: no data set or no backbone can be loaded, or a line is damaged.
-        JobError: nothing can be computed any more; finished lines are kept.
+        RequestError: no data set or no backbone can be loaded, or a record is damaged.
+        JobError: nothing can be computed any more; finished runs are kept.
     """
-    lines, statuses = Lines(output), Outcomes(output)
-    finished = lines.read()
+    results, statuses = Lines(output), Outcomes(output)
+    finished = results.read()
     todo = [cell for cell in cells if cell.key not in finished]
     summary = Summary(finished_before=len(cells) - len(todo))
     states = (output / STATES).absolute()
@@ -81,7 +81,7 @@ def run_grid(
         reason = outcome.error or ""
         pairs = summary.failed if outcome.applicable else summary.not_applicable
         pairs += [(cell, reason) for cell in outcome.unfinished]
-        state: State = "failed" if outcome.applicable else "not applicable"
+        state: RunState = "failed" if outcome.applicable else "not applicable"
         statuses.note(outcome.unfinished, state, reason)
 
     for outcome in unloadable:
@@ -90,16 +90,16 @@ def run_grid(
     if tasks:
         count(done, len(cells))
     seen: dict[str, set[str]] = {}
-    for line in finished.values():
-        changed_versions(line, seen)
+    for record in finished.values():
+        changed_versions(record, seen)
     for outcome in engine.run(ready, reporter):
-        for cell, line in zip(outcome.task.cells, outcome.lines, strict=False):
-            for name in changed_versions(line, seen):
+        for cell, record in zip(outcome.task.cells, outcome.lines, strict=False):
+            for name in changed_versions(record, seen):
                 reporter.say(
                     f"{NOTE}{name} is not what it was when earlier lines were written; for results "
                     "that compare, choose a new --output"
                 )
-            if lines.append(line):
+            if results.append(record):
                 summary.computed.append(cell)
             else:  # another process was faster
                 summary.finished_before += 1
@@ -154,11 +154,11 @@ def load_all(tasks: Sequence[Task], reporter: Reporter) -> tuple[list[Task], lis
     return ready, failed
 
 
-def changed_versions(line: Mapping[str, Any], seen: dict[str, set[str]]) -> list[str]:
-    """Data set and backbone of a line, if other data or weights were ``seen`` under their name."""
+def changed_versions(record: Mapping[str, Any], seen: dict[str, set[str]]) -> list[str]:
+    """Data set and backbone of a record whose data or weights differ from those ``seen`` before."""
     versions = {
-        f"data set {line['cell']['dataset']}": line.get("data_fingerprint", ""),
-        f"backbone {line['cell']['backbone']}": line.get("weights_hash", ""),
+        f"data set {record['cell']['dataset']}": record.get("data_fingerprint", ""),
+        f"backbone {record['cell']['backbone']}": record.get("weights_hash", ""),
     }
     known = {name: seen.setdefault(name, {version}) for name, version in versions.items()}
     changed = [name for name, version in versions.items() if version not in known[name]]

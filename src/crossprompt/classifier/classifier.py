@@ -114,10 +114,10 @@ class Classifier(ImageClassifier):
         """Write the classifier to a folder, all or nothing; see ``crossprompt.load``."""
         return save(self, Path(folder))
 
-    def _in_words(self) -> str:
+    def _summary(self) -> str:
         inference = self.information.get("inference", "calibrated")
         study = "" if inference == "calibrated" else f", inference {inference!r}"
-        return f"{super()._in_words()}, {self.method.name} on {self.clip.name}{study}"
+        return f"{super()._summary()}, {self.method.name} on {self.clip.name}{study}"
 
     def push_to_hub(
         self,

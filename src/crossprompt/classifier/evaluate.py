@@ -42,7 +42,7 @@ class Result:
     batch_size: int
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """The fields as JSON values."""
         return asdict(self)
 
 

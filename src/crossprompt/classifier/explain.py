@@ -74,7 +74,7 @@ def explain(
     if not records:
         raise JobError(f"a {classifier.method.name} classifier does not attend to patches")
     number = int(logits.argmax()) if label is None else names.index(label)
-    # of the log-probability, not the logit: what raises all classes alike favors none
+    # gradient of the log-probability: a logit also grows if all classes' do
     gradients = torch.autograd.grad(logits.log_softmax(-1)[number], [x.attention for x in records])
     weighted = [
         (x.attention * gradient)[0].clamp(min=0).mean(0).detach()

@@ -22,12 +22,11 @@ from crossprompt.inference.metadata import (
     read_description,
     read_exported_description,
 )
+from crossprompt.inference.onnx import load_onnx
 
 
 def inspect_onnx(path: Path) -> dict[str, Any]:
     """Content of an exported classifier; torch is not imported."""
-    from crossprompt.inference.onnx import load_onnx
-
     return _exported(path, "exported classifier", load_onnx(path, "cpu").information)
 
 

@@ -42,7 +42,7 @@ class Saveable(Protocol):
 
     @property
     def class_names(self) -> Sequence[str]:
-        """In the order of the scores."""
+        """Class names, in the order of the scores."""
 
 
 def save(classifier: Saveable, folder: Path) -> Path:
@@ -80,7 +80,7 @@ def _write(classifier: Saveable, folder: Path) -> None:
         # save_file would ignore the umask and let only the user read the file
         (folder / name).write_bytes(to_bytes(tensors))
         files[name] = hash_file(folder / name)
-    description = {**describe(classifier), "files": files, **classifier.information}
+    description = {**to_description(classifier), "files": files, **classifier.information}
     (folder / DESCRIPTION).write_text(json_text(description), "utf-8")
     (folder / CARD).write_text(card_text(description, classifier.method.paper), "utf-8")
 
@@ -108,7 +108,7 @@ def _put_in_place(written: Path, folder: Path) -> None:
         raise
 
 
-def describe(classifier: Saveable) -> dict[str, Any]:
+def to_description(classifier: Saveable) -> dict[str, Any]:
     """Content of ``classifier.json`` without the hashes and the caller's information."""
     method, clip = classifier.method, classifier.clip
     return {

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         epilog=f"example: {EXAMPLE}",
         allow_abbrev=False,
     )
-    checking.add_argument("name", help="of the data set, see: crossprompt data list")
+    checking.add_argument("name", help="name of the data set, see: crossprompt data list")
     add_flag(checking, "--deep", "open every image")
     root = f"folder that holds the data sets' folders (default: {ROOT_VARIABLE})"
     for action in (listing, checking):
@@ -48,11 +48,11 @@ def run(options: argparse.Namespace) -> int:
         raise RequestError(f"{root} is no folder; give the one that holds the data sets' folders")
     if options.action == "list":
         if options.json:
-            print_json([_describe(entry, root) for entry in BENCHMARKS.values()])
+            print_json([_benchmark_row(entry, root) for entry in BENCHMARKS.values()])
         else:
             _list(root)
         return 0
-    name = options.name.partition(":")[0]  # of pacs:sketch all domains are checked
+    name = options.name.partition(":")[0]  # all domains of pacs:sketch are checked
     if name not in BENCHMARKS:
         raise RequestError(
             f"there is no benchmark data set {name!r}; {did_you_mean(name, BENCHMARKS)} (only "
@@ -99,7 +99,7 @@ def _list(root: Path | None) -> None:
     print("Also: emoji, which is drawn; a folder of class folders; a CSV file.")
 
 
-def _describe(entry: Benchmark, root: Path | None) -> dict[str, object]:
+def _benchmark_row(entry: Benchmark, root: Path | None) -> dict[str, object]:
     place = None if root is None else entry.find(root)
     attributes = "name title classes images sizes domains shifted archives_gb terms url template"
     return {

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     require(options.classes >= 2, f"--classes is {options.classes}, expected 2 or more")
     clip = load_clip(options.backbone, device="cpu")
-    rows = [describe(method, clip, options.classes, options.shots) for method in METHODS.values()]
+    rows = [method_row(method, clip, options.classes, options.shots) for method in METHODS.values()]
     if options.json:
         print_json(rows)
         return 0
@@ -44,14 +44,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def describe(method: type[Method], clip: CLIP, classes: int, shots: int) -> dict[str, Any]:
+def method_row(method: type[Method], clip: CLIP, classes: int, shots: int) -> dict[str, Any]:
     """A method on a backbone: ``learned`` counts its parameters, or ``problem`` says why the
     backbone does not suit it; the rest is from the method."""
     learned, problem = None, None
     try:
         names = [f"class {number}" for number in range(classes)]
         learned = build_method(method.name, clip, names).count_parameters(shots)
-    except RequestError as error:  # for example it needs as many blocks in both towers
+    except RequestError as error:  # the backbone does not suit the method
         problem = str(error)
     own = {key: getattr(method, key) for key in ("fidelity", "difference", "paper", "summary")}
     return {"name": method.name, "learned": learned, "problem": problem, **own}

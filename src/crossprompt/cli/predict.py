@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_engine(
         parser.add_argument_group("engine (the rows are the same)"),
         engine="this process, or a Ray cluster's workers",
-        workers="of Ray (default: as many as have room)",
+        workers="Ray workers (default: as many as have room)",
         threads="CPU cores of each worker (default: 1)",
         gpus="GPUs of each worker (default: 0)",
     )

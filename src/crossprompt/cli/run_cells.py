@@ -44,11 +44,11 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         engine,
         engine="this machine, or a Ray cluster",
         workers="trainings at a time on this machine (default: one a core for tiny, else 1)",
-        threads="of the CPU for each; another number may change the last bits of results "
+        threads="CPU threads of each training; another number may change the last bits of results "
         "(default: 1 for tiny, else one a core)",
-        gpus="that each training requests from Ray (default: 0)",
+        gpus="GPUs that each training requests from Ray (default: 0)",
     )
-    memory = "that each training requests from Ray"
+    memory = "memory that each training requests from Ray"
     add_option(engine, "--memory", memory, type=not_negative, metavar="GB")
     retries = f"times a training starts again when its worker is lost (default: {RETRIES})"
     add_option(engine, "--retries", retries, type=int)

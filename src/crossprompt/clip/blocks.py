@@ -154,7 +154,7 @@ class ImageBlock(Block):
     """A block with full attention over the tokens of an image."""
 
     def forward(self, tokens: ImageTokens, project: Project = Attention.project) -> ImageTokens:
-        """Tokens to tokens."""
+        """Apply the block to all tokens."""
         return self.run(tokens, attend_to_all, project)
 
 
@@ -162,7 +162,7 @@ class LastImageBlock(Block):
     """An image block that returns the class token alone: no other is read after it."""
 
     def forward(self, tokens: ImageTokens, project: Project = Attention.project) -> ClassToken:
-        """Tokens to the class token."""
+        """Apply the block and return the class token."""
         return self.run(tokens, attend_to_all, project, tokens[:, :1])
 
 
@@ -174,7 +174,7 @@ class TextBlock(Block):
     recomputing a block."""
 
     def forward(self, tokens: TextTokens, project: Project = Attention.project) -> TextTokens:
-        """Tokens to tokens."""
+        """Apply the block to all tokens."""
         parts = tokens.parts(self.most_tokens)
         return tokens.join([self.run(part.activations, part.attend, project) for part in parts])
 
@@ -183,7 +183,7 @@ class LastTextBlock(TextBlock):
     """A text block that returns the end-of-text tokens alone: no other is read after it."""
 
     def forward(self, tokens: TextTokens, project: Project = Attention.project) -> TextTokens:
-        """Tokens to end-of-text tokens."""
+        """Apply the block and return the end-of-text tokens."""
         ends = [
             self.run(part.activations, part.attend_from_ends, project, part.ends())
             for part in tokens.parts(self.most_tokens)

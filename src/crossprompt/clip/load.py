@@ -20,8 +20,8 @@ from crossprompt.clip.state_dict import (
     IGNORED,
     OPENAI,
     OPENAI_SIZES,
-    Checkpoint,
-    Source,
+    ParameterSource,
+    StateDict,
     open_checkpoint,
     sources,
 )
@@ -99,7 +99,7 @@ def save_clip(clip: CLIP, folder: str | PathLike[str], dtype: torch.dtype | None
 
 
 def build(
-    config: CLIPConfig, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
+    config: CLIPConfig, checkpoint: StateDict, device: torch.device, dtype: torch.dtype
 ) -> CLIP:
     """The model of ``config`` with a checkpoint's weights, frozen.
 
@@ -129,7 +129,10 @@ def build(
 
 
 def _read_weights(
-    table: Mapping[str, Source], checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
+    table: Mapping[str, ParameterSource],
+    checkpoint: StateDict,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> tuple[dict[str, Tensor], str]:
     """Every parameter, converted, and a hash of all of them as they are in the file."""
     state, digest = {}, hashlib.sha256()
@@ -146,7 +149,7 @@ def _read_weights(
     return state, digest.hexdigest()
 
 
-def _read_config(checkpoint: Checkpoint, activation: Activation | None) -> CLIPConfig:
+def _read_config(checkpoint: StateDict, activation: Activation | None) -> CLIPConfig:
     """The sizes, from the config beside the weights or from the weights' own shapes."""
     hugging_face = checkpoint.table is HUGGING_FACE
     path = checkpoint.path.with_name("config.json" if hugging_face else "open_clip_config.json")
@@ -173,7 +176,7 @@ def _read_config(checkpoint: Checkpoint, activation: Activation | None) -> CLIPC
     return config
 
 
-def _choose_activation(checkpoint: Checkpoint, requested: Activation | None) -> Activation:
+def _choose_activation(checkpoint: StateDict, requested: Activation | None) -> Activation:
     """The activation of a state dict without a config."""
     if checkpoint.by_openai:
         if requested == "gelu":
@@ -193,7 +196,7 @@ def _choose_activation(checkpoint: Checkpoint, requested: Activation | None) -> 
 
 def _read_tokenizer(
     given: Tokenizer | str | PathLike[str] | None,
-    checkpoint: Checkpoint,
+    checkpoint: StateDict,
     config: CLIPConfig,
     cache_dir: str | PathLike[str] | None,
 ) -> Tokenizer:

@@ -67,7 +67,7 @@ def from_hugging_face(settings: Mapping[str, Any]) -> CLIPConfig:
     _expect("model_type", settings.get("model_type"), "clip")
     found: dict[str, Any] = {"embed": settings.get("projection_dim", 512)}
     for tower, key in {"image": "vision_config", "text": "text_config"}.items():
-        repeated = settings.get(f"{key}_dict")  # in older files; it then counts
+        repeated = settings.get(f"{key}_dict")  # older files repeat the settings; these apply
         own = (settings.get(key) if repeated is None else repeated) or {}
         _expect("num_channels", own.get("num_channels", 3), 3)
         _expect("layer_norm_eps", own.get("layer_norm_eps", EPSILON), EPSILON)

@@ -22,7 +22,7 @@ from crossprompt.utils.text import listed
 
 
 @dataclass(frozen=True)
-class Source:
+class ParameterSource:
     """The keys of another format that hold one parameter."""
 
     keys: tuple[str, ...]
@@ -48,7 +48,7 @@ class Source:
         return {key: part.shape for key, part in self.write(empty).items()}
 
 
-Table = Mapping[str, Source]
+KeyTable = Mapping[str, ParameterSource]
 """Our name of a parameter to its source; ``{}`` stands for the number of a block."""
 
 # Our names, those of transformers, those of openai/CLIP and open_clip. * is weight and bias,
@@ -81,7 +81,7 @@ mlp.2.*          mlp.fc2.*                                                   mlp
 _TRANSPOSED = ("visual.proj", "text_projection")
 
 
-def _table(column: int) -> dict[str, Source]:
+def _table(column: int) -> dict[str, ParameterSource]:
     """The source of every parameter, from one of the columns of keys."""
     towers, blocks, block = (
         [(row.split()[0], row.split()[column]) for row in text.strip().splitlines()]
@@ -95,13 +95,13 @@ def _table(column: int) -> dict[str, Source]:
     for name, own in rows:
         for part in ("weight", "bias") if name.endswith("*") else ("",):
             stacked = tuple(key.replace("*", part) for key in own)
-            table[name.replace("*", part)] = Source(stacked, stacked[0] in _TRANSPOSED)
+            table[name.replace("*", part)] = ParameterSource(stacked, stacked[0] in _TRANSPOSED)
     return table
 
 
-HUGGING_FACE: Table = _table(1)
+HUGGING_FACE: KeyTable = _table(1)
 """``transformers.CLIPModel``."""
-OPENAI: Table = _table(2)
+OPENAI: KeyTable = _table(2)
 """openai/CLIP and open_clip."""
 
 IGNORED = frozenset({"text_model.embeddings.position_ids", "vision_model.embeddings.position_ids"})
@@ -110,19 +110,19 @@ OPENAI_SIZES = frozenset({"input_resolution", "context_length", "vocab_size"})
 """Keys of OpenAI's archives that hold one whole number each and no weights."""
 
 
-def sources(table: Table, config: CLIPConfig) -> dict[str, Source]:
+def sources(table: KeyTable, config: CLIPConfig) -> dict[str, ParameterSource]:
     """A source for every parameter of a model: the table with the blocks of ``config`` numbered."""
-    numbered: dict[str, Source] = {}
+    numbered: dict[str, ParameterSource] = {}
     for name, source in table.items():
         blocks = config.image.blocks if name.startswith("image") else config.text.blocks
         for block in range(blocks if "{}" in name else 1):
             keys = tuple(key.replace("{}", str(block)) for key in source.keys)
-            numbered[name.replace("{}", str(block))] = Source(keys, source.transposed)
+            numbered[name.replace("{}", str(block))] = ParameterSource(keys, source.transposed)
     return numbered
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class StateDict:
     """The tensors of a file."""
 
     path: Path
@@ -134,7 +134,7 @@ class Checkpoint:
     """True for a TorchScript archive, the form in which OpenAI published its weights."""
 
     @property
-    def table(self) -> Table:
+    def table(self) -> KeyTable:
         """The table of the file's keys; ``RequestError`` if it holds no CLIP."""
         if any(key.startswith(("text_model.", "vision_model.")) for key in self.shapes):
             return HUGGING_FACE
@@ -173,7 +173,7 @@ class Checkpoint:
             )
 
 
-def open_checkpoint(path: Path) -> Checkpoint:
+def open_checkpoint(path: Path) -> StateDict:
     """Open a file by its content, not by its name.
 
     Args:
@@ -189,7 +189,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         if start[8:9] == b"{":  # eight bytes of length, then JSON
             tensors = safe_open(path, framework="pt", device="cpu")
             shapes = {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118 not a mapping
-            return Checkpoint(path, shapes, tensors.get_tensor)
+            return StateDict(path, shapes, tensors.get_tensor)
         zipped = zipfile.is_zipfile(path)
         if zipped:
             with zipfile.ZipFile(path) as archive:
@@ -212,7 +212,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     return _from_state(path, state, torchscript)
 
 
-def _from_state(path: Path, state: Any, torchscript: bool) -> Checkpoint:
+def _from_state(path: Path, state: Any, torchscript: bool) -> StateDict:
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]  # open_clip's training checkpoints also hold the optimizer
     if not isinstance(state, Mapping) or not all(isinstance(x, Tensor) for x in state.values()):
@@ -222,4 +222,4 @@ def _from_state(path: Path, state: Any, torchscript: bool) -> Checkpoint:
     if state and all(key.startswith("module.") for key in state):  # saved from several processes
         state = {key.removeprefix("module."): value for key, value in state.items()}
     shapes = {key: tuple(value.shape) for key, value in state.items()}
-    return Checkpoint(path, shapes, state.__getitem__, torchscript)
+    return StateDict(path, shapes, state.__getitem__, torchscript)

@@ -40,7 +40,7 @@ class Tokenizer:
         self.start = self._id(START)
         self.end = self._id(END)
         backend.add_special_tokens([START, END])  # never split, also where they stand in a text
-        if backend.post_processor is None:  # for other programs that read what ``save`` writes
+        if backend.post_processor is None:  # other programs read the saved file
             backend.post_processor = processors.RobertaProcessing(
                 (END, self.end), (START, self.start), trim_offsets=False, add_prefix_space=False
             )

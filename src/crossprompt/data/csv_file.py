@@ -8,8 +8,8 @@ from typing import NamedTuple, TextIO
 
 from crossprompt.data.class_names import ClassNames, composed
 from crossprompt.data.dataset import Dataset
-from crossprompt.data.few_shot import Share
-from crossprompt.data.folder import SPLIT_NAMES, LabelledFile, assemble
+from crossprompt.data.few_shot import SplitSize
+from crossprompt.data.folder import SPLIT_NAMES, LabeledFile, assemble
 from crossprompt.errors import RequestError
 from crossprompt.utils.text import indented, listed
 
@@ -68,8 +68,8 @@ def load_csv(
     root: str | os.PathLike[str] | None = None,
     class_names: ClassNames = None,
     seed: int = 1,
-    val: Share | None = None,
-    test: Share | None = None,
+    val: SplitSize | None = None,
+    test: SplitSize | None = None,
 ) -> Dataset:
     """Load a data set from a CSV file: UTF-8, commas, first line ``path,label[,split]``.
 
@@ -105,7 +105,7 @@ def load_csv(
             problems.append(f"line {number}: {problem}")
         else:
             split = SPLIT_NAMES[row["split"].lower()] if "split" in row else ""
-            files.append(LabelledFile(image, composed(row["label"]), split))
+            files.append(LabeledFile(image, composed(row["label"]), split))
     if problems:
         raise RequestError(
             f"{len(problems)} lines of {path} are wrong; correct them:\n{indented(problems)}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import overload
 
 from crossprompt.data.few_shot import Selection, note_shortages, sample_few_shot
-from crossprompt.data.images import Progress, check_images, list_bad
+from crossprompt.data.images import ProgressCallback, check_images, list_bad
 from crossprompt.errors import RequestError, UnsuitableError
 from crossprompt.utils.text import listed
 
@@ -119,7 +119,7 @@ class Dataset:
     """
 
     name: str
-    """Its name in results."""
+    """Name in results."""
     class_names: tuple[str, ...]
     """The name of each label, as it stands in a prompt."""
     train: Split = field(default_factory=Split)
@@ -186,7 +186,7 @@ class Dataset:
             raise RequestError(f"found the seed {seed!r:.40}, expected a whole number")
         if not self.train:
             raise RequestError(f"{self.name} has no training images; add some")
-        shots, seed = int(shots), int(seed)  # which may be numpy's
+        shots, seed = int(shots), int(seed)  # numpy's integers become Python's
         notes = note_shortages(self.class_names, self.train.labels, shots)
         train, val = sample_few_shot(self.train.labels, self.val.labels, shots, seed, nested)
         selection = Selection(self.fingerprint, shots, seed, nested, train, val)
@@ -244,7 +244,9 @@ class Dataset:
 
         return replace(self._map(keep), class_names=self.class_names[start:stop], selection=None)
 
-    def checked(self, skip_bad_images: bool = False, progress: Progress | None = None) -> "Dataset":
+    def checked(
+        self, skip_bad_images: bool = False, progress: ProgressCallback | None = None
+    ) -> "Dataset":
         """Read every image of every split once.
 
         Args:

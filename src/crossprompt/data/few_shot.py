@@ -20,7 +20,7 @@ from crossprompt.utils.text import listed
 
 Position = Annotated[int, Meta(ge=0)]
 Label = TypeVar("Label", int, str)
-Share = float | int
+SplitSize = float | int
 """A part of a class's images, 0 to 1."""
 
 VAL_SHOTS = 4
@@ -118,7 +118,7 @@ def positions_by_label(labels: Sequence[Label]) -> dict[Label, list[int]]:
     return found
 
 
-def split_class(images: int, name: str, seed: int, val: Share, test: Share) -> list[str]:
+def split_class(images: int, name: str, seed: int, val: SplitSize, test: SplitSize) -> list[str]:
     """Assign each of a class's ``images`` images to ``train``, ``val`` or ``test``.
 
     The draw depends on the class's name and number of images and the seed, not on the other

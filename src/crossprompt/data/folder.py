@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crossprompt.data.class_names import ClassNames, composed, name_classes
 from crossprompt.data.dataset import Dataset, Item, Split
-from crossprompt.data.few_shot import Share, positions_by_label, split_class
+from crossprompt.data.few_shot import SplitSize, positions_by_label, split_class
 from crossprompt.data.files import is_image_name, list_folders, sort_key, walk
 from crossprompt.errors import RequestError
 from crossprompt.utils.files import hash_file
@@ -23,7 +23,7 @@ VAL, TEST = 0.1, 0.3
 
 
 @dataclass(frozen=True)
-class LabelledFile:
+class LabeledFile:
     """An image file, its label as the user wrote it, and its split (empty if there are none)."""
 
     path: Path
@@ -35,11 +35,11 @@ def assemble(
     name: str,
     source: Path,
     root: Path,
-    files: Sequence[LabelledFile],
+    files: Sequence[LabeledFile],
     class_names: ClassNames,
     seed: int,
-    val: Share | None,
-    test: Share | None,
+    val: SplitSize | None,
+    test: SplitSize | None,
     labels: Sequence[str] | None = None,
     notes: Sequence[str] = (),
 ) -> Dataset:
@@ -99,8 +99,8 @@ def assemble(
 
 
 def _divide(
-    files: Sequence[LabelledFile], seed: int, val: Share, test: Share
-) -> list[LabelledFile]:
+    files: Sequence[LabeledFile], seed: int, val: SplitSize, test: SplitSize
+) -> list[LabeledFile]:
     if not (0 <= val <= 1 and 0 <= test <= 1 and val + test <= 1 + 1e-9):
         raise RequestError(
             f"val={val} and test={test} are no shares; expected 0 to 1, and 1 or less together"
@@ -113,7 +113,7 @@ def _divide(
     return [replace(file, split=split_of[file.path]) for file in files]
 
 
-def _find_duplicates(files: Sequence[LabelledFile]) -> tuple[dict[Path, Path], dict[Path, Path]]:
+def _find_duplicates(files: Sequence[LabeledFile]) -> tuple[dict[Path, Path], dict[Path, Path]]:
     """Test images that are copies of others, and images that are copies of another class's."""
     copies: dict[Path, Path] = {}
     contradictions: dict[Path, Path] = {}
@@ -155,8 +155,8 @@ def load_folder(
     root: str | os.PathLike[str],
     class_names: ClassNames = None,
     seed: int = 1,
-    val: Share | None = None,
-    test: Share | None = None,
+    val: SplitSize | None = None,
+    test: SplitSize | None = None,
 ) -> Dataset:
     """Load a folder of class folders, or of ``train/``, ``val/`` and ``test/`` that hold such.
 
@@ -184,7 +184,7 @@ def load_folder(
             f"{root} is {'a file' if root.exists() else 'not there'}; expected a folder of images"
         )
     splits = _split_folders(root)
-    files: list[LabelledFile] = []
+    files: list[LabeledFile] = []
     labels: dict[str, set[str]] = {}
     notes: list[str] = []
     endings: Counter[str] = Counter()
@@ -204,7 +204,7 @@ def load_folder(
         for folder in folders:
             for file in map(Path, walk(folder)):
                 if is_image_name(file.name):
-                    files.append(LabelledFile(file, composed(folder.name), split))
+                    files.append(LabeledFile(file, composed(folder.name), split))
                 else:
                     endings[file.suffix.lower()] += 1
     _check_same_classes(labels, splits)

@@ -20,7 +20,7 @@ class HeldOut:
     """Images to evaluate on."""
 
     data: Dataset
-    """Its ``test`` and ``shifted`` splits are those images; its other splits are empty."""
+    """Data set with those images as ``test`` and ``shifted``; its other splits are empty."""
     description: str
     """Phrase for the user with a ``{count}`` and a ``{name}``."""
 
@@ -94,7 +94,7 @@ def describe_data(data: Dataset, few: Dataset) -> dict[str, Any]:
         "data": {
             "name": data.name,
             "fingerprint": data.fingerprint,
-            "training_images": len(few.train),  # where a class has fewer than the shots, fewer
+            "training_images": len(few.train),  # fewer if a class has fewer images than shots
         },
         "learned_from": [_hash(item) for item in items] if len(items) <= _HASHED else [],
     }

@@ -49,8 +49,8 @@ def prefetch(function: Callable[[Task], Value], tasks: Iterable[Task]) -> Iterat
                 future.cancel()
 
 
-Progress = Callable[[int, int], None]
-"""Called with the number of images done and the number of all."""
+ProgressCallback = Callable[[int, int], None]
+"""Function of the number of images done and the number of all."""
 
 _RUN_PROGRAMS = frozenset(("EPS", "WMF"))  # Pillow starts Ghostscript, or lets Windows draw
 _SIXTEEN_BIT_IN_I = frozenset(("PNG", "PPM"))  # 16-bit files that Pillow holds in 32-bit pixels
@@ -157,7 +157,7 @@ def convert_image(image: Image.Image) -> Image.Image:
 
 
 def check_images(
-    paths: Sequence[Path], skip_bad: bool = False, progress: Progress | None = None
+    paths: Sequence[Path], skip_bad: bool = False, progress: ProgressCallback | None = None
 ) -> list[BadImage]:
     """Read every image once and return those that cannot be read, in the order of ``paths``.
 
@@ -215,12 +215,12 @@ def _open(
             )
         if enough is not None:
             width, height = (ceil(enough * side / min(image.size)) for side in image.size)
-            image.draft(None, (width, height))  # of all formats, JPEG alone follows
+            image.draft(None, (width, height))  # only JPEG is decoded at a smaller size
         return _decode(image)
 
 
 def _decode(image: Image.Image) -> Image.Image:
-    if 0 in image.size:  # as from a crop of no width
+    if 0 in image.size:  # for example a crop without width
         raise _RefusedError("no pixels, {} x {}".format(*image.size))
     image.load()
     try:

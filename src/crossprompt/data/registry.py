@@ -21,7 +21,7 @@ ROOT_VARIABLE = "CROSSPROMPT_DATA"
 
 
 @dataclass(frozen=True)
-class Entry:
+class DatasetEntry:
     """A data set that can be loaded by name."""
 
     loader: Callable[..., Dataset]
@@ -32,11 +32,11 @@ class Entry:
 
 OWN = ("folder", "csv")
 """Names that read a user's own files."""
-DATASETS: dict[str, Entry] = {
-    "emoji": Entry(load_emoji, uses_variable=False),  # its pictures are drawn, into a cache
-    "folder": Entry(load_folder),
-    "csv": Entry(load_csv, uses_variable=False),  # its paths are relative to the file
-    **{name: Entry(partial(load_benchmark, entry)) for name, entry in BENCHMARKS.items()},
+DATASETS: dict[str, DatasetEntry] = {
+    "emoji": DatasetEntry(load_emoji, uses_variable=False),  # its pictures are drawn, into a cache
+    "folder": DatasetEntry(load_folder),
+    "csv": DatasetEntry(load_csv, uses_variable=False),  # its paths are relative to the file
+    **{name: DatasetEntry(partial(load_benchmark, entry)) for name, entry in BENCHMARKS.items()},
 }
 """Every data set that ``load_dataset`` knows."""
 

@@ -34,11 +34,10 @@ class PictureTransform:
     resize: int
     """Length of the shorter side before the central crop, at least ``side``."""
     mean: Three = MEAN
-    """Subtracted from each channel, in 0..1."""
+    """Mean of each channel, in 0..1, which is subtracted."""
     std: Three = STD
-    """Divides each channel."""
+    """Standard deviation of each channel, by which it is divided."""
     interpolation: Image.Resampling = Image.Resampling.BICUBIC
-    """Interpolation of pixels."""
 
     def __post_init__(self) -> None:
         if not 0 < self.side <= self.resize:

@@ -5,9 +5,8 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, islice
+from itertools import chain, islice, tee
 from numbers import Integral
-from operator import itemgetter
 from os import PathLike
 from typing import Any
 
@@ -123,7 +122,7 @@ class ImageClassifier(ABC):
     """
 
     class_names: tuple[str, ...]
-    """In the order of the probabilities."""
+    """Class names, in the order of the probabilities."""
 
     @property
     @abstractmethod
@@ -144,9 +143,9 @@ class ImageClassifier(ABC):
         """Compute ``[batch, classes]`` for prepared images ``[batch, 3, side, side]``."""
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._in_words()})"
+        return f"{type(self).__name__}({self._summary()})"
 
-    def _in_words(self) -> str:
+    def _summary(self) -> str:
         return f"{len(self.class_names)} classes: {listed(self.class_names)}"
 
     def predict(self, images: Images, top_k: int = 5, batch_size: int = BATCH) -> list[Prediction]:
@@ -183,27 +182,27 @@ class ImageClassifier(ABC):
         self, batches: Iterable[Sequence[Input]], top_k: int
     ) -> Iterator[list[Prediction]]:
         """Classify batches of references; threads read ahead, also into the next batches."""
-        tasks = ((number, image) for number, batch in enumerate(batches) for image in batch)
-        for _, results in groupby(prefetch(self._read, tasks), itemgetter(0)):
-            _, names, images = zip(*results, strict=True)
-            yield self._predict_batch(names, images, min(top_k, len(self.class_names)))
+        batches, ahead = tee(batches)
+        prepared = prefetch(self._prepare, chain.from_iterable(ahead))
+        for batch in batches:
+            images = list(islice(prepared, len(batch)))
+            yield self._predict_batch(batch, images, min(top_k, len(self.class_names)))
 
-    def _read(self, task: tuple[int, Input]) -> tuple[int, str, Array | str]:
-        """Number of the batch, name, and the prepared image or the reason why there is none."""
-        number, image = task
+    def _prepare(self, image: Input) -> Array | str:
+        """The prepared image, or the reason why there is none."""
         try:
-            return number, image.name, self.prepare(image.read(self.enough))
+            return self.prepare(image.read(self.enough))
         except UnreadableImageError as error:
-            return number, image.name, error.bad.reason
+            return error.bad.reason
         except (RequestError, OSError) as error:
-            return number, image.name, str(error)
+            return str(error)
 
     def _predict_batch(
-        self, names: Sequence[str], images: Sequence[Array | str], top_k: int
+        self, inputs: Sequence[Input], images: Sequence[Array | str], top_k: int
     ) -> list[Prediction]:
         predictions = [
-            Prediction(name, None, None, error=image if isinstance(image, str) else None)
-            for name, image in zip(names, images, strict=True)
+            Prediction(each.name, None, None, error=image if isinstance(image, str) else None)
+            for each, image in zip(inputs, images, strict=True)
         ]
         readable = [i for i, image in enumerate(images) if not isinstance(image, str)]
         if readable:
@@ -211,14 +210,14 @@ class ImageClassifier(ABC):
             order = numpy.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
             for i, row, labels in zip(readable, probabilities, order, strict=True):
                 top = [(self.class_names[label], float(row[label])) for label in labels]
-                predictions[i] = Prediction(names[i], *top[0], top)
+                predictions[i] = Prediction(inputs[i].name, *top[0], top)
         return predictions
 
 
 def _references(images: Iterable[Any]) -> Iterator[Input]:
     for number, image in enumerate(images, start=1):
         if isinstance(image, (str, PathLike)):
-            path = os.fspath(image)  # as it was typed: Path would drop a leading ./
+            path = os.fspath(image)  # unchanged: Path would drop a leading ./
             yield ImageFile(path, path)
         elif isinstance(image, Item):
             yield ImageFile(str(image.path), str(image.path))

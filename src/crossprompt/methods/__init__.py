@@ -54,7 +54,7 @@ METHODS: dict[str, type[Method]] = {
         MmAP,
     )
 }
-"""Name to class."""
+"""Methods by name."""
 
 
 def find_method(name: str) -> type[Method]:

@@ -36,19 +36,19 @@ class Recipe:
     """Training settings of a method's publication."""
 
     epochs: int
-    """0 where nothing is trained by gradient, or where ``steps`` is given instead."""
+    """Number of epochs; 0 if nothing is trained by gradient, or if ``steps`` is given instead."""
     batch_size: int
     """Images in a step, over all processes."""
     lr: float
     """Highest learning rate."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     momentum: float = 0.9
-    """Used by SGD only."""
+    """Momentum of SGD; the other optimizers have none."""
     eps: float = 1e-8
-    """Used by Adam and AdamW only."""
+    """Epsilon of Adam and AdamW."""
     weight_decay: float = 5e-4
     schedule: Literal["warm-up-cosine", "cosine"] = "warm-up-cosine"
-    """See ``training.train.learning_rate``."""
+    """Learning rate over the epochs, see ``training.train.learning_rate``."""
     first_lr: float = 1e-5
     """Learning rate of the first epoch of ``warm-up-cosine``."""
     last_lr: float = 0.0
@@ -131,7 +131,7 @@ class Method(nn.Module, ABC):
         check_class_names(class_names)
         config = cls.Config.of(options, cls.name)
         with torch.random.fork_rng(devices=[]):  # modules draw from the global generator
-            torch.default_generator.manual_seed(seed)  # of the CPU, where they are set up
+            torch.default_generator.manual_seed(seed)  # parameters are set up on the CPU
             # numpy's strings become Python's, as they are when read again
             return cls(clip, tuple(map(str, class_names)), config).to(clip.device)
 
@@ -282,7 +282,7 @@ class PromptMethod(Method):
 
     @abstractmethod
     def prompts_by_block(self) -> Mapping[int, ImagePrompt]:
-        """Block to the prompt before it, as ``encode_prompted_images`` takes them."""
+        """Prompt before each block, as ``encode_prompted_images`` takes them."""
 
     def encode_images(self, clip: CLIP, images: Images) -> ImageFeatures:
         """Features ``[batch, embed]`` of prompted images, not normalized."""

@@ -46,7 +46,7 @@ class LowRank(nn.Module):
 
     def __init__(self, blocks: int, width: int, rank: int, scale: float, dropped: float) -> None:
         super().__init__()
-        bound = width**-0.5  # as in a linear layer
+        bound = width**-0.5  # bound of a linear layer's start values
         self.down = nn.Parameter(torch.empty(blocks, 3, rank, width).uniform_(-bound, bound))
         self.up = nn.Parameter(torch.zeros(blocks, 3, width, rank))
         self.scale, self.dropped = scale, dropped

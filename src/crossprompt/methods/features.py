@@ -29,7 +29,7 @@ Crops = Float[Tensor, "epochs images embed"]
 Read = Callable[[int, int], Tensor]
 """Input of a method for the image at a position in an epoch."""
 CALIBRATION_IMAGES = 512
-"""At most, in the batch that calibrates prompts."""
+"""Most images in the batch that calibrates prompts."""
 BATCH = 64
 """Images at a time through the image tower."""
 

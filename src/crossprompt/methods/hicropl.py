@@ -55,7 +55,7 @@ HEADS = 8
 """Heads of every attention, whatever the width."""
 
 
-class Summary(nn.Module):
+class ProxySummary(nn.Module):
     """Summarizes a block's prompt in one token (the paper's layer-specific knowledge proxy)."""
 
     def __init__(self, width: int) -> None:
@@ -101,7 +101,7 @@ class Crossing(nn.Module):
 
     def __init__(self, width: int, other_width: int, blocks: int) -> None:
         super().__init__()
-        self.summaries = nn.ModuleList(Summary(other_width) for _ in range(blocks))
+        self.summaries = nn.ModuleList(ProxySummary(other_width) for _ in range(blocks))
         self.mapper = Mapper(width, other_width)
 
     def forward(self, own: Prompts, other: OtherPrompts) -> Prompts:

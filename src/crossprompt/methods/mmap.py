@@ -58,8 +58,8 @@ class MmAP(PromptMethod):
         self.config: MmAP.Config = config
         depth = prompts.limit_depth("mmap", clip, config.depth, type(config).depth)
         self.names = prompts.tokenize_names(clip, class_names, config.group_length + config.length)
-        self.task = Source(clip, depth, config.length)
-        self.group = Source(clip, depth, config.group_length) if config.group_length else None
+        self.task = PromptSource(clip, depth, config.length)
+        self.group = PromptSource(clip, depth, config.group_length) if config.group_length else None
 
     @classmethod
     def recipe(cls, shots: int) -> Recipe:
@@ -67,7 +67,7 @@ class MmAP(PromptMethod):
         return Recipe(epochs=20, batch_size=4, lr=0.0035)
 
     @property
-    def sources(self) -> list["Source"]:
+    def sources(self) -> list["PromptSource"]:
         """The source of the group, if there is one, then that of the task."""
         return [self.task] if self.group is None else [self.group, self.task]
 
@@ -76,14 +76,14 @@ class MmAP(PromptMethod):
         return dict(enumerate(image))
 
     def text_prompts(self) -> dict[int, prompts.WordPrompt]:
-        """Block to the prompt before it in the text tower."""
+        """Prompt before each block of the text tower."""
         return dict(enumerate(torch.cat([source.for_texts() for source in self.sources], dim=1)))
 
     def encode_classes(self, clip: CLIP) -> ClassFeatures:
         return prompts.encode_classes(clip, self.names, self.text_prompts())
 
 
-class Source(nn.Module):
+class PromptSource(nn.Module):
     """A source prompt for every depth, with the factors that make it a prompt of either tower."""
 
     def __init__(self, clip: CLIP, depth: int, length: int) -> None:

@@ -13,14 +13,14 @@ class EpochReport:
     """One finished epoch; a record of ``log.jsonl``."""
 
     epoch: int
-    """Counted from 1."""
+    """Number of the epoch, from 1."""
     epochs: int
     loss: float
-    """Mean over the steps."""
+    """Mean loss of the steps."""
     lr: float
     """Learning rate of the first step."""
     images_per_second: float
-    """Over all processes."""
+    """Training images per second, over all processes."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class StepReport:
     """One finished step, for progress bars."""
 
     step: int
-    """Counted from 1 over the whole training."""
+    """Number of the step, from 1 over the whole training."""
     steps: int
     loss: float
-    """Mean over all processes."""
+    """Mean loss over all processes."""
     lr: float
     images: int
     """Images of the step, over all processes."""

@@ -20,7 +20,7 @@ ClassFeatures = Float[Tensor, "classes embed"]
 Rows = Float[Tensor, "rows embed"]
 """Features of any kind, of images, texts or classes."""
 Labels = Int[Tensor, " batch"]
-"""Class indices."""
+"""Class of each image."""
 Logits = Float[Tensor, "batch classes"]
 """Class scores before the softmax."""
 Scalar = Float[Tensor, ""]

@@ -24,7 +24,7 @@ DTYPES = {
 }
 """Name in the format to dtype."""
 Headers = Mapping[str, Tensor]
-"""Key to a tensor of the file's shape and dtype, on the device ``meta``."""
+"""By key, a tensor of the file's shape and dtype, on the device ``meta``."""
 
 
 def read_headers(path: Path) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from pyarrow import parquet
 from crossprompt.errors import JobError, RequestError
 from crossprompt.inference.base import Input, Prediction
 from crossprompt.inference.bulk import output as output_module
-from crossprompt.inference.bulk.run import Batch, open_inputs
+from crossprompt.inference.bulk.run import InputBatch, open_inputs
 from tests.inference.bulk.numbered import local, picture, predict, write_files
 
 
@@ -30,7 +30,7 @@ class Counting:
         self.names: list[str] = []
         self._batches = batches
 
-    def __call__(self, batches: Iterable[Batch]) -> Iterator[list[Prediction]]:
+    def __call__(self, batches: Iterable[InputBatch]) -> Iterator[list[Prediction]]:
         for done, predictions in enumerate(local()(batches)):
             if done == self._batches:
                 raise Stopped
@@ -240,7 +240,7 @@ def test_a_run_without_a_row_leaves_nothing(inputs, tmp_path) -> None:
 
 def test_an_engine_that_mixes_up_answers_is_caught(inputs, tmp_path) -> None:
     class Mixed:
-        def __call__(self, batches: Iterable[Batch]) -> Iterator[list[Prediction]]:
+        def __call__(self, batches: Iterable[InputBatch]) -> Iterator[list[Prediction]]:
             one, two, *_ = local()(batches)
             yield from (two, one)
 
@@ -261,7 +261,7 @@ def test_few_images_are_held_at_once(tmp_path) -> None:
     furthest = 0
 
     class Watched:
-        def __call__(self, batches: Iterable[Batch]) -> Iterator[list[Prediction]]:
+        def __call__(self, batches: Iterable[InputBatch]) -> Iterator[list[Prediction]]:
             nonlocal furthest
             for done, predictions in enumerate(local()(batches)):
                 furthest = max(furthest, taken - 4 * done)

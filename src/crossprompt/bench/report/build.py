@@ -15,7 +15,7 @@ from crossprompt.bench.report.tables import Card, Group, Section, Table, section
 
 
 @dataclass(frozen=True)
-class Description:
+class SeriesSettings:
     """Everything that the numbers of one series depend on."""
 
     name: str
@@ -31,7 +31,7 @@ class Report:
     facts: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
     sections: tuple[Section, ...]
-    descriptions: tuple[Description, ...]
+    descriptions: tuple[SeriesSettings, ...]
 
     @property
     def tables(self) -> list[Table]:
@@ -65,7 +65,9 @@ def build_report(results: Results) -> Report:
         tuple(facts.items()),
         results.notes,
         tuple(with_unique_names(part for part in sections if part is not None)),
-        tuple(describe(str(name), found) for name, found in runs.groupby("series", sort=False)),
+        tuple(
+            series_settings(str(name), found) for name, found in runs.groupby("series", sort=False)
+        ),
     )
 
 
@@ -84,7 +86,7 @@ def legend(tables: Sequence[Table]) -> list[tuple[str, str]]:
     return [(mark, meaning) for mark, meaning, there in found if there]
 
 
-def describe(name: str, runs: pd.DataFrame) -> Description:
+def series_settings(name: str, runs: pd.DataFrame) -> SeriesSettings:
     """Settings, weights, data, versions and machines of all runs of a series."""
     seconds = pd.DataFrame(list(runs.seconds)).fillna(0.0).mean()
     first = runs.iloc[0]
@@ -108,7 +110,7 @@ def describe(name: str, runs: pd.DataFrame) -> Description:
         (f"{_each(x.protocol)}: {_each(x.dataset)}; {_shots(x)}", x.settings.iat[0])
         for _, x in groups
     ]
-    return Description(name, tuple(facts.items()), tuple(settings))
+    return SeriesSettings(name, tuple(facts.items()), tuple(settings))
 
 
 def reasons(scores: pd.DataFrame) -> Section | None:

@@ -22,7 +22,7 @@ class Measured:
 
     mean: float
     seeds: Mapping[int, float]
-    """Seed to its number, ascending."""
+    """Number of each seed, in ascending order of the seeds."""
     fewer: bool = False
     """Other numbers of the report come from more seeds."""
     signed: bool = False
@@ -63,7 +63,7 @@ class Quoted:
 
 
 Entry: TypeAlias = Measured | Quoted | str | None
-"""None where nothing was run."""
+"""Content of a table's field; None where nothing was run."""
 
 
 def plain(entry: Entry) -> str:

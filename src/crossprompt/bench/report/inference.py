@@ -38,7 +38,7 @@ def plot_inference(records: pd.DataFrame, path: Path) -> None:
 
 
 def studies(records: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Title to the runs that differ only in inference mode and seed, if not all are calibrated."""
+    """Runs by title that differ only in inference mode and seed, if not all are calibrated."""
     scores = arrange(records, across_inference=True)
     where = ["series", "dataset", "shots", "protocol"]
     found = {}

@@ -8,20 +8,20 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 import pandas as pd
 
-from crossprompt.bench.grid import Cell as GridCell
+from crossprompt.bench.grid import Cell
 from crossprompt.bench.protocols import PROTOCOLS
-from crossprompt.bench.results import LINES, OUTCOMES, CellFile, State
+from crossprompt.bench.results import LINES, OUTCOMES, CellFile, RunState
 from crossprompt.classifier.classifier import Inference
 from crossprompt.errors import RequestError
 
 INFERENCE: tuple[str, ...] = get_args(Inference)
 STATES = {"failed": "failed", "asked": "missing", "not applicable": "not applicable"}
 """Status of a run without a result, as the report calls it; the first of several counts."""
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
-class Cell(GridCell):
+class CheckedCell(Cell):
     """A run's settings, checked for what the report distinguishes."""
 
     def __post_init__(self) -> None:
@@ -34,23 +34,23 @@ class Cell(GridCell):
 
 
 @dataclass(frozen=True)
-class Result:
+class SetAccuracy:
     """Accuracy on one test set, and of each of its classes."""
 
     name: str
     dataset: str
-    accuracy: Share
-    per_class: dict[str, Share]
+    accuracy: Fraction
+    per_class: dict[str, Fraction]
 
 
 @dataclass(frozen=True)
 class Record:
-    """One line of ``lines.jsonl``: a finished run, its results, and what they depend on."""
+    """One record of ``lines.jsonl``: a finished run, its results, and what they depend on."""
 
     format: Literal["crossprompt-result"]
     version: Literal[1]
-    cell: Cell
-    results: Annotated[list[Result], msgspec.Meta(min_length=1)]
+    cell: CheckedCell
+    results: Annotated[list[SetAccuracy], msgspec.Meta(min_length=1)]
     """One per test set, the protocol's main one first."""
     settings: dict[str, Any]
     trained_parameters: int
@@ -64,40 +64,40 @@ class Record:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """One line of ``outcomes.jsonl``: the status of a run without a result."""
+    """One record of ``outcomes.jsonl``: the status of a run without a result."""
 
     format: Literal["crossprompt-outcome"]
     version: Literal[1]
-    cell: Cell
-    state: State
+    cell: CheckedCell
+    state: RunState
     reason: str
 
 
 @dataclass(frozen=True)
 class Results:
-    """Runs of a results folder, one per row; columns are those of ``Cell`` and of the line."""
+    """Runs of a results folder, one per row, with the columns of ``CheckedCell`` and the record."""
 
     records: pd.DataFrame
     """Finished runs."""
     unfinished: pd.DataFrame
     """Runs without a result, with ``state`` and ``reason``."""
     notes: tuple[str, ...] = ()
-    """Warnings for the reader: lines left out, and numbers that do not compare."""
+    """Warnings for the reader: records left out, and numbers that do not compare."""
 
 
 def read_results(folder: Path) -> Results:
     """Read every run of a results folder, or of its ``lines.jsonl`` itself.
 
-    A torn last line is left out with a note, as are all but the last line of a run.
+    A torn last line is left out with a note, as are all but the last record of a run.
 
     Raises:
-        RequestError: there are no lines, or one is malformed; the file and the line are named.
+        RequestError: there are no records, or one is malformed; the file and the line are named.
     """
     path = folder if folder.is_file() else folder / LINES
     if not path.is_file():
         raise RequestError(f"found no {LINES} in {folder}; give the --output of crossprompt bench")
     file = CellFile(path, Record)
-    lines, notes = list(file.read_on()), list[str]()
+    numbered, notes = list(file.read_on()), list[str]()
     if file.torn:
         notes.append(
             f"The last line of {path} (line {file.count + 1}) has no end: it was being written "
@@ -105,7 +105,7 @@ def read_results(folder: Path) -> Results:
         )
     numbers: dict[str, int] = {}
     records: dict[str, Record] = {}
-    for number, record in lines:
+    for number, record in numbered:
         cell, key = record.cell, record.cell.key
         if key in numbers:
             about = f"{cell.method} on {cell.dataset}, {count_shots(cell.shots)}, seed {cell.seed}"
@@ -128,13 +128,13 @@ def to_frame(found: Sequence[Record | Unfinished], kind: type) -> pd.DataFrame:
     rows = [
         vars(one) | vars(one.cell) | {"run": replace(one.cell, targets=()).key} for one in found
     ]
-    columns = [field.name for field in (*fields(kind), *fields(Cell))]
+    columns = [field.name for field in (*fields(kind), *fields(CheckedCell))]
     frame = pd.DataFrame(rows, columns=[*columns, "run"], dtype=object)  # Python's None, int, dict
     return frame.replace({"state": STATES}) if kind is Unfinished else frame
 
 
 def to_scores(records: pd.DataFrame) -> pd.DataFrame:
-    """Table with a row per run and test set, and the columns of ``Result``."""
+    """Table with a row per run and test set, and the columns of ``SetAccuracy``."""
     scores = records.explode("results", ignore_index=True)
     results = pd.DataFrame([vars(result) for result in scores.results], dtype=object)
     return scores.join(results.rename(columns={"name": "test", "dataset": "test_dataset"}))

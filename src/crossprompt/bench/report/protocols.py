@@ -88,7 +88,7 @@ SHIFTS = {
     "few-shot": ("Shifted test sets", "shifted", "shifted sets"),
     "cross-dataset": ("Cross-dataset", "targets", "target data sets"),
 }
-"""Protocol to the caption, and to names for the other test sets: short, and in full."""
+"""Caption of each protocol, and names for the other test sets: short, and in full."""
 
 
 def few_shot(scores: pd.DataFrame) -> Section | None:
@@ -162,7 +162,7 @@ def _per_dataset(
         panel = Panel(title, "shots", body) if few else None
         return Card(where, (table,), panel if panel and panel.curves else None, wide=bool(note))
 
-    # what was trained on several data sets together has no others, and lacks none
+    # a joint training on several data sets has no other test sets, and none is missing
     alone = scores[scores.joint == ""]
     anywhere = alone.groupby("series")[by].agg(set)
     here = alone.groupby(["dataset", "series"])[by].agg(set)

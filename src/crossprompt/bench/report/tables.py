@@ -26,7 +26,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     label: str
     entries: tuple[Entry, ...]
     best: tuple[bool, ...]
@@ -39,7 +39,7 @@ class Table:
     """Name of its file."""
     caption: str
     groups: tuple[Group, ...]
-    """Ours first."""
+    """Groups of rows, our own results first."""
     notes: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     """Seeds of the numbers, ascending."""
@@ -58,21 +58,21 @@ class Table:
         return [str(body.index.name), *map(str, body.columns)]
 
     @cached_property
-    def by_group(self) -> list[list[Row]]:
+    def by_group(self) -> list[list[TableRow]]:
         """Rows of every group. Bold is the highest mean as it is shown, if at least two differ."""
         ours = pd.DataFrame(self.groups[0].body.to_numpy()).map(_shown).astype(float)
         best = ours.eq(ours.max()) & (ours.nunique() > 1) & self.best
         marks = chain(best.to_numpy().tolist(), repeat([False] * best.shape[1]))
         return [
             [
-                Row(str(label), tuple(entries), tuple(next(marks)))
+                TableRow(str(label), tuple(entries), tuple(next(marks)))
                 for label, entries in zip(group.body.index, group.body.to_numpy(), strict=True)
             ]
             for group in self.groups
         ]
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TableRow]:
         return list(chain.from_iterable(self.by_group))
 
     @property

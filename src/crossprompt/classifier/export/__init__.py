@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 
 from crossprompt.classifier.classifier import BATCH, Classifier
 from crossprompt.classifier.export.onnx import PACKAGES, Weights, write_onnx
-from crossprompt.classifier.saving import describe
+from crossprompt.classifier.saving import to_description
 from crossprompt.data.dataset import Item
 from crossprompt.errors import JobError, RequestError
 from crossprompt.inference.metadata import EXTRA, exported_text
@@ -56,9 +56,9 @@ class Exported:
     weights_size: int
     """Bytes of its constants in fp32."""
     noise: Agreement
-    """On random images."""
+    """Agreement on random images."""
     pictures: Agreement | None
-    """On the given images."""
+    """Agreement on the given images; None if none were given."""
 
 
 def export_classifier(
@@ -94,7 +94,7 @@ def export_classifier(
     ensure_writable(path.parent)
     step("Tracing the classifier")
     program = trace(classifier)
-    about = {**describe(classifier), **classifier.information}
+    about = {**to_description(classifier), **classifier.information}
     about.pop("learned_from", None)  # hashes of the user's images
     description = exported_text(about, classifier.clip.preprocess, weights)
     checked: list[tuple[Agreement, Agreement | None]] = []

@@ -40,7 +40,7 @@ class Benchmark:
 
     name: str
     title: str
-    """Its authors' name for it."""
+    """Name that its authors use."""
     places: tuple[tuple[str, str], ...]
     """Folder under the root and image folder in it; the first that is there is taken."""
     example: str
@@ -179,9 +179,9 @@ class ShiftedSet:
     """A test set, and the positions of its classes among those of the training data set."""
 
     data: Dataset
-    """Its ``test`` split is labelled in its own classes."""
+    """Data set with a ``test`` split, labeled in its own classes."""
     positions: tuple[int, ...]
-    """For each of its classes, the column of a classifier of all classes; only these columns are
+    """Column of each of its classes in a classifier of all classes; only these columns are
     compared, so ImageNet-A and -R are choices among 200."""
 
 

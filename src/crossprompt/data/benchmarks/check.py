@@ -12,7 +12,7 @@ from crossprompt.data.benchmarks.catalog import (
     read_benchmark,
 )
 from crossprompt.data.benchmarks.lists import SPLITS_PAGE, Place
-from crossprompt.data.images import Progress, check_images, list_bad
+from crossprompt.data.images import ProgressCallback, check_images, list_bad
 from crossprompt.errors import RequestError
 
 
@@ -22,12 +22,12 @@ class Findings:
 
     benchmark: Benchmark
     place: Place | None = None
-    """Its folders; None if they are not there."""
+    """Folders of the data set; None if they are missing."""
     classes: int = 0
     sizes: dict[str, int] = field(default_factory=dict)
     """Number of images found, by split or domain as published."""
     problems: tuple[str, ...] = ()
-    """Empty if the data set is complete and in its place."""
+    """One sentence for each problem; empty if the data set is complete and in its place."""
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Findings:
 
 
 def check_benchmark(
-    benchmark: Benchmark, root: Path, deep: bool = False, progress: Progress | None = None
+    benchmark: Benchmark, root: Path, deep: bool = False, progress: ProgressCallback | None = None
 ) -> Findings:
     """Compare a benchmark's folder under ``root`` with what is published.
 

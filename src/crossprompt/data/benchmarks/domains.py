@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from crossprompt.data.benchmarks.lists import Place, Row, dataset_of, draw_splits
+from crossprompt.data.benchmarks.lists import ImageRow, Place, dataset_of, draw_splits
 from crossprompt.data.dataset import Dataset
 from crossprompt.data.files import list_folders, list_images
 from crossprompt.errors import RequestError
@@ -73,10 +73,10 @@ def read_domains(
     return replace(dataset_of(rows, place.images, place.images), notes=(note,))
 
 
-def _list_class_folders(folder: Path, images: Path) -> list[Row]:
+def _list_class_folders(folder: Path, images: Path) -> list[ImageRow]:
     """A row for each image in each class folder; labels count the sorted folders."""
     return [
-        Row(path.relative_to(images).as_posix(), label, each.name)
+        ImageRow(path.relative_to(images).as_posix(), label, each.name)
         for label, each in enumerate(list_folders(folder))
         for path in list_images(each)
     ]
@@ -105,7 +105,7 @@ def _list_path(place: Place, file: str, domain: str) -> Path:
     return within if within.exists() else place.folder / name
 
 
-def _read_list(place: Place, lists: Lists, file: str, domain: str) -> Iterator[Row]:
+def _read_list(place: Place, lists: Lists, file: str, domain: str) -> Iterator[ImageRow]:
     path = _list_path(place, file, domain)
     for line in read_lines(path):
         image, _, label = line.rpartition(" ")
@@ -116,4 +116,4 @@ def _read_list(place: Place, lists: Lists, file: str, domain: str) -> Iterator[R
             raise RequestError(
                 f"{path} holds the line {line!r:.80}; expected 'domain/class/image.jpg number'"
             )
-        yield Row(image, int(label) - lists.first_label, parts[-2])
+        yield ImageRow(image, int(label) - lists.first_label, parts[-2])

@@ -87,8 +87,8 @@ def load_emoji(root: str | os.PathLike[str] | None = None) -> Dataset:
     classes = read_split()
 
     def list_split(style: str, split: str) -> Split:
-        labelled = [(x, label) for label, kind in enumerate(classes) for x in classes[kind][split]]
-        return Split(tuple(Item(drawn_picture(style, x, folder), label) for x, label in labelled))
+        labeled = [(x, label) for label, kind in enumerate(classes) for x in classes[kind][split]]
+        return Split(tuple(Item(drawn_picture(style, x, folder), label) for x, label in labeled))
 
     return Dataset(
         name="emoji",
@@ -106,7 +106,7 @@ def drawn_picture(style: str, code: str, folder: Path | None = None) -> Path:
     path = (folder or _cache_folder()) / style / f"{code}.png"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(".lock")):  # of several processes, one draws
+        with FileLock(path.with_name(".lock")):  # one of several processes draws
             if not path.exists():
                 picture = draw(style, code).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
                 white = Image.new("RGBA", picture.size, "white")

@@ -32,13 +32,13 @@ class Place:
     """The folder that paths of images are relative to."""
 
 
-class Row(NamedTuple):
+class ImageRow(NamedTuple):
     """An image in a list."""
 
     path: str
-    """Relative to the image folder."""
+    """Path relative to the image folder."""
     label: Annotated[int, Meta(ge=0)]
-    """Its class, from 0."""
+    """Number of the class, from 0."""
     class_name: str
 
 
@@ -46,9 +46,9 @@ class Row(NamedTuple):
 class SplitFile:
     """The content of CoOp's split file: JSON with a list of ``[path, label, class name]`` each."""
 
-    train: list[Row]
-    val: list[Row]
-    test: list[Row]
+    train: list[ImageRow]
+    val: list[ImageRow]
+    test: list[ImageRow]
 
 
 def read_split_file(path: Path, images: Path) -> Dataset:
@@ -68,19 +68,19 @@ def read_aircraft(place: Place) -> Dataset:
     variants = read_lines(place.folder / "variants.txt")
     numbers = {name: label for label, name in enumerate(variants)}
 
-    def rows(path: Path) -> Iterable[Row]:
+    def rows(path: Path) -> Iterable[ImageRow]:
         for line in read_lines(path):
             image, _, variant = line.partition(" ")  # names hold spaces
             if variant not in numbers:
                 raise RequestError(f"{path} has the class {variant!r}, which variants.txt lacks")
-            yield Row(f"{image}.jpg", numbers[variant], variant)
+            yield ImageRow(f"{image}.jpg", numbers[variant], variant)
 
     splits = ("train", "val", "test")
     lists = {split: rows(place.folder / f"images_variant_{split}.txt") for split in splits}
     return dataset_of(lists, place.images, place.folder)
 
 
-def dataset_of(rows: Mapping[str, Iterable[Row]], images: Path, source: Path) -> Dataset:
+def dataset_of(rows: Mapping[str, Iterable[ImageRow]], images: Path, source: Path) -> Dataset:
     """The data set of the rows of each split; others than train, val and test are shifted ones.
 
     Paths are relative to ``images``; ``source`` is the file or folder of the rows, for errors.
@@ -107,9 +107,9 @@ def dataset_of(rows: Mapping[str, Iterable[Row]], images: Path, source: Path) ->
     return Dataset(source.name, class_names, train, val, test, shifted=splits, root=images)
 
 
-def draw_splits(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def draw_splits(rows: Sequence[ImageRow]) -> dict[str, list[ImageRow]]:
     """Divide the images of each class 50/20/30 % by a seeded draw, in their order."""
-    splits: dict[str, list[Row]] = {"train": [], "val": [], "test": []}
+    splits: dict[str, list[ImageRow]] = {"train": [], "val": [], "test": []}
     for positions in positions_by_label([row.label for row in rows]).values():
         name = rows[positions[0]].class_name
         drawn = split_class(len(positions), name, SEED, VAL, TEST)

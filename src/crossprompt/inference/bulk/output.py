@@ -85,7 +85,7 @@ class Mark:
     """Position in the inputs: the end of a batch."""
 
     rows: Count = 0
-    """Inputs before it."""
+    """Number of inputs before it."""
     names: str = ""
     """Chained hash of their names."""
     versions: str = ""

@@ -17,7 +17,7 @@ from PIL.Image import Image
 from crossprompt.data.images import UndecodableImageError, decode_image
 from crossprompt.errors import RequestError
 from crossprompt.inference.base import ImageFile, Input
-from crossprompt.inference.bulk.sources import Broken, Table, choose_column
+from crossprompt.inference.bulk.sources import Broken, TableSource, choose_column
 from crossprompt.utils.optional import require_extra
 from crossprompt.utils.text import one_line
 
@@ -33,7 +33,7 @@ def import_parquet(path: object) -> Any:
     return parquet
 
 
-class ParquetFile(Table):
+class ParquetFile(TableSource):
     """A Parquet file with a column of paths, of encoded images, or of ``{bytes, path}`` as Hugging
     Face's data sets have it.
 

@@ -18,7 +18,7 @@ from crossprompt.inference.bulk.sources import (
     OneFile,
     Source,
     StandardInput,
-    Table,
+    TableSource,
 )
 from crossprompt.inference.bulk.tar import TarShard
 from crossprompt.utils.optional import require_extra
@@ -27,12 +27,12 @@ from crossprompt.utils.text import one_line
 if TYPE_CHECKING:  # imports joblib, which a prediction without Ray can spare
     from crossprompt.utils.ray import Cluster
 
-Batch = Sequence[Input]
+InputBatch = Sequence[Input]
 """Inputs that are scored together: the same ones for every engine, so that the rows are, too."""
-Engine = Callable[[Iterable[Batch]], Iterator[list[Prediction]]]
+Engine = Callable[[Iterable[InputBatch]], Iterator[list[Prediction]]]
 """Classifies batches, in order, such as ``ImageClassifier.predict_batches``; may read ahead."""
 STDIN = "-"
-TABLES: dict[str, Callable[[str, str | None], Table]] = {
+TABLES: dict[str, Callable[[str, str | None], TableSource]] = {
     ".csv": CsvFile,
     ".parquet": ParquetFile,
     ".tar": TarShard,
@@ -90,7 +90,7 @@ def open_inputs(
             sources.append(Folder(word))
         else:
             sources.append(table(word, column) if table else OneFile(word))
-    if column is not None and not any(isinstance(source, Table) for source in sources):
+    if column is not None and not any(isinstance(source, TableSource) for source in sources):
         raise RequestError(
             f"--column {column} goes with .csv, .parquet and .tar files; leave it out"
         )
@@ -111,7 +111,7 @@ def _expand_braces(word: str) -> list[str]:
 
 
 def predict_on_ray(
-    batches: Iterable[Batch],
+    batches: Iterable[InputBatch],
     open_classifier: Callable[[], ImageClassifier],
     top_k: int,
     cluster: "Cluster",
@@ -137,11 +137,11 @@ def predict_on_ray(
         yield from cluster.map(predict, ((opening, batch) for batch in batches), _fail)
 
 
-def _predict_batch(classifier: ImageClassifier, batch: Batch, top_k: int) -> list[Prediction]:
+def _predict_batch(classifier: ImageClassifier, batch: InputBatch, top_k: int) -> list[Prediction]:
     return classifier.predict(batch, top_k, len(batch))
 
 
-def _fail(batch: Batch, error: Exception) -> NoReturn:
+def _fail(batch: InputBatch, error: Exception) -> NoReturn:
     reason = f"{type(error).__name__}: {one_line(error)[-300:]}"
     raise JobError(f"the cluster failed ({reason}); run the same command again") from error
 
@@ -180,7 +180,7 @@ def predict_to_file(
         try:
             _append(batches, engine, file, progress)
         except BaseException:
-            with suppress(OSError):  # of a full disk: the error that is raised reports it
+            with suppress(OSError):  # the disk may be full: the original error is raised
                 file.save_progress()
             if file.progress.mark.rows > resumed:
                 rows = f"{file.progress.mark.rows:,} rows are saved in {file.folder}"
@@ -189,7 +189,7 @@ def predict_to_file(
     return file.progress.failed
 
 
-def _skip(batches: Iterator[Batch], file: PartialFile) -> None:
+def _skip(batches: Iterator[InputBatch], file: PartialFile) -> None:
     """Skip the finished inputs; ``RequestError`` if they are not those of the earlier run."""
     mark, end = Mark(), file.progress.mark
     while mark.rows < end.rows and (batch := next(batches, None)):
@@ -202,9 +202,12 @@ def _skip(batches: Iterator[Batch], file: PartialFile) -> None:
 
 
 def _append(
-    batches: Iterator[Batch], engine: Engine, file: PartialFile, progress: Callable[[int], None]
+    batches: Iterator[InputBatch],
+    engine: Engine,
+    file: PartialFile,
+    progress: Callable[[int], None],
 ) -> None:
-    def marked() -> Iterator[tuple[Batch, Mark]]:
+    def marked() -> Iterator[tuple[InputBatch, Mark]]:
         mark = file.progress.mark
         for batch in batches:
             mark = mark.after(batch)

@@ -103,7 +103,7 @@ class Broken(Input):
         return self.reason
 
 
-class Table(Source):
+class TableSource(Source):
     """A file that lists or holds many images."""
 
     def version(self) -> str:
@@ -120,7 +120,7 @@ class Table(Source):
         return ImageFile(path, os.path.join(os.path.dirname(self.word), path))
 
 
-class CsvFile(Table):
+class CsvFile(TableSource):
     """A CSV file with a column of paths; see ``read_csv``.
 
     Raises:

@@ -21,7 +21,7 @@ from crossprompt.data.files import is_image_name, is_visible
 from crossprompt.data.images import UndecodableImageError, decode_image
 from crossprompt.errors import RequestError
 from crossprompt.inference.base import Input
-from crossprompt.inference.bulk.sources import Broken, Table
+from crossprompt.inference.bulk.sources import Broken, TableSource
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Member(NamedTuple):
     size: int
 
 
-class TarShard(Table):
+class TarShard(TableSource):
     """A tar file with one image for each key.
 
     Args:
@@ -101,7 +101,7 @@ class TarShard(Table):
         try:
             with open(self.word, "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
                 while (found := archive.next()) is not None:
-                    vars(archive)["members"].clear()  # which would grow with every member
+                    vars(archive)["members"].clear()  # the list would grow with every member
                     folder, name = posixpath.split(found.name)
                     stem, _, extension = name.partition(".")
                     if found.isfile() and is_visible(name):

@@ -23,7 +23,7 @@ def require_key(key: str) -> Callable[[Credentials], Awaitable[None]]:
 
     async def check(given: Annotated[Credentials, Security(_bearer)] = None) -> None:
         found = b"" if given is None else given.credentials.encode()
-        if not hmac.compare_digest(found, key.encode()):  # in constant time
+        if not hmac.compare_digest(found, key.encode()):  # takes constant time
             what = "no API key" if given is None else "a wrong API key"
             raise RefusalError(
                 401,

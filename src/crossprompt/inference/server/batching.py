@@ -29,7 +29,7 @@ SLIMMEST = 100
 enlarged to the transform's."""
 
 
-class Task(NamedTuple):
+class PendingImage(NamedTuple):
     """An image ``[3, side, side]`` that waits to be scored."""
 
     image: Array
@@ -51,7 +51,7 @@ class Batcher:
         self, score: Callable[[Array], Array], most: int, wait: float, metrics: Metrics
     ) -> None:
         self._score, self._most, self._wait, self._metrics = score, most, wait, metrics
-        self._tasks: SimpleQueue[Task | None] = SimpleQueue()  # None: no more will come
+        self._tasks: SimpleQueue[PendingImage | None] = SimpleQueue()  # None: no more will come
         self._lock, self._closed = Lock(), False
         # a daemon, so that a second Ctrl-C need not wait for a forward pass
         self._thread = Thread(target=self._work, name="inference", daemon=True)
@@ -64,7 +64,7 @@ class Batcher:
 
     def submit(self, image: Array) -> "Future[Array]":
         """Score an image ``[3, side, side]``: in time, ``[classes]``; ``BusyError`` once closed."""
-        task = Task(image, Future(), time.monotonic())
+        task = PendingImage(image, Future(), time.monotonic())
         with self._lock:  # nothing may come after the end
             if self._closed:
                 raise BusyError("the server is stopping; try again later")
@@ -85,9 +85,9 @@ class Batcher:
             if tasks:
                 self._score_batch(tasks)
 
-    def _gather(self) -> list[Task]:
+    def _gather(self) -> list[PendingImage]:
         """The next batch; empty if no more will come."""
-        tasks: list[Task] = []
+        tasks: list[PendingImage] = []
         while len(tasks) < self._most:
             left = tasks[0].arrived + self._wait - time.monotonic() if tasks else None
             try:
@@ -95,12 +95,12 @@ class Batcher:
             except Empty:
                 break
             if task is None:
-                self._tasks.put(None)  # for the call after the last batch
+                self._tasks.put(None)  # ends the next call too
                 break
             tasks.append(task)
         return tasks
 
-    def _score_batch(self, tasks: Sequence[Task]) -> None:
+    def _score_batch(self, tasks: Sequence[PendingImage]) -> None:
         begin = time.perf_counter()
         try:
             rows = self._score(numpy.stack([task.image for task in tasks]))
@@ -169,7 +169,7 @@ class Predictor:
                 BytesIO(content), self._classifier.enough, formats=FORMATS, most_pixels=most_pixels
             )
         except UndecodableImageError as error:
-            return str(error).partition(":")[0]  # what follows is Pillow's own message
+            return str(error).partition(":")[0]  # the rest is Pillow's own message
         if max(image.size) > SLIMMEST * min(image.size):
             return f"too slim, {image.width:,} x {image.height:,}; crop it"
         prepared = self._classifier.prepare(image)

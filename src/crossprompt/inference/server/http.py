@@ -97,7 +97,7 @@ async def _read_form(request: Request, chunks: Chunks, limits: Limits) -> Images
         status = next((s for start, s in STATUSES.items() if error.message.startswith(start)), 400)
         message = f"{error.message} Send at most {limits.max_images} files named images"
         raise RefusalError(status, f"{message} and, if wanted, a field named top_k") from error
-    except ValueError as error:  # of the encoding that the form names
+    except ValueError as error:  # a text is not in the encoding that the form names
         raise RefusalError(400, "the form cannot be decoded; send it in UTF-8") from error
     images, top_k = [], str(TOP_K)
     try:

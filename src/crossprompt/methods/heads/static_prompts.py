@@ -67,18 +67,18 @@ class StaticPrompts(Frozen):
         image_prompts: Mapping[int, ImagePrompt] | None = None,
         text_prompts: Mapping[int, WordPrompt] | None = None,
     ) -> "StaticPrompts":
-        """From the class features and prompts of a prompt method."""
+        """Build it from the class features and prompts of a prompt method."""
         scale, weights = clip.logit_scale.float().exp(), normalize(classes.float(), dim=-1)
         return cls(image_prompts or {}, weights, scale, text_prompts=text_prompts)
 
     @property
     def image_prompts(self) -> dict[int, ImagePrompt]:
-        """Block to its image prompt."""
+        """Image prompts by block."""
         return _prompts(dict(self.named_buffers()), PROMPT)
 
     @property
     def text_prompts(self) -> dict[int, WordPrompt]:
-        """Block to its calibrated text prompt, if saved."""
+        """Calibrated text prompts by block, if saved."""
         return _prompts(dict(self.named_buffers()), TEXT_PROMPT)
 
     @property
@@ -115,6 +115,6 @@ class StaticPrompts(Frozen):
 
 
 def _prompts(state: Mapping[str, Tensor], start: str) -> dict[int, Tensor]:
-    """Block to prompt, from the keys with a prefix."""
+    """Prompts by block, from the keys with a prefix."""
     found = {key: value for key, value in state.items() if key.startswith(start)}
     return {int(key.removeprefix(start)): found[key] for key in sorted(found)}
