@@ -1,4 +1,4 @@
-"""Where ``load_clip`` looks for files; a folder or a local server plays the hub."""
+"""Places that ``load_clip`` takes files from; a folder or a local server plays the hub."""
 
 import shutil
 from pathlib import Path
@@ -154,7 +154,7 @@ def test_the_real_client_in_offline_mode_gives_the_same_error(
 
 def test_a_repository_without_a_clip_is_an_error(hub: FakeHub) -> None:
     (hub.root / "someone" / "else").mkdir(parents=True)
-    with pytest.raises(RequestError, match=r"someone/else has no model\.safetensors"):
+    with pytest.raises(RequestError, match=r"someone/else.*model\.safetensors"):
         load_clip("someone/else")
 
 

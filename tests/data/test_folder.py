@@ -135,10 +135,10 @@ def test_a_class_may_be_called_train(write_images) -> None:
 @pytest.mark.parametrize(
     ("folders", "message"),
     [
-        ({".": 3}, "3 images and no class folders"),
+        ({".": 3}, "3 images"),
         ({"train": 3}, "train holds files"),
         ({"train/cat": 1, "train/dog": 1, "test": 3}, "test holds files"),
-        ({".nothing": 1}, "no images and no class folders"),
+        ({".nothing": 1}, "no images"),
         ({"cat": 0, "dog": 0}, "no images"),
         ({"cat": 3}, "one class, 'cat'"),
         ({"train/cat": 3, "test/cat": 1}, "one class, 'cat'"),

@@ -126,7 +126,7 @@ OPTIONS = {"gaussian_mean": 2.0, "gaussian_std": 0.8, "depth": 2, "ensemble": ["
 def learn(
     clip: CLIP, images: Path, seen: list[dict[str, Tensor]] | None = None, **options: Any
 ) -> dict[str, Tensor]:
-    """What is learned; the tensors after every epoch are put into ``seen``."""
+    """Trained tensors; those after every epoch are put into ``seen``."""
     method, items = build(clip, **OPTIONS), write_items(images, [0, 1, 2, 3])
 
     def look(report: EpochReport) -> None:

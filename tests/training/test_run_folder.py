@@ -63,7 +63,7 @@ def test_a_classifier_is_not_taken_for_a_run(tmp_path) -> None:
 
 def test_a_file_is_no_run_folder(tmp_path) -> None:
     (tmp_path / "run").touch()
-    with pytest.raises(RequestError, match="run is a file"):
+    with pytest.raises(RequestError, match=str(tmp_path / "run")):
         open_run(tmp_path / "run")
 
 

@@ -202,10 +202,10 @@ def test_other_images_are_an_error(inputs, stopped) -> None:
         with pytest.raises(RequestError, match=r"8 .*renamed.*--restart"):
             predict(others, stopped, **same)
     Path(inputs[2].name).write_bytes(picture(200) + b" ")
-    with pytest.raises(RequestError, match=r"another size or time.*--restart"):
+    with pytest.raises(RequestError, match="--restart"):
         predict(inputs, stopped, **same)
     Path(inputs[2].name).unlink()
-    with pytest.raises(RequestError, match="another size or time"):
+    with pytest.raises(RequestError, match=Path(inputs[2].name).name):
         predict(inputs, stopped, **same)
     assert predict(inputs, stopped, restart=True, **same)[0] == 3
 
