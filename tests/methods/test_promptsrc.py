@@ -149,7 +149,9 @@ def test_the_result_is_the_weighted_mean_of_the_epochs(clip: CLIP, tmp_path) -> 
         assert all((value - state[key]).abs().max() > 1e-5 for state in seen)
 
 
-@pytest.mark.parametrize("step", [1, 3, 4, 6])
+@pytest.mark.parametrize(
+    "step", [*(pytest.param(step, marks=pytest.mark.slow) for step in (1, 3, 6)), 4]
+)
 def test_the_mean_of_an_interrupted_run_is_the_same_to_the_bit(clip, tmp_path, step) -> None:
     def interrupt(report: Any) -> None:
         if report.step == step:

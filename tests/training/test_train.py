@@ -163,7 +163,7 @@ def test_the_learning_rate_may_change_from_step_to_step(items, monkeypatch) -> N
     assert [report.lr for report in reports] == pytest.approx(expected[::2])
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["adam", pytest.param("adamw", marks=pytest.mark.slow)])
 def test_a_run_with_another_optimizer_resumes_to_the_same_bits(
     items, tmp_path, monkeypatch, optimizer
 ) -> None:
@@ -197,7 +197,12 @@ def test_training_leaves_the_global_generator_alone(items) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "step"), [("coop", 1), ("coop", 2), ("coop", 3), ("coop", 6), ("dcp", 5)]
+    ("name", "step"),
+    [
+        ("coop", 3),
+        ("dcp", 5),
+        *(pytest.param("coop", step, marks=pytest.mark.slow) for step in (1, 2, 6)),
+    ],
 )
 def test_a_run_interrupted_at_any_step_resumes_to_the_same_bits(
     items, tmp_path, name, step
@@ -212,7 +217,7 @@ def test_a_run_interrupted_at_any_step_resumes_to_the_same_bits(
 
 
 @pytest.mark.parametrize("name", [STATE, LOG])
-@pytest.mark.parametrize("epoch", [1, 2])
+@pytest.mark.parametrize("epoch", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_run_that_dies_while_it_writes_resumes_to_the_same_bits(
     items, tmp_path, monkeypatch, name, epoch
 ) -> None:

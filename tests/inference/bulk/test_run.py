@@ -73,6 +73,7 @@ def test_a_file_is_the_same_to_the_byte_wherever_its_run_was_stopped(
         assert not (tmp_path / f"{output.name}.partial").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_dies_at_any_touch_of_the_disk_resumes_to_the_same_bytes(
     inputs, tmp_path, monkeypatch, saved_at_once
 ) -> None:
