@@ -126,7 +126,7 @@ def test_notes_are_shown(root: Path, capsys) -> None:
         (["data", "check", "dtt"], "did you mean 'dtd'?"),
         (["data", "check", "emoji"], "'emoji'"),
         (["data", "check", "."], "'.'"),
-        (["data", "list", "--root", "nowhere"], "nowhere is no folder"),
+        (["data", "list", "--root", "nowhere"], "nowhere"),
         (["data", "check", "dtd", "--dep"], "did you mean --deep?"),
     ],
 )

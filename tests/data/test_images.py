@@ -404,7 +404,7 @@ def test_only_the_formats_that_are_taken_are_decoded() -> None:
 
 def test_more_pixels_than_wanted_are_refused_before_any_is_decoded() -> None:
     content = png(300, 200, 8, 2, b"")  # which holds none of them
-    with pytest.raises(UndecodableImageError, match=r"too many pixels, 300 x 200; .* 59,999 in"):
+    with pytest.raises(UndecodableImageError, match=r"300 x 200.*59,999"):
         decode_image(BytesIO(content), most_pixels=59_999)
     with pytest.raises(UndecodableImageError, match="cannot be decoded"):
         decode_image(BytesIO(content), most_pixels=60_000)

@@ -78,7 +78,7 @@ def test_numpys_scalars_are_numbers() -> None:
         ({"rate": "fast"}, "rate is 'fast', expected float"),
         ({"rate": "1"}, "rate is '1'"),
         ({"rate": False}, "rate is False"),
-        ({"variant": "odd"}, "variant is 'odd', expected plain or fancy"),
+        ({"variant": "odd"}, "variant is 'odd'.*plain.*fancy"),
         ({"words": "c"}, "words is 'c'"),
         ({"words": [1]}, r"words is \[1\]"),
         ({"share": 1}, "share is 1"),

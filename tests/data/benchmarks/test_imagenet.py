@@ -79,13 +79,13 @@ def test_train_or_val_alone_will_do_with_a_note(root: Path) -> None:
 def test_class_folders_that_are_missing_or_unknown_are_told(root: Path) -> None:
     images = root / "imagenet/images/train"
     (images / "n01440764").rename(images / "tench")
-    with pytest.raises(RequestError, match=r"no classes in .*: tench"):
+    with pytest.raises(RequestError, match="tench"):
         load_dataset("imagenet", root=root)
     shutil.rmtree(images / "tench")
     with pytest.raises(RequestError, match="missing: n01440764"):
         load_dataset("imagenet", root=root)
     (root / "imagenet-rendition/imagenet-r/misc").mkdir()
-    with pytest.raises(RequestError, match=r"no classes in .*: misc"):
+    with pytest.raises(RequestError, match="misc"):
         load_dataset("imagenet_r", root=root)
 
 
