@@ -138,8 +138,8 @@ def test_a_stream_reads_only_a_little_ahead(classifier: Classifier, items: list[
     [
         ({"top_k": 0}, "top_k is 0, expected 1 or more"),
         ({"batch_size": 0}, "batch_size is 0, expected 1 or more"),
-        ({"top_k": "3"}, "top_k is '3', expected 1 or more, a whole number"),
-        ({"batch_size": 2.5}, "batch_size is 2.5, expected 1 or more, a whole number"),
+        ({"top_k": "3"}, "top_k is '3'"),
+        ({"batch_size": 2.5}, r"batch_size is 2\.5"),
     ],
 )
 def test_a_wrong_setting_is_an_error_before_any_work(

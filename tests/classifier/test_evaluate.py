@@ -152,8 +152,8 @@ def test_once_frozen_no_text_is_encoded(clip: CLIP, items: list[Item], name: str
     ("labels", "options", "message"),
     [
         ([], {}, "no images"),
-        ([0, 4], {}, "found labels from 0 to 4, expected 0 to 3: the classifier has 4 classes"),
-        ([-1, 0], {}, "found labels from -1 to 0, expected 0 to 3"),
+        ([0, 4], {}, "0 to 4.*0 to 3"),
+        ([-1, 0], {}, "-1 to 0.*0 to 3"),
         ([0], {"batch_size": 0}, "batch_size is 0, expected 1 or more"),
     ],
 )
@@ -217,7 +217,7 @@ def test_a_split_is_encoded_once_for_all_that_score_features(split, monkeypatch)
 def test_labels_without_a_class_are_told_as_ever(split, tmp_path) -> None:
     classifier = classify(even_clip(), list(split), "coop")
     wrong = Split(tuple(write_items(tmp_path / "more", [0, 7])))
-    with pytest.raises(RequestError, match="0 to 7, expected 0 to 3"):
+    with pytest.raises(RequestError, match=r"0 to 7.*0 to 3"):
         evaluate(classifier, wrong, cache_features=True)
     with pytest.raises(RequestError, match="no images"):
         evaluate(classifier, Split(), cache_features=True)

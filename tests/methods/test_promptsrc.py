@@ -178,7 +178,7 @@ def test_the_recipe_is_the_published_one() -> None:
         ({"text_weight": -1.0}, "text_weight is -1.0"),
         ({"gaussian_std": 0.0}, "gaussian_std is 0.0"),
         ({"ensemble": ["a"]}, "ensemble is 'a'"),
-        ({"ensemble": []}, "promptsrc: ensemble is empty"),
+        ({"ensemble": []}, "ensemble is empty"),
     ],
 )
 def test_an_impossible_setting_is_an_error_that_names_it(

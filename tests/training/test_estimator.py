@@ -129,7 +129,7 @@ def test_no_images_have_no_answers(make, photos) -> None:
     [
         (["a.png", "b.png"], ["a"], "found 2 files and 1 labels"),
         ("a.png", ["a"], "single path"),
-        (["a.png"], None, "labels are missing"),
+        (["a.png"], None, "labels"),
         (["a.png", "b.png"], ["a", None], r"b\.png"),
         (["a.png", "b.png"], [float("nan"), 1.0], r"a\.png"),
         (["a.png", "b.png"], ["a", float("nan")], r"b\.png"),
