@@ -13,7 +13,7 @@ from crossprompt.data.dataset import Item
 from tests.clip.random_clip import SMALL, make_clip
 
 NAMES = ("yorkshire terrier", "cat", "hot air balloon", "dogs")
-"""Of different lengths, so that the texts are in several buckets."""
+"""Class names of different lengths, so that the texts are in several buckets."""
 EVEN = replace(
     SMALL,
     image=replace(SMALL.image, blocks=3),

@@ -1,4 +1,4 @@
-"""What the tests of whole jobs need: a folder of photos, and a backbone that a job can load.
+"""Fixtures for tests of whole jobs: a folder of photos and a backbone that a job can load.
 
 Small towers are fastest on one thread, and several workers (``-n auto``) share the cores.
 """

@@ -43,6 +43,7 @@ def _computed_by(monkeypatch) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_its_own_task_alone(tmp_path: Path) -> None:
     tasks = [a_task(tmp_path, a_cell(seed=seed)) for seed in (UNLUCKY, LATE, 1, 2, 3)]
     said: list[str] = []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crossprompt.bench.grid import Cell
-from crossprompt.bench.results import LINES, OUTCOMES, Lines, Outcomes
+from crossprompt.bench.results import LINES, OUTCOMES, Lines, Outcomes, deviation
 from crossprompt.errors import RequestError
 from tests.bench.cells import a_cell
 
@@ -143,3 +143,8 @@ def test_an_entry_without_a_reason_is_an_error_that_says_where(tmp_path: Path) -
     (tmp_path / OUTCOMES).write_text(json.dumps(line | {"reason": None}) + "\n", "utf-8")
     with pytest.raises(RequestError, match=r"outcomes\.jsonl, line 1 .*reason"):
         Outcomes(tmp_path).read()
+
+
+def test_the_deviation_is_that_of_a_sample_and_none_of_a_single_value() -> None:
+    assert deviation([0.2, 0.4, 0.6]) == pytest.approx(0.2)
+    assert deviation([0.5]) == 0.0

@@ -114,6 +114,7 @@ def test_a_cell_that_another_process_finished_meanwhile_is_not_written_again(tmp
     assert len((tmp_path / "lines.jsonl").read_text().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_steps_of_trainings_in_this_process_are_reported(tmp_path) -> None:
     class Counting(Listener):
         def __init__(self) -> None:

@@ -40,6 +40,7 @@ def test_a_convolution_is_its_sums_and_backward_the_wanted_ones() -> None:
     assert [product.flops for product in both.products] == [one, one]
 
 
+@pytest.mark.slow
 def test_a_step_has_the_products_that_pytorch_counts_and_can_be_replayed() -> None:
     workload = Workload.of(random_clip(torch.bfloat16, CPU, NARROW), names(5))
     # with attention as plain products: PyTorch does not count its fused attention on a CPU

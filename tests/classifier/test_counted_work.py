@@ -1,4 +1,4 @@
-"""How much is computed must not grow unseen; counted on narrow towers, so no clock is needed."""
+"""Counts of computed work on narrow towers, which notice growth without a clock."""
 
 from pathlib import Path
 

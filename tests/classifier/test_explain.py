@@ -1,4 +1,4 @@
-"""Where a classifier looked, and which words its prompts are near to."""
+"""Maps of the image regions behind an answer, and the words nearest to learned prompts."""
 
 from pathlib import Path
 

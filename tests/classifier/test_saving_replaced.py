@@ -29,7 +29,7 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
 
 @pytest.fixture
 def folder(clip: CLIP, items: list[Item], tmp_path: Path) -> Path:
-    """Of an earlier classifier."""
+    """Folder of an earlier classifier."""
     return classify(clip, items).save(tmp_path / "run")
 
 

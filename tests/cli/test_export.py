@@ -22,7 +22,7 @@ from crossprompt.data import list_images
 
 pytestmark = pytest.mark.slow
 ENOUGH = {"numpy", "pillow", "rich", "filelock", "msgspec", "onnxruntime", "lazy_loader"}
-"""What docs/export.md says to install."""
+"""The packages that docs/export.md says to install."""
 NEEDED = {re.split(r"[^\w-]", need)[0] for need in requires("crossprompt") if "extra" not in need}
 WITHOUT = ("onnx", *({"scikit-learn": "sklearn"}.get(name, name) for name in NEEDED - ENOUGH))
 FINDER = f"""
@@ -147,8 +147,8 @@ def test_a_person_sees_a_table_and_a_sentence(run, tmp_path, capsys, monkeypatch
     out, err = capsys.readouterr()
     assert "exported, fp32" in out
     assert "11 random images" in out
-    assert "on test images of your own, too, with --check DATA" in out
-    assert "100.0 % are put into the same class" in " ".join(out.split())
+    assert "--check DATA" in out
+    assert "100.0 %" in out
     assert err.splitlines()[0] == "Tracing the classifier"
 
 

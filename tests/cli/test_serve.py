@@ -81,7 +81,7 @@ def test_a_server_that_is_stopped_finishes_what_it_accepted(
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Middleware]:
-    """What was served, and stopped at once."""
+    """The apps that were served, each stopped at once."""
     apps: list[Middleware] = []
 
     def serve_briefly(app, bound, timeout, ready) -> None:

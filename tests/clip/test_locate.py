@@ -1,4 +1,4 @@
-"""Where ``load_clip`` looks for files; a folder or a local server plays the hub."""
+"""Places that ``load_clip`` takes files from; a folder or a local server plays the hub."""
 
 import shutil
 from pathlib import Path
@@ -115,7 +115,7 @@ def test_a_half_cached_repository_offline_is_an_error_that_names_the_missing_fil
     load_clip(B_16)
     (hub.cache / B_16 / "model.safetensors").unlink()
     hub.reachable = False
-    with pytest.raises(RequestError, match=rf"{B_16} has no model\.safetensors"):
+    with pytest.raises(RequestError, match=rf"{B_16}.*model\.safetensors"):
         load_clip(B_16)
 
 
@@ -140,7 +140,7 @@ def test_the_real_client_fetches_from_a_server_and_then_reads_its_cache(
         again = load_clip("some/clip", cache_dir=tmp_path / "cache")
         assert again.weights_hash == loaded.weights_hash
         assert server.asked == []
-        with pytest.raises(RequestError, match="no public repository 'some/other'"):
+        with pytest.raises(RequestError, match="some/other"):
             load_clip("some/other", cache_dir=tmp_path / "cache")
 
 
@@ -154,7 +154,7 @@ def test_the_real_client_in_offline_mode_gives_the_same_error(
 
 def test_a_repository_without_a_clip_is_an_error(hub: FakeHub) -> None:
     (hub.root / "someone" / "else").mkdir(parents=True)
-    with pytest.raises(RequestError, match=r"someone/else has no model\.safetensors"):
+    with pytest.raises(RequestError, match=r"someone/else.*model\.safetensors"):
         load_clip("someone/else")
 
 

@@ -135,10 +135,10 @@ def test_a_class_may_be_called_train(write_images) -> None:
 @pytest.mark.parametrize(
     ("folders", "message"),
     [
-        ({".": 3}, "3 images and no class folders"),
+        ({".": 3}, "3 images"),
         ({"train": 3}, "train holds files"),
         ({"train/cat": 1, "train/dog": 1, "test": 3}, "test holds files"),
-        ({".nothing": 1}, "no images and no class folders"),
+        ({".nothing": 1}, "no images"),
         ({"cat": 0, "dog": 0}, "no images"),
         ({"cat": 3}, "one class, 'cat'"),
         ({"train/cat": 3, "test/cat": 1}, "one class, 'cat'"),
@@ -179,7 +179,7 @@ def test_splits_of_different_classes_are_refused_naming_those_that_differ(write_
 def test_the_same_image_in_train_and_test_is_an_error_that_names_both(write_images) -> None:
     root = write_images({"train/cat": 2, "train/dog": 2, "test/cat": 2, "test/dog": 2})
     shutil.copy(root / "train/dog/1.png", root / "test/cat/copy.png")
-    with pytest.raises(RequestError, match=r"test/cat/copy\.png is train/dog/1\.png"):
+    with pytest.raises(RequestError, match=r"test/cat/copy\.png.*train/dog/1\.png"):
         load_folder(root)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from crossprompt import load_dataset
 from crossprompt.data.dataset import Item, Split
-from crossprompt.data.held_out import HeldOut, choose_held_out, describe_data, relabelled
+from crossprompt.data.held_out import HeldOut, choose_held_out, describe_data, relabel
 from crossprompt.errors import RequestError
 from tests.conftest import write_photos
 
@@ -136,11 +136,11 @@ def test_what_is_wrong_with_the_data_is_told(tmp_path) -> None:
 
 def test_labels_are_matched_by_class_name() -> None:
     split = Split.of(["a", "b", "c"], [0, 2, 0])
-    found = relabelled(split, ("dog", "unseen", "cat"), ("cat", "cow", "dog"))
+    found = relabel(split, ("dog", "unseen", "cat"), ("cat", "cow", "dog"))
     assert found.items == (Item(Path("a"), 2), Item(Path("b"), 0), Item(Path("c"), 2))
 
 
 def test_a_class_that_the_classifier_does_not_know_is_named() -> None:
     known = tuple(f"class {number}" for number in range(12))
     with pytest.raises(RequestError, match=r"'bird', 'dog'; .*'class 0', .* and 2 more"):
-        relabelled(Split.of(["a", "b"], [0, 1]), ("dog", "bird"), known)
+        relabel(Split.of(["a", "b"], [0, 1]), ("dog", "bird"), known)

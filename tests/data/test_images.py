@@ -396,15 +396,15 @@ def test_bytes_of_a_jpeg_are_decoded_no_larger_than_enough() -> None:
 
 def test_only_the_formats_that_are_taken_are_decoded() -> None:
     assert decode_image(BytesIO(encoded("png")), formats=["PNG"]).size == (48, 48)
-    with pytest.raises(UndecodableImageError, match="not an image format"):
+    with pytest.raises(UndecodableImageError, match="format"):
         decode_image(BytesIO(encoded("png")), formats=["JPEG"])
-    with pytest.raises(UndecodableImageError, match="not an image format"):
+    with pytest.raises(UndecodableImageError, match="format"):
         decode_image(BytesIO(encoded("eps")), formats=["EPS"])  # which needs another program
 
 
 def test_more_pixels_than_wanted_are_refused_before_any_is_decoded() -> None:
     content = png(300, 200, 8, 2, b"")  # which holds none of them
-    with pytest.raises(UndecodableImageError, match=r"too many pixels, 300 x 200; .* 59,999 in"):
+    with pytest.raises(UndecodableImageError, match=r"300 x 200.*59,999"):
         decode_image(BytesIO(content), most_pixels=59_999)
     with pytest.raises(UndecodableImageError, match="cannot be decoded"):
         decode_image(BytesIO(content), most_pixels=60_000)

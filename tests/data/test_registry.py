@@ -43,7 +43,7 @@ def test_a_csv_file_is_loaded_by_name_or_path(table: Path) -> None:
 def test_the_variable_stands_in_for_root_but_not_for_a_path(
     folder: Path, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(RequestError, match="folder needs the option root"):
+    with pytest.raises(RequestError, match=r"folder.*\broot"):
         load_dataset("folder")
     monkeypatch.setenv("CROSSPROMPT_DATA", str(folder))
     assert load_dataset("folder") == load_folder(folder)
@@ -94,7 +94,7 @@ def test_a_name_is_no_folder_of_that_name(folder: Path, monkeypatch: pytest.Monk
     folder.rename(folder.parent / "csv")
     monkeypatch.chdir(folder.parent)
     assert load_dataset("./csv").class_names == ("cat", "dog")
-    with pytest.raises(RequestError, match="csv needs the option path"):
+    with pytest.raises(RequestError, match=r"csv.*\bpath"):
         load_dataset("csv")
 
 

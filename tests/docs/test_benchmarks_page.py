@@ -1,4 +1,4 @@
-"""What docs/benchmarks.md shows is what there is."""
+"""Listings in docs/benchmarks.md match the registry."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""What the README shows works as written."""
+"""Examples of the README work as written."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""What docs/serving.md shows works as written."""
+"""Examples of docs/serving.md work as written."""
 
 import json
 import os

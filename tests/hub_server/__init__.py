@@ -34,7 +34,7 @@ class Repository:
 
 @dataclass
 class Hub:
-    """What there is, who may see it, and what was asked."""
+    """Repositories, the token that may read them, and the requests made."""
 
     repositories: dict[str, Repository] = field(default_factory=dict)
     token: str = "hf_right"

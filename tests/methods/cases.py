@@ -1,4 +1,4 @@
-"""What the contract suite runs over: every method, and the variants that take other paths."""
+"""Cases of the contract suite: every method, and the variants that take other paths."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

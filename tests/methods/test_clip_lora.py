@@ -211,6 +211,7 @@ def test_the_recipe_is_the_published_one() -> None:
     assert TrainConfig(epochs=3).recipe_of(CLIPLoRA, 16).for_images(1600).epochs == 3
 
 
+@pytest.mark.slow
 def test_a_training_in_steps_is_resumed_to_the_same_bits(tmp_path, monkeypatch) -> None:
     recipe = replace(CLIPLoRA.recipe(1), steps=5, batch_size=4)
     monkeypatch.setattr(CLIPLoRA, "recipe", classmethod(lambda cls, shots: recipe))

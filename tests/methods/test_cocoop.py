@@ -157,7 +157,7 @@ def test_the_prompt_starts_from_words_or_at_random(clip: CLIP) -> None:
 
 
 def test_a_bottleneck_of_no_width_is_refused(clip: CLIP) -> None:
-    with pytest.raises(RequestError, match=r"reduction is 49 .* features have width 48"):
+    with pytest.raises(RequestError, match=r"reduction is 49 .*48"):
         build(clip, reduction=49)
     for name in ("reduction", "length"):
         with pytest.raises(RequestError, match=f"{name} is 0"):

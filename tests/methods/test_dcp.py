@@ -27,7 +27,7 @@ CMPA_KEYS = [
     "attention.out_proj.bias",
     *(f"mlp.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")),
 ]
-"""Of one side of a CMPA module, as design section 9 lists them."""
+"""Tensors of one side of a CMPA module, as design section 9 lists them."""
 
 
 @pytest.fixture(scope="module")

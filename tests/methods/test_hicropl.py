@@ -28,7 +28,7 @@ FINE = {name: ["x"] for name in NAMES}
 
 @pytest.fixture(scope="module")
 def clip() -> CLIP:
-    """Of four blocks: two in either direction."""
+    """Towers of four blocks: two in either direction."""
     image, text = replace(EVEN.image, blocks=4), replace(EVEN.text, blocks=4)
     return make_clip(replace(EVEN, image=image, text=text))
 
@@ -194,7 +194,7 @@ def test_a_file_that_is_no_json_is_an_error(clip: CLIP, tmp_path: Path) -> None:
 def test_a_file_without_end_is_not_read(
     clip: CLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(RequestError, match="is not there"):  # a folder is no file, nor is a device
+    with pytest.raises(RequestError, match=str(tmp_path)):  # a folder is no file, nor is a device
         build(clip, descriptions=str(tmp_path)).prepare(clip, Examples(clip, []))
     path = write(tmp_path / "texts.json", FINE)
     monkeypatch.setattr(descriptions, "LARGEST", 9)

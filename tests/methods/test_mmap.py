@@ -22,7 +22,7 @@ def clip() -> CLIP:
 
 @pytest.fixture(scope="module")
 def uneven() -> CLIP:
-    """Of widths neither of which divides the other: 96 and 64."""
+    """Towers of widths neither of which divides the other: 96 and 64."""
     image = replace(EVEN.image, width=96, heads=3)
     return make_clip(replace(EVEN, image=image))
 

@@ -35,7 +35,7 @@ def moved(clip: CLIP, seed: int, **options: Any) -> ProGrad:
 
 
 def gradients(method: ProGrad, clip: CLIP, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the cross-entropy, and of the divergence from zero-shot CLIP, each from its definition."""
+    """Gradients of cross-entropy and of the divergence from zero-shot CLIP, by definition."""
     known = softmax(build_method("zero_shot", clip, NAMES)(clip, images), dim=-1)
     logits = method(clip, images)
     divergence = kl_div(log_softmax(logits, dim=-1), known, reduction="batchmean")

@@ -1,4 +1,4 @@
-"""How much every method learns, on the backbone that most were published with."""
+"""Trainable parameters of every method on the backbone that most were published with."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Which images make up a step."""
+"""Batches: the images of each step."""
 
 from itertools import chain
 from pathlib import Path

@@ -6,14 +6,19 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import nn
 
 from crossprompt.errors import RequestError
-from crossprompt.training.checkpoint import LOG, STATE, Checkpoint, differences
+from crossprompt.methods import Method, build_method
+from crossprompt.methods.coop import CoOp
+from crossprompt.training.checkpoint import LOG, STATE, Averaging, Checkpoint, differences
 from crossprompt.utils.files import atomic_write
 from crossprompt.utils.progress import EpochReport
+from tests.backbone import NAMES, even_clip
 
 REPORT = EpochReport(1, 2, 0.5, 1e-5, 10.0)
+WEIGHTS = (0.25, 0.75)
 
 
 def trained(folder: Path, settings: dict[str, object] | None = None) -> Checkpoint:
@@ -77,7 +82,7 @@ def test_a_truncated_state_is_a_clear_error(tmp_path, size) -> None:
 
 def test_a_state_of_other_shapes_is_a_clear_error(tmp_path) -> None:
     trained(tmp_path).save([REPORT])
-    with pytest.raises(RequestError, match="size mismatch for weight") as caught:
+    with pytest.raises(RequestError, match="weight") as caught:
         fresh(tmp_path, width=4).begin(resume=True)
     assert "\n" not in str(caught.value)
 
@@ -134,3 +139,69 @@ def test_differences_are_told_by_their_path() -> None:
     ]
     (long,) = differences({"names": ["a" * 99]}, {"names": []})
     assert len(long) < 70
+
+
+def make() -> Method:
+    return build_method("coop", even_clip(), NAMES, length=2)
+
+
+def fill(method: Method, value: float) -> None:
+    with torch.no_grad():
+        for parameter in method.parameters():
+            parameter.fill_(value)
+
+
+def averaged(method: Method, folder: Path) -> tuple[Checkpoint, Averaging]:
+    averaging = Averaging(method, epochs=2)
+    optimizer = torch.optim.SGD(method.parameters(), 0.1)
+    return Checkpoint(folder, method, optimizer, {}, averaging), averaging
+
+
+@pytest.fixture
+def weighted(monkeypatch) -> None:
+    monkeypatch.setattr(CoOp, "epoch_weights", lambda self, epochs: WEIGHTS[:epochs])
+
+
+def test_epochs_count_by_their_weight(weighted) -> None:
+    method = make()
+    averaging = Averaging(method, epochs=2)
+    for epoch, value in ((1, 8.0), (2, 4.0)):
+        fill(method, value)
+        averaging.add(epoch)
+    assert (next(method.parameters()) == 4.0).all()  # training goes on from what was learned last
+    averaging.finish()
+    assert (next(method.parameters()) == 5.0).all()
+
+
+def test_without_weights_the_last_epoch_is_the_result(tmp_path) -> None:
+    method = make()
+    state, averaging = averaged(method, tmp_path)
+    fill(method, 8.0)
+    averaging.add(1)
+    state.save([REPORT])
+    averaging.finish()
+    assert (next(method.parameters()) == 8.0).all()
+    assert set(load_file(tmp_path / STATE)) == {"method.text_prompt"}
+
+
+def test_an_interrupted_mean_goes_on(weighted, tmp_path) -> None:
+    method = make()
+    state, averaging = averaged(method, tmp_path)
+    fill(method, 8.0)
+    averaging.add(1)
+    state.save([REPORT])
+    method = make()
+    state, averaging = averaged(method, tmp_path)
+    state.begin(resume=True)
+    fill(method, 4.0)
+    averaging.add(2)
+    averaging.finish()
+    assert (next(method.parameters()) == 5.0).all()
+
+
+def test_a_state_without_the_mean_is_refused(weighted, tmp_path, monkeypatch) -> None:
+    state, _ = averaged(make(), tmp_path)
+    state.save([REPORT])
+    state, _ = averaged(make(), tmp_path)
+    with pytest.raises(RequestError, match="missing text_prompt"):
+        state.begin(resume=True)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes, and one, have learned in every case."""
+    """Tensors trained by two processes, and by one, in every case."""
     folder = tmp_path_factory.mktemp("processes")
     command = [sys.executable, "-W", "error", "-m", "tests.training.two_processes", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, timeout=120)

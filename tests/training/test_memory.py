@@ -1,4 +1,4 @@
-"""What a step keeps and computes again: exact, counted, and chosen from a limit."""
+"""Activation checkpointing: exact, counted, and chosen from a memory limit."""
 
 from collections.abc import Callable
 from typing import Any

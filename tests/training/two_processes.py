@@ -30,7 +30,7 @@ CASES: dict[str, dict[str, Any]] = {
     "tip_adapter_f": {"name": "tip_adapter_f", "passes": 2},
 }
 LENGTH = 2
-"""Of the prompts, where a method has one."""
+"""Length of the prompts, where a method has them."""
 CONFIG = TrainConfig(epochs=2, batch_size=4, lr=0.01)
 
 

@@ -7,7 +7,7 @@ from crossprompt.classifier.evaluate import evaluate
 from crossprompt.cli.args import add_flag, add_option, positive
 from crossprompt.cli.console import print_json, reporting, show_classes, show_results
 from crossprompt.cli.load import add_backbone, add_run, open_classifier
-from crossprompt.data.held_out import choose_held_out, relabelled
+from crossprompt.data.held_out import choose_held_out, relabel
 from crossprompt.data.registry import ROOT_VARIABLE
 from crossprompt.errors import RequestError
 from crossprompt.inference.base import BATCH
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         )
         known, data = classifier.class_names, held_out.data
         for split in data.splits.values():  # reports unknown classes before reading images
-            relabelled(split, data.class_names, known)
+            relabel(split, data.class_names, known)
         data = data.checked(options.skip_bad_images, terminal.count("Checking images"))
         for note in data.notes:
             terminal.say(f"{NOTE}{note}")
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         results = {
             name: evaluate(
                 classifier,
-                relabelled(split, data.class_names, known),
+                relabel(split, data.class_names, known),
                 batch_size=options.batch_size,
                 progress=terminal.count(f"Evaluating on {name}"),
             )

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--backbone", places, "tiny")
     add_device_arguments(parser)
     add_option(parser, "--shots", "training images per class, or 'all'", 16, type=_shots)
-    add_option(parser, "--seed", "of everything random", 1, type=int)
+    add_option(parser, "--seed", "seed of all random draws", 1, type=int)
     add_option(parser, "--root", f"folder that holds the data set (default: {ROOT_VARIABLE})")
     add_option(parser, "--class-names", "file with other names than the folders'", metavar="FILE")
     add_option(parser, "--output", "run folder (default: runs/DATA-METHOD)", type=Path)

@@ -100,7 +100,7 @@ def describe_data(data: Dataset, few: Dataset) -> dict[str, Any]:
     }
 
 
-def relabelled(split: Split, names: Sequence[str], known: Sequence[str]) -> Split:
+def relabel(split: Split, names: Sequence[str], known: Sequence[str]) -> Split:
     """A split with labels that count ``known`` class names, in place of the data's ``names``.
 
     Raises:

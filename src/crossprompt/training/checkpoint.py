@@ -202,6 +202,11 @@ def check_record(place: object, earlier: Mapping[str, Any], now: Mapping[str, An
         RequestError: they differ.
     """
     was, present = dict(earlier), _as_json(now)
+    if was.keys() != present.keys():
+        raise RequestError(
+            f"{place} is of another kind of training, or written by another version; start afresh "
+            "with --overwrite (resume=False)"
+        )
     same_data = was.pop("data", None) == present.pop("data", None)  # hashes, of no use to a reader
     changed = list(differences(was, present))
     if not same_data:

@@ -14,7 +14,7 @@ from crossprompt.classifier.classifier import Classifier
 from crossprompt.data.class_names import readable
 from crossprompt.data.dataset import Dataset, Split
 from crossprompt.data.files import list_images
-from crossprompt.data.held_out import choose_held_out, relabelled
+from crossprompt.data.held_out import choose_held_out, relabel
 from crossprompt.data.registry import load_dataset
 from crossprompt.errors import RequestError
 from crossprompt.training.config import FitConfig
@@ -53,7 +53,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     shots: int | None = 16
     """Training images per class; None for all."""
     seed: int = 1
-    """Seed of everything random."""
+    """Seed of all random draws."""
     options: dict[str, Any] | None = None
     """Settings of the method."""
     training: dict[str, Any] | None = None
@@ -122,7 +122,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if y is None:
             known = self.classifier_.class_names
             data = choose_held_out(_path(X), {}).data
-            test = relabelled(data.test, data.class_names, known)
+            test = relabel(data.test, data.class_names, known)
             X, y = [*test.paths], self.classes_[list(test.labels)]  # noqa: N806
         return float(super().score(X, y, sample_weight))
 

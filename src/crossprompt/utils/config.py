@@ -19,6 +19,15 @@ from crossprompt.utils.text import did_you_mean, one_line
 Chosen = TypeVar("Chosen", bound="Settings")
 
 
+KINDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+}
+"""Types in an error's words."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """One field of a settings class."""
@@ -58,8 +67,7 @@ class Setting:
         try:
             return msgspec.convert(plain, self.type, strict=strict)
         except msgspec.ValidationError as error:
-            kind = self.kind.__name__ if isinstance(self.kind, type) else str(self.kind)
-            expected = " or ".join(self.choices) or kind
+            expected = " or ".join(self.choices) or KINDS.get(self.kind, str(self.kind))
             raise RequestError(f"{label} is {value!r}, expected {expected}") from error
 
 

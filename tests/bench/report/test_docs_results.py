@@ -67,6 +67,7 @@ def unpack(name: str, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["common", "published"])
 def test_every_cell_is_what_the_lines_say(name: str, tmp_path: Path) -> None:
     folder = unpack(name, tmp_path / name)
@@ -82,6 +83,7 @@ def test_every_cell_is_what_the_lines_say(name: str, tmp_path: Path) -> None:
             assert shown(table) == wanted[caption]
 
 
+@pytest.mark.slow
 def test_the_comparison_in_the_documentation_is_that_of_its_results(tmp_path: Path) -> None:
     page = (DOCS / "comparison.md").read_text("utf-8")
     output = tmp_path / "comparison.md"

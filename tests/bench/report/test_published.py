@@ -66,6 +66,7 @@ def test_notes_say_why_they_do_not_compare() -> None:
     assert len(group.notes) == 1
 
 
+@pytest.mark.slow
 def test_they_are_labelled_in_every_format_and_are_never_ours() -> None:
     report = report_of(*SMALL)
     labelled = [table for table in report.tables if len(table.groups) > 1]

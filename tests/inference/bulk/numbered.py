@@ -67,7 +67,7 @@ def predict(
     restart: bool = False,
     **settings: str,
 ) -> tuple[int, list[str]]:
-    """How many images could not be read, and the messages."""
+    """Number of images that could not be read, and the messages."""
     file = PartialFile(output, output.suffix[1:], 1, settings)
     said: list[str] = []
     failed = predict_to_file(inputs, engine or local(), file, 4, restart=restart, say=said.append)

@@ -74,7 +74,7 @@ def picture(number: int = 0, form: str = "png", side: int = 16) -> bytes:
 
 
 def shares(content: bytes) -> list[float]:
-    """What ``Colors`` says of a picture, in the order of its classes."""
+    """Probabilities that ``Colors`` gives a picture, in the order of its classes."""
     colors = Colors()
     prepared = colors.prepare(Image.open(BytesIO(content)).convert("RGB"))
     return [float(share) for share in colors.probabilities(prepared[None])[0]]

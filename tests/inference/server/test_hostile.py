@@ -172,21 +172,23 @@ def bomb(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "reason"),
+    ("width", "height", "size"),
     [
-        (9000, 9000, "too many pixels, 9,000 x 9,000; expected at most 25,000,000 in all"),
-        (1, 20_000, "too slim, 1 x 20,000; crop it"),
-        (20_000, 100, "too slim, 20,000 x 100; crop it"),
+        (9000, 9000, "9,000 x 9,000"),
+        (1, 20_000, "1 x 20,000"),
+        (20_000, 100, "20,000 x 100"),
     ],
 )
 def test_a_small_file_of_a_huge_image_is_refused(
-    client: httpx.Client, width: int, height: int, reason: str
+    client: httpx.Client, width: int, height: int, size: str
 ) -> None:
     content = bomb(width, height)
     assert len(content) < 100_000
     response = client.post("/v1/predict", files=upload(content))
     assert response.status_code == 422
-    assert response.json()["images"] == [{"position": 0, "reason": reason}]
+    (refused,) = response.json()["images"]
+    assert refused["position"] == 0
+    assert size in refused["reason"]
 
 
 def test_kinds_of_files_that_cameras_and_the_web_do_without_are_not_decoded(

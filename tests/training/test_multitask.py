@@ -230,13 +230,13 @@ def test_tasks_are_compared_by_gradients_of_one_prompt(clip, tmp_path) -> None:
 
 def test_a_loss_that_is_not_finite_ends_the_training(clip, tmp_path) -> None:
     tasks = tasks_of(clip, tmp_path, (2,), {"epochs": 2, "first_lr": 1e38})
-    with pytest.raises(JobError, match=r"nan in epoch 1, step 2; .*--lr\)$"):
+    with pytest.raises(JobError, match=r"nan.*epoch 1, step 2.*--lr"):
         train_tasks(tasks, [["0"]], {})
 
 
 def test_the_last_good_epoch_is_kept_where_there_is_a_folder(clip, tmp_path) -> None:
     tasks = tasks_of(clip, tmp_path, (2,), {"epochs": 2, "lr": 1e38})
-    with pytest.raises(JobError, match=r"epoch 2, step 2; .* of epoch 1 is kept; .*--over"):
+    with pytest.raises(JobError, match=r"epoch 2, step 2.*epoch 1.*--over"):
         train_tasks(tasks, [["0"]], {}, folder=tmp_path / "run")
     assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 1
 
@@ -263,10 +263,10 @@ def test_tasks_train_in_training_mode_and_leave_the_global_generator_alone(clip,
     [
         ({"method": "coop"}, "coop .* found 3: .*mmap"),
         ({"options": {"group_length": 0}}, "group_length is 0"),
-        ({"training": {"memory_limit": 3.0}}, "memory_limit would be ignored"),
-        ({"class_names": "names.txt"}, "class_names would be ignored"),
-        ({"data": "pets"}, "3 data sets are called 'pets'; rename all but one"),
-        ({"options": {"lenght": 2}}, "mmap has no setting 'lenght'"),
+        ({"training": {"memory_limit": 3.0}}, "memory_limit"),
+        ({"class_names": "names.txt"}, "class_names"),
+        ({"data": "pets"}, "3 .*'pets'"),
+        ({"options": {"lenght": 2}}, "mmap.*'lenght'"),
     ],
 )
 def test_what_several_data_sets_cannot_have_is_an_error(job, change, message) -> None:
@@ -276,7 +276,7 @@ def test_what_several_data_sets_cannot_have_is_an_error(job, change, message) ->
 
 def test_several_processes_are_an_error(job, monkeypatch) -> None:
     monkeypatch.setattr(distributed, "processes", lambda: 2)
-    with pytest.raises(RequestError, match="one process, found 2"):
+    with pytest.raises(RequestError, match="found 2"):
         fit_tasks(job)
 
 
@@ -310,7 +310,7 @@ def test_fit_takes_several_data_sets(words, tmp_path, monkeypatch, capsys) -> No
     assert answer["tasks"].keys() == CLASSES.keys()
     assert answer["tasks"]["pets"]["test"]["n"] > 0
     assert main(words()) == 2
-    assert "holds a run already" in capsys.readouterr().err
+    assert str(run) in capsys.readouterr().err
 
 
 def test_a_run_of_several_is_no_classifier_but_says_where_they_are(job, run, capsys) -> None:
