@@ -37,7 +37,7 @@ def test_many_differences_are_counted(tmp_path) -> None:
 
 def test_a_record_with_other_keys_is_of_another_version(tmp_path) -> None:
     begun(tmp_path)
-    with pytest.raises(RequestError, match="another version.*--overwrite"):
+    with pytest.raises(RequestError, match=r"another version.*--overwrite"):
         open_run(tmp_path, resume=True).begin(FitConfig("x"), {**SETTINGS, "new": 1}, DATA)
 
 
