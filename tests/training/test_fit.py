@@ -7,15 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
 from crossprompt import load, load_dataset
 from crossprompt.data.files import list_images
 from crossprompt.data.held_out import describe_data, hash_all
 from crossprompt.errors import RequestError
 from crossprompt.methods.coop import CoOp
-from crossprompt.training.checkpoint import LOG, STATE, recipe_to_json
+from crossprompt.training.checkpoint import LOG, STATE, recipe_to_json, refer_to
 from crossprompt.training.config import FitConfig
-from crossprompt.training.fit import ONE_EPOCH, RUN, SELECTION, fit
+from crossprompt.training.fit import ONE_EPOCH, RUN, SELECTION, fit, read_run
 from crossprompt.utils import distributed
 from crossprompt.utils.progress import Silent, StepReport
 
@@ -36,7 +37,7 @@ def job(photos: Path, backbone: str) -> FitConfig:
 
 
 class Listener(Silent):
-    """Keeps what it is told, and interrupts a training."""
+    """Collects reports, and interrupts a training."""
 
     def __init__(self, interrupt_at: int = 0) -> None:
         self.interrupt_at = interrupt_at
@@ -56,7 +57,7 @@ class Listener(Silent):
 
 
 def content(run: Path) -> dict[str, bytes]:
-    """What must be the same to the bit."""
+    """Files that must be the same to the bit."""
     names = ("classifier.safetensors", "method.safetensors", SELECTION)
     return {name: (run / name).read_bytes() for name in names}
 
@@ -122,6 +123,22 @@ def test_resuming_with_other_settings_lists_them_and_changes_nothing(job, tmp_pa
         assert told in str(caught.value)
     assert "batch_size" not in str(caught.value)
     assert content(tmp_path) == expected
+
+
+def test_the_record_stands_in_run_json_alone_and_its_hash_in_the_checkpoint(job, tmp_path) -> None:
+    fit(job, tmp_path)
+    with safe_open(tmp_path / STATE, framework="pt") as file:
+        reference = json.loads(file.metadata()["settings"])
+    assert reference == refer_to(read_run(tmp_path).settings)
+
+
+def test_a_checkpoint_of_another_run_is_not_resumed(job, tmp_path) -> None:
+    fit(job, tmp_path / "one")
+    with pytest.raises(KeyboardInterrupt):
+        fit(replace(job, seed=2), tmp_path / "two", reporter=Listener(3))
+    shutil.copy(tmp_path / "one" / STATE, tmp_path / "two" / STATE)
+    with pytest.raises(RequestError, match=f"{STATE}.*--overwrite"):
+        fit(replace(job, seed=2), tmp_path / "two", resume=True)
 
 
 def test_images_changed_under_the_same_name_are_not_resumed(job, tmp_path) -> None:

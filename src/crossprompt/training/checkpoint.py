@@ -4,6 +4,7 @@ First the file (``Checkpoint``) and the mean over epochs that it also holds (``A
 the record of everything that a result depends on: a run with another record is not resumed.
 """
 
+import hashlib
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -71,7 +72,7 @@ class Checkpoint:
     optimizer: torch.optim.Optimizer
     """Optimizer of the method's trainable parameters."""
     record: Mapping[str, Any]
-    """See ``build_record``; a checkpoint with another record is refused."""
+    """See ``build_record`` and ``refer_to``; a checkpoint with another record is refused."""
     averaging: Averaging | None = None
     """Mean of the parameters over the epochs, if any."""
 
@@ -193,6 +194,12 @@ def recipe_to_json(recipe: Recipe, seed: int) -> dict[str, Any]:
     # files have the key "optimiser" since format 1
     settings = {("optimiser" if k == "optimizer" else k): x for k, x in asdict(recipe).items()}
     return {**settings, "seed": seed}
+
+
+def refer_to(record: Mapping[str, Any]) -> dict[str, str]:
+    """A record's hash: stands for it in the checkpoint of a run whose ``run.json`` holds it."""
+    canonical = json.dumps(_as_json(record), sort_keys=True)
+    return {"record": hashlib.sha256(canonical.encode()).hexdigest()}
 
 
 def check_record(place: object, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:

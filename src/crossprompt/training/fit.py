@@ -25,6 +25,7 @@ from crossprompt.training.checkpoint import (
     check_record,
     differences,
     library_versions,
+    refer_to,
 )
 from crossprompt.training.config import FitConfig, Run
 from crossprompt.training.train import train_run
@@ -88,7 +89,10 @@ def fit(
         reporter.say(f"{NOTE}{ONE_EPOCH}")
     for note in folder.begin(config, run.record, run.data):
         reporter.say(f"{NOTE}{note}")
-    reports = train_run(run, folder.path, folder.resumes, say=reporter.say, on_step=reporter.step)
+    referring = replace(run, record=refer_to(run.record))
+    reports = train_run(
+        referring, folder.path, folder.resumes, say=reporter.say, on_step=reporter.step
+    )
     return finish(run, reports, folder.path, reporter)
 
 

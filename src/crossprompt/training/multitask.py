@@ -11,6 +11,7 @@ from crossprompt.classifier.evaluate import Result
 from crossprompt.errors import RequestError
 from crossprompt.inference.metadata import DESCRIPTION
 from crossprompt.methods import METHODS, find_method
+from crossprompt.training.checkpoint import refer_to
 from crossprompt.training.config import FitConfig
 from crossprompt.training.fit import SELECTION, RunFolder, finish, open_run, read_run, resolve
 from crossprompt.training.tasks import Task, choose_groups, compare_tasks, train_tasks
@@ -104,7 +105,7 @@ def fit_tasks(
         reporter.say(f"{NOTE}{_describe(members, grouping['cosines'])}")
     record = _begin(folder, config, tasks, grouping, reporter)
     path, groups = folder.path, grouping["groups"]
-    reports = train_tasks(tasks, groups, record, path, folder.resumes, reporter.step)
+    reports = train_tasks(tasks, groups, refer_to(record), path, folder.resumes, reporter.step)
     found = {}
     for task in tasks:
         own = next(members for members in groups if task.name in members)
